@@ -1,0 +1,1 @@
+"""Where the guest lives: memory, bus, clock, devices, and the board that puts them together."""

@@ -1,0 +1,108 @@
+"""Guest RAM: one mapping that engines address directly and devices reach through checked calls.
+
+The pages belong to a memfd where the host has one, so that a snapshot or a fork can map the same
+pages copy-on-write. Nothing is reserved: a page costs host memory once the guest touches it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from collections.abc import Callable
+
+from ringzero.errors import RingzeroError, UsageError
+
+RAM_BASE = 0x8000_0000
+NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+
+
+class OutsideMemory(RingzeroError):
+    """An address range that is not all RAM."""
+
+
+def ignore_write(address: int, size: int) -> None:
+    """The listener of memory that no engine has translated code from."""
+
+
+class GuestMemory:
+    """`size` bytes of RAM that the guest sees at `base`."""
+
+    def __init__(self, size: int, base: int = RAM_BASE) -> None:
+        if size <= 0 or size % mmap.PAGESIZE:
+            raise UsageError(
+                f"Guest memory of {size} bytes is not a positive multiple of {mmap.PAGESIZE}: "
+                "give a size such as 128M."
+            )
+        self.base = base
+        self.size = size
+        self.end = base + size
+        self.fd = -1
+        self.buffer = self._map()
+        self.bytes = memoryview(self.buffer)
+        self.on_write: Callable[[int, int], None] = ignore_write
+
+    def _map(self) -> mmap.mmap:
+        try:
+            self.fd = os.memfd_create("ringzero-ram", os.MFD_CLOEXEC)
+            os.ftruncate(self.fd, self.size)
+            return mmap.mmap(self.fd, self.size, flags=mmap.MAP_SHARED | NO_RESERVE)
+        except (AttributeError, OSError):
+            self._close_fd()
+        try:
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
+            return mmap.mmap(-1, self.size, flags=flags)
+        except (OSError, ValueError, OverflowError) as error:
+            raise UsageError(
+                f"The host cannot map {self.size >> 20} MiB of guest memory ({error}): "
+                "try a smaller --memory."
+            ) from error
+
+    def _close_fd(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+    @property
+    def address_of_buffer(self) -> int:
+        """The host address of the first byte, for native code."""
+        return ctypes.addressof(ctypes.c_char.from_buffer(self.buffer))
+
+    def contains(self, address: int, size: int) -> bool:
+        """Is the whole range RAM?"""
+        return self.base <= address and size >= 0 and address + size <= self.end
+
+    def offset(self, address: int, size: int) -> int:
+        """The place of a range in `buffer`, or `OutsideMemory`."""
+        if size < 0 or address < self.base or address + size > self.end:
+            raise OutsideMemory(
+                f"{size} bytes at {address:#x} are not all in guest RAM "
+                f"({self.base:#x}..{self.end:#x}): use an address in that range."
+            )
+        return address - self.base
+
+    def read(self, address: int, size: int) -> bytes:
+        """A copy of `size` bytes."""
+        start = self.offset(address, size)
+        return self.buffer[start : start + size]
+
+    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+        """Store bytes and tell the engines."""
+        size = len(data)
+        start = self.offset(address, size)
+        self.bytes[start : start + size] = data
+        self.on_write(address, size)
+
+    def view(self, address: int, size: int) -> memoryview:
+        """The bytes themselves; who writes through a view calls `on_write` afterwards."""
+        start = self.offset(address, size)
+        return self.bytes[start : start + size]
+
+    def close(self) -> None:
+        """Give the pages back; what still holds a view keeps its mapping until it lets go."""
+        self._close_fd()
+        try:
+            self.bytes.release()
+            self.buffer.close()
+        except BufferError:
+            pass
