@@ -1,0 +1,124 @@
+"""All use of LLVM itself: parse, optimise, emit objects, load them into this process.
+
+LLVM reports some errors by ending the process, so every call of its binding stands here or in
+`engine/`. Nothing is imported from llvmlite until a compilation or a load is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ringzero.lang.compiler import Target
+
+BARE_TRIPLE = "riscv64-unknown-elf"
+
+
+@functools.cache
+def llvm() -> Any:
+    """llvmlite's binding, initialised."""
+    import llvmlite.binding as binding
+
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding
+
+
+@functools.cache
+def version() -> str:
+    """What generated code depends on: the versions of LLVM and of its binding."""
+    import llvmlite
+
+    return f"llvmlite {llvmlite.__version__} LLVM {'.'.join(map(str, llvm().llvm_version_info))}"
+
+
+@functools.cache
+def host_machine(model: str = "jitdefault", reloc: str = "pic", opt: int = 2) -> Any:
+    """The target machine of this host, with all its CPU's features."""
+    binding = llvm()
+    return binding.Target.from_triple(binding.get_default_triple()).create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=opt,
+        reloc=reloc,
+        codemodel=model,
+    )
+
+
+@functools.cache
+def host_target() -> Target:
+    """The host as the compiler sees it."""
+    machine = host_machine()
+    return Target(str(machine.triple), str(machine.target_data), "preserve_mostcc")
+
+
+@functools.cache
+def host_identity() -> str:
+    """What an object compiled for this host depends on beside its source."""
+    binding = llvm()
+    features = binding.get_host_cpu_features().flatten()
+    return f"{version()} {binding.get_host_cpu_name()} {features}"
+
+
+@functools.cache
+def bare_machine() -> Any:
+    """The target machine of bare riscv64: no relaxation, static, medium code model."""
+    binding = llvm()
+    binding.initialize_all_targets()
+    binding.initialize_all_asmprinters()
+    return binding.Target.from_triple(BARE_TRIPLE).create_target_machine(
+        cpu="generic-rv64",
+        features="+m,+a,+c,-relax",
+        opt=2,
+        reloc="static",
+        codemodel="medium",
+    )
+
+
+@functools.cache
+def bare_target() -> Target:
+    """Bare riscv64 as the compiler sees it."""
+    machine = bare_machine()
+    return Target(BARE_TRIPLE, str(machine.target_data), "", "signext")
+
+
+def optimised(text: str, machine: Any, level: int = 2) -> Any:
+    """The module of `text` after verification and LLVM's pipeline of that level."""
+    binding = llvm()
+    module = binding.parse_assembly(text)
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=level)
+    options.loop_vectorization = False
+    options.slp_vectorization = False
+    options.loop_unrolling = False
+    builder = binding.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+    return module
+
+
+def object_code(text: str, machine: Any, level: int = 2) -> bytes:
+    """An ELF object file of `text` for `machine`."""
+    return bytes(machine.emit_object(optimised(text, machine, level)))
+
+
+@functools.cache
+def _jit() -> Any:
+    return llvm().create_lljit_compiler(host_machine())
+
+
+_loaded = 0
+
+
+class Library:
+    """An object loaded into this process; it stays while this object lives."""
+
+    def __init__(self, code: bytes, symbols: list[str], imports: dict[str, int] = {}) -> None:
+        global _loaded
+        _loaded += 1
+        builder = llvm().JITLibraryBuilder().add_object_img(code)
+        for name in symbols:
+            builder.export_symbol(name)
+        for name, address in imports.items():
+            builder.import_symbol(name, address)
+        self._tracker = builder.link(_jit(), f"library{_loaded}")
+        self.addresses = {name: int(self._tracker[name]) for name in symbols}

@@ -1,0 +1,64 @@
+"""Compiled objects on disk, keyed by everything that they depend on.
+
+An entry is written under a temporary name and renamed, and carries its own digest: a torn or
+foreign file is ignored and made anew, and several processes may share the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+
+def folder() -> Path:
+    """Where ringzero keeps what it can make again: `RINGZERO_CACHE`, or the user's cache."""
+    given = os.environ.get("RINGZERO_CACHE")
+    if given:
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("ringzero"))
+
+
+def digest(*parts: str | bytes) -> str:
+    """A name for the content of `parts`."""
+    state = hashlib.sha256()
+    for part in parts:
+        data = part.encode() if isinstance(part, str) else part
+        state.update(len(data).to_bytes(8, "little"))
+        state.update(data)
+    return state.hexdigest()[:40]
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    if len(data) < 32 or hashlib.sha256(data[32:]).digest() != data[:32]:
+        return None
+    return data[32:]
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(hashlib.sha256(data).digest() + data)
+        os.replace(name, path)
+    except OSError:
+        return  # a cache that cannot be written costs time, not correctness
+
+
+def cached(kind: str, key: str, make: Callable[[], bytes]) -> bytes:
+    """The object of `kind` under `key`, made and kept if it is not there."""
+    path = folder() / kind / key
+    data = _read(path)
+    if data is None:
+        data = make()
+        _write(path, data)
+    return data
