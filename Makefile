@@ -1,0 +1,69 @@
+# The commands of the project. `make run` and `make test` set up what they need by themselves:
+# a virtual environment in .venv, and dependencies pinned by content in requirements*.txt.
+
+PYTHON ?= python3
+PY := .venv/bin/python
+RINGZERO := $(PY) -m ringzero
+WORKERS ?= 2
+
+.PHONY: run test setup setup-dev image try-image format check format-check lint types layering tests \
+	lockstep bench docs requirements clean help
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
+
+run: image  ## boot Debian's riscv64 kernel to a shell (a short scripted session without a terminal)
+	@if [ -t 0 ]; then $(RINGZERO) run debian; \
+	else $(RINGZERO) run debian --timeout 300 -- sh -c 'uname -a; cat /proc/cpuinfo' </dev/null; fi
+
+test: setup-dev check try-image tests  ## every check and every test
+
+setup: .venv/.runtime
+setup-dev: .venv/.dev
+
+.venv/.runtime: requirements.txt scripts/make-venv
+	scripts/make-venv $(PYTHON) .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@touch $@
+
+.venv/.dev: .venv/.runtime requirements-dev.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+image: setup  ## fetch the Debian kernel and busybox through the host's apt (once)
+	@$(RINGZERO) image fetch debian || \
+		echo 'make: no Debian image; `ringzero run` boots the bundled guest kernel instead.' >&2
+
+try-image: setup
+	@$(RINGZERO) image fetch debian || \
+		echo 'make: no Debian image, so the tests that need one are skipped.' >&2
+
+check: format-check lint types layering  ## format, lint, types, layering
+
+format: setup-dev  ## rewrite the sources as the formatter wants them
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix-only --quiet .
+
+format-check: setup-dev
+	$(PY) -m ruff format --check .
+lint: setup-dev
+	$(PY) -m ruff check .
+types: setup-dev
+	$(PY) -m mypy
+layering: setup-dev
+	.venv/bin/lint-imports --no-cache
+
+tests: setup-dev  ## the tests alone
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+lockstep: setup-dev  ## a million random instructions beside Spike, no difference allowed
+	$(PY) -m tests.lockstep --count 1000000
+
+bench: setup  ## measure, with QEMU beside it where installed
+	$(RINGZERO) bench
+
+requirements: setup-dev  ## pin the dependencies of pyproject.toml again, by content
+	scripts/pin-requirements $(PYTHON)
+
+clean:  ## remove what the targets above made
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
