@@ -236,7 +236,7 @@ class Program:
             label = "/".join([f"{function.module}.{function.name}", *map(_label, known)])
             name = self._fresh(symbol or label.replace('"', "'"))
             made = Compiled(name, function.signature[1])
-            if getattr(function, "cold", False):
+            if function.cold:
                 made.convention = self.target.cold_convention
             self.functions[key] = made
             FunctionEmitter(self, function, list(known), made).emit()

@@ -132,6 +132,27 @@ def _address_of(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
     return Value(u64, e.temporary(f"ptrtoint ptr {symbol} to i64"))
 
 
+def _reinterpret(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
+    kind = _known(e, arguments[0], node)
+    e.program.use_type(kind)
+    value = e.value(arguments[1], node)
+    if passed_type(value.kind) != "ptr" or passed_type(kind) != "ptr":
+        e.fail(node, "reinterpret() is between structs, arrays and pointers")
+    return Value(kind, value.text)
+
+
+def _advance(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
+    pointer = e.value(arguments[0], node)
+    e.program.use_type(pointer.kind)
+    if isinstance(arguments[1], Known):
+        index = str(int(arguments[1].value))
+    else:
+        index = e.cast(e.value(arguments[1], node), u64).text
+    element = llvm_type(pointer.kind.element)
+    where = e.temporary(f"getelementptr {element}, ptr {pointer.text}, i64 {index}")
+    return Value(pointer.kind, where)
+
+
 def _call_pointer(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
     result = _known(e, arguments[0], node)
     where = _machine_address(e, arguments[1], node)
@@ -162,4 +183,6 @@ INTRINSICS: dict[str, Emit] = {
     "fence": _fence,
     "address_of": _address_of,
     "call_pointer": _call_pointer,
+    "reinterpret": _reinterpret,
+    "advance": _advance,
 }

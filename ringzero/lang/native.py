@@ -42,8 +42,10 @@ class Native:
     compile-time: the compiler makes one copy of the function per value.
     """
 
-    def __init__(self, function: Callable[..., Any], *, inline: bool | None = None) -> None:
-        self.function, self.inline = function, inline
+    def __init__(
+        self, function: Callable[..., Any], *, inline: bool | None = None, cold: bool = False
+    ) -> None:
+        self.function, self.inline, self.cold = function, inline, cold
         self.name, self.module = function.__name__, function.__module__
         self.__doc__, self.__name__ = function.__doc__, function.__name__
         self.__wrapped__ = function
@@ -90,11 +92,15 @@ def _closure(function: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def native(function: Any = None, *, inline: bool | None = None) -> Any:
-    """Mark typed text. `inline=True` always inlines it, `inline=False` never does."""
+def native(function: Any = None, *, inline: bool | None = None, cold: bool = False) -> Any:
+    """Mark typed text. `inline=True` always inlines it, `inline=False` never does.
+
+    `cold=True` is a slow path: it stays out of line, and costs its callers few registers.
+    """
+    inline = False if cold else inline
     if function is None:
-        return lambda f: Native(f, inline=inline)
-    return Native(function, inline=inline)
+        return lambda f: Native(f, inline=inline, cold=cold)
+    return Native(function, inline=inline, cold=cold)
 
 
 class Port(Native):
@@ -309,6 +315,18 @@ def address_of(thing: Any) -> Any:
 
 
 @Intrinsic
+def reinterpret(kind: Any, thing: Any) -> Any:
+    """The struct or pointer `thing` seen as a `kind`; compiled text only (container of a field)."""
+    raise RuntimeError("reinterpret() runs only in compiled text")
+
+
+@Intrinsic
+def advance(pointer: Any, count: Any) -> Any:
+    """The pointer `count` elements further on; compiled text only."""
+    raise RuntimeError("advance() runs only in compiled text")
+
+
+@Intrinsic
 def call_pointer(result: Any, address: Any, *arguments: Any) -> Any:
     """Call the C function at a machine address; meaningless in CPython."""
     raise RuntimeError("call_pointer() runs only in compiled text")
@@ -321,6 +339,7 @@ __all__ = [
     "Raised",
     "Stub",
     "address_of",
+    "advance",
     "atomic",
     "byteswap",
     "call_pointer",
@@ -337,6 +356,7 @@ __all__ = [
     "poke",
     "popcount",
     "port",
+    "reinterpret",
     "sdiv",
     "srem",
     "store",

@@ -110,7 +110,7 @@ class FunctionEmitter(Expressions):
         words = ["nounwind"]
         if self.native.inline is not None:
             words.append("alwaysinline" if self.native.inline else "noinline")
-        if getattr(self.native, "cold", False):
+        if self.native.cold:
             words.append("cold")
         if self.native.name in NO_BUILTINS:
             words.append('"no-builtins"')
