@@ -54,6 +54,11 @@ class Field:
     width: int
     signed: bool
 
+    @property
+    def spare(self) -> int:
+        """Register bits above the operand: shifting by them and back extends its sign."""
+        return 64 - self.width
+
     def extract(self, word: int) -> int:
         """The operand's value in `word`; negative when its sign bit is set."""
         value = 0

@@ -6,11 +6,10 @@ one version of the definitions. Two encodings that overlap are refused here.
 
 from __future__ import annotations
 
-import pkgutil
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 
 from ringzero.isa import instruction
 from ringzero.isa.encoding import EncodingError
@@ -18,10 +17,9 @@ from ringzero.isa.instruction import Instruction
 
 
 def _collect() -> tuple[Instruction, ...]:
-    names = [m.name for m in pkgutil.iter_modules([str(Path(__file__).parent)])]
-    modules = [
-        import_module(f"ringzero.isa.{name}") for name in sorted(names) if name.startswith("rv_")
-    ]
+    files = sorted(os.listdir(os.path.dirname(__file__)))
+    names = [file[:-3] for file in files if file.startswith("rv_") and file.endswith(".py")]
+    modules = [import_module(f"ringzero.isa.{name}") for name in names]
     order = {module.__name__: index for index, module in enumerate(modules)}
     ours = [one for one in instruction.defined if one.function.module in order]
     return tuple(sorted(ours, key=lambda one: order[one.function.module]))
