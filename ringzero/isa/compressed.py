@@ -60,7 +60,7 @@ _WORD = re.compile(r"[a-z0-9']+")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Bits of the parcel from `source` up, right-aligned under `mask`, go to `target` of the word."""
+    """Parcel bits from `source` up, right-aligned under `mask`, go to `target` of the word."""
 
     source: int
     mask: int
@@ -81,6 +81,7 @@ class Rule:
 
     name: str
     template: str
+    text: str  # the row as the manual writes it, with nz and !=0
     row: Row
     target: Instruction
     expansion: str
@@ -122,7 +123,9 @@ def _rule(line: str) -> Rule | None:
         else:
             raise EncodingError(f"{template}: row {text!r} has no {source}")
     made = tuple(moves), tuple(fills)
-    return Rule(template.split()[0], template, row, target, expansion, tuple(nonzero), base, *made)
+    return Rule(
+        template.split()[0], template, text, row, target, expansion, tuple(nonzero), base, *made
+    )
 
 
 def _moves(source: Field, into: Field) -> list[Move]:
