@@ -1,0 +1,60 @@
+#!/bin/busybox sh
+# The first program of a ringzero guest. It mounts the kernel's file systems and gives a shell on the
+# console, or runs what `ringzero.run=` on the kernel's command line says ("..." around spaces) and
+# powers off, handing the command's exit status to the machine's test finisher.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux}
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+grep -q " /dev devtmpfs " /proc/mounts || mount -t devtmpfs devtmpfs /dev
+mkdir -p /dev/pts /dev/shm
+mount -t devpts devpts /dev/pts 2>/dev/null
+mount -t tmpfs tmpfs /run 2>/dev/null
+mount -t tmpfs tmpfs /tmp 2>/dev/null
+hostname ringzero
+ip link set lo up 2>/dev/null
+
+if [ -r /lib/ringzero-modules ]; then
+    while read -r module; do
+        insmod "$module" || echo "ringzero: $module could not be loaded" >&2
+    done </lib/ringzero-modules
+fi
+
+# With an initramfs there is no console before devtmpfs is there.
+[ -c /dev/console ] && exec </dev/console >/dev/console 2>&1
+
+command=
+read -r line </proc/cmdline
+case " $line" in
+*" ringzero.run=\""*)
+    command=${line#*ringzero.run=\"}
+    command=${command%%\"*}
+    ;;
+*" \"ringzero.run="*) # the kernel moves the quotation mark to the front of the parameter
+    command=${line#*\"ringzero.run=}
+    command=${command%%\"*}
+    ;;
+*" ringzero.run="*)
+    command=${line#*ringzero.run=}
+    command=${command%% *}
+    ;;
+esac
+
+finish() {
+    # SiFive test finisher, as on QEMU's virt board: 0x3333 fails with the code above it.
+    [ "$1" -ne 0 ] && grep -qs sifive,test /sys/firmware/devicetree/base/*/test@*/compatible &&
+        devmem 0x100000 32 $(($1 << 16 | 0x3333)) 2>/dev/null
+    sync
+    poweroff -f
+}
+
+cd /root || cd /
+if [ -n "$command" ]; then
+    sh -c "$command"
+    finish $?
+else
+    echo
+    echo "ringzero: Linux $(uname -r) on $(uname -m), hart count $(nproc). 'exit' powers off."
+    setsid cttyhack sh
+    finish 0
+fi
