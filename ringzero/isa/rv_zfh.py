@@ -1,4 +1,4 @@
-"""Zfh, half precision (unprivileged spec, "Zfh" extension), and conversions to and from wider ones."""
+"""Zfh, half precision (unprivileged spec, "Zfh" extension), and conversions to wider formats."""
 
 from __future__ import annotations
 
