@@ -1,0 +1,22 @@
+"""ringzero: give any kernel its own ring zero.
+
+`from ringzero import Machine` is the Python API. It is loaded when it is first used, because the
+command line wants to answer `--help` without an engine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ringzero.api import Machine as Machine
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Machine":
+        from ringzero.api import Machine
+
+        return Machine
+    raise AttributeError(f"module 'ringzero' has no attribute {name!r}")

@@ -1,0 +1,81 @@
+"""`ringzero image`: fetch, list and remove what guests boot from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from ringzero.cli import report
+from ringzero.cli.plan import FETCHED
+from ringzero.errors import NotFound
+
+
+@click.group()
+def image() -> None:
+    """Fetch, list and remove the images that guests boot."""
+
+
+@image.command()
+@click.argument("name", type=click.Choice(FETCHED))
+@click.option("--suite", default="trixie", show_default=True, help="The Debian release.")
+@click.option(
+    "--mirror",
+    envvar="RINGZERO_MIRROR",
+    help="Where to fetch from, instead of where the host's apt does.",
+)
+@click.option(
+    "--debs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="A folder of .deb files to take packages from, instead of a mirror.",
+)
+@click.option("--refresh", is_flag=True, help="Ask the mirror again for newer packages.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def fetch(
+    name: str, suite: str, mirror: str | None, debs: Path | None, refresh: bool, quiet: bool
+) -> None:
+    """Fetch an image through the host's own apt, unprivileged; nothing if it is there already."""
+    from ringzero.images import fetch_debian, fetch_installer
+
+    if quiet:
+        report.set_verbosity(report.Verbosity.QUIET)
+    get = fetch_debian if name == "debian" else fetch_installer
+    with report.progress() as progress:
+        got = get(suite=suite, mirror=mirror, debs=debs, progress=progress, refresh=refresh)
+    report.note(
+        f"{name} is here: {got.version} ({_megabytes(got.kernel)} kernel, "
+        f"{_megabytes(got.initrd)} initial RAM disk)."
+    )
+
+
+@image.command("list")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def list_images(as_json: bool) -> None:
+    """List the images that were fetched, and where their files are."""
+    from ringzero.cli.inventory import inventory
+
+    entries = inventory()
+    if as_json:
+        click.echo(json.dumps([entry.as_json() for entry in entries], indent=1))
+        return
+    if not entries:
+        report.note("No image was fetched yet: `ringzero image fetch debian` gets one.")
+    for entry in entries:
+        click.echo(f"{entry.name:18}{entry.version:36}{entry.size >> 20:6} MB")
+
+
+@image.command()
+@click.argument("name", type=click.Choice([*FETCHED, "all"]))
+def remove(name: str) -> None:
+    """Remove an image from the cache, or `all` with the packages they were made from."""
+    from ringzero.cli import inventory
+
+    count, freed = inventory.remove(name)
+    if not count:
+        raise NotFound(f"No image {name!r} is in the cache; `ringzero image list` shows what is.")
+    report.note(f"Removed {count} of the cache's images, {freed >> 20} MB.")
+
+
+def _megabytes(path: Path) -> str:
+    return f"{path.stat().st_size / (1 << 20):.1f} MB"

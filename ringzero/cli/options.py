@@ -1,0 +1,100 @@
+"""What option values mean: sizes, durations, disks and mounts; a bad one is a sentence."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+UNITS = {"": 1 << 20, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Size(click.ParamType[int]):
+    """`512M`, `2G`, `65536K`; a bare number is megabytes, as in QEMU. The value is in bytes."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+)([BKMG]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
+        if match is None or int(match[1]) == 0:
+            self.fail(f"{value!r} is not a size such as 512M or 2G.", param, ctx)
+        return int(match[1]) * UNITS[match[2].upper()]
+
+
+class Duration(click.ParamType[float]):
+    """`10`, `10s`, `1.5m`, `200ms`. The value is in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|)", str(value).strip())
+        if match is None or float(match[1]) == 0:
+            self.fail(f"{value!r} is not a duration such as 30s or 5m.", param, ctx)
+        return float(match[1]) * SECONDS[match[2]]
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk image: read-only, or with an overlay that keeps the file itself unchanged."""
+
+    path: Path
+    readonly: bool = False
+    overlay: bool = False
+
+
+class DiskType(click.ParamType[Disk]):
+    """`FILE[,ro][,overlay]`."""
+
+    name = "disk"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Disk:
+        if isinstance(value, Disk):
+            return value
+        path, *words = str(value).split(",")
+        for word in words:
+            if word not in ("ro", "overlay"):
+                self.fail(
+                    f"{word!r} says nothing about a disk: after the file may come `,ro` (it is not "
+                    "written) or `,overlay` (what is written is forgotten at the end).",
+                    param,
+                    ctx,
+                )
+        return Disk(Path(path), "ro" in words, "overlay" in words)
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A host folder that the guest mounts by its tag."""
+
+    tag: str
+    path: Path
+    readonly: bool = False
+
+
+class MountType(click.ParamType[Mount]):
+    """`TAG=FOLDER[:ro]`."""
+
+    name = "mount"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Mount:
+        if isinstance(value, Mount):
+            return value
+        tag, equals, folder = str(value).partition("=")
+        if not equals or not tag or not folder:
+            self.fail(f"{value!r} is not of the form TAG=FOLDER or TAG=FOLDER:ro.", param, ctx)
+        if len(tag.encode()) > 36:
+            self.fail(f"The tag {tag!r} is longer than the 36 bytes virtio-fs allows.", param, ctx)
+        readonly = folder.endswith(":ro")
+        return Mount(tag, Path(folder.removesuffix(":ro")), readonly)

@@ -1,0 +1,192 @@
+"""What a run boots: an image's name, a kernel file or options, made into one description.
+
+`ringzero run` without a name boots Debian, or the bundled guest kernel where no Debian can be had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ringzero.cli import report
+from ringzero.cli.options import Disk, Mount
+from ringzero.errors import NotFound, UsageError
+
+DEBIAN_APPEND = "console=ttyS0 quiet"
+COMMAND_LINE_SIZE = 1024
+"""Linux's COMMAND_LINE_SIZE for RISC-V; the kernel cuts what is longer."""
+
+IMAGES = {
+    "debian": "Debian's kernel with a busybox shell",
+    "debian-installer": "the Debian installer, as started from the network",
+    "guest": "the bundled guest kernel, which needs nothing from outside",
+}
+
+FETCHED = ("debian", "debian-installer")
+"""Images that come from outside."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what happens in a run."""
+
+    title: str
+    kernel: Path | None
+    initrd: Path | None
+    append: str
+    bios: str | None
+    memory: int
+    cpus: int
+    cpu: str
+    engine: str
+    clock: str
+    disks: tuple[Disk, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    bundled: bool = False
+    command: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan in terms of JSON."""
+        return {key: _plain(value) for key, value in asdict(self).items()}
+
+    def as_text(self) -> str:
+        """The plan in lines for people."""
+        lines = [f"{self.title}"]
+        facts = {
+            "kernel": self.kernel or ("bundled" if self.bundled else None),
+            "initrd": self.initrd,
+            "firmware": self.bios,
+            "command line": self.append or None,
+            "memory": f"{self.memory >> 20} MB",
+            "harts": self.cpus,
+            "technique": self.cpu,
+            "engine": self.engine,
+            "clock": self.clock,
+        }
+        lines += [f"  {name:13}{value}" for name, value in facts.items() if value is not None]
+        lines += [f"  {'disk':13}{disk.path}" for disk in self.disks]
+        lines += [f"  {'mount':13}{mount.tag} = {mount.path}" for mount in self.mounts]
+        return "\n".join(lines)
+
+
+def with_image(plan: Plan, image: str | None, fetch: bool = True) -> Plan:
+    """The plan with kernel and initrd of a named image, where the options name none.
+
+    Without `fetch` an image that is not here yet is only named.
+    """
+    if plan.kernel is not None:
+        if image is not None:
+            raise UsageError(f"Both an image ({image}) and --kernel are given: leave one out.")
+        return replace(plan, title=str(plan.kernel))
+    if plan.bios not in (None, "none") and image is None:
+        return replace(plan, title=f"firmware {plan.bios}")
+    if not fetch and image in (None, *FETCHED) and not _is_here(image or "debian"):
+        return replace(plan, title=f"{image or 'debian'}, which has to be fetched first")
+    if image is None:
+        return _debian_or_bundled(plan)
+    if image == "debian":
+        return _debian(plan)
+    if image == "debian-installer":
+        return _installer(plan)
+    if image == "guest":
+        return _bundled(plan)
+    path = Path(image)
+    if path.exists() or "/" in image:
+        return replace(plan, kernel=path, title=image)
+    raise NotFound(
+        f"There is no image {image!r}: name one of {', '.join(IMAGES)}, or a kernel's file."
+    )
+
+
+def with_command(plan: Plan, words: tuple[str, ...]) -> Plan:
+    """The plan with a command for the guest's first program to run instead of a shell."""
+    if not words:
+        return plan
+    if plan.bundled or "ringzero.run=" in plan.append:
+        raise UsageError(
+            "A command after `--` needs the image `debian`, whose first program runs it."
+        )
+    command = quoted(words)
+    if '"' in command:
+        raise UsageError(
+            'A command after `--` cannot hold the character ": the kernel takes it for the end.'
+        )
+    # A command whose kernel panics must not wait for somebody to press a key.
+    append = f'{plan.append} panic=-1 ringzero.run="{command}"'.strip()
+    if len(append.encode()) >= COMMAND_LINE_SIZE:
+        raise UsageError(
+            f"The command makes the kernel's command line {len(append.encode())} bytes long, more "
+            f"than the {COMMAND_LINE_SIZE - 1} that Linux keeps: put it into a script on a --mount."
+        )
+    return replace(plan, append=append, command=command)
+
+
+def quoted(words: tuple[str, ...]) -> str:
+    """Words for a shell, quoted without the character \", which the kernel's command line lacks."""
+    safe = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
+
+    def one(word: str) -> str:
+        if word and set(word) <= safe:
+            return word
+        return "'" + word.replace("'", "'\\''") + "'"
+
+    return " ".join(one(word) for word in words)
+
+
+def _is_here(image: str) -> bool:
+    from ringzero.cli.inventory import inventory
+
+    return any(entry.name == image for entry in inventory())
+
+
+def _debian_or_bundled(plan: Plan) -> Plan:
+    from ringzero.images import ImageError
+
+    try:
+        return _debian(plan)
+    except ImageError as error:
+        report.note(f"{error} Booting the bundled guest kernel instead.")
+        return _bundled(plan)
+
+
+def _debian(plan: Plan) -> Plan:
+    from ringzero.images import fetch_debian
+
+    with report.progress() as progress:
+        image = fetch_debian(progress=progress)
+    return replace(
+        plan,
+        title=f"Debian, Linux {image.version}",
+        kernel=image.kernel,
+        initrd=plan.initrd or image.initrd,
+        append=f"{DEBIAN_APPEND} {plan.append}".strip(),
+    )
+
+
+def _installer(plan: Plan) -> Plan:
+    from ringzero.images import fetch_installer
+
+    with report.progress() as progress:
+        image = fetch_installer(progress=progress)
+    return replace(
+        plan,
+        title="the Debian installer",
+        kernel=image.kernel,
+        initrd=plan.initrd or image.initrd,
+        append=f"console=ttyS0 {plan.append}".strip(),
+    )
+
+
+def _bundled(plan: Plan) -> Plan:
+    return replace(plan, title="the bundled guest kernel", bundled=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value

@@ -1,0 +1,212 @@
+"""`ringzero run`: boot an image or a kernel and hand it the terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ringzero.cli import report
+from ringzero.cli.exits import ExitCode, guest_code
+from ringzero.cli.options import DiskType, Duration, MountType, Size
+from ringzero.cli.plan import Plan, with_command, with_image
+
+if TYPE_CHECKING:
+    from ringzero.api import Machine, Outcome
+
+COMMAND = "ringzero.command"
+"""Where click's context keeps the words after `--`."""
+
+
+class RunCommand(click.Command):
+    """Keeps what follows `--` apart, so that `run -- CMD` does not take CMD for an image."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if "--" in args:
+            place = args.index("--")
+            ctx.meta[COMMAND] = tuple(args[place + 1 :])
+            args = args[:place]
+        return super().parse_args(ctx, args)
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return [*super().collect_usage_pieces(ctx), "[-- CMD]"]
+
+
+@click.command(cls=RunCommand)
+@click.argument("image", required=False)
+@click.option(
+    "--cpu",
+    type=click.Choice(["emulate"]),
+    default="emulate",
+    show_default=True,
+    help="Technique: how the guest gets its CPU.",
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["auto", "interpreter", "reference"]),
+    default="auto",
+    show_default=True,
+    help="How instructions are executed here.",
+)
+@click.option(
+    "-m", "--memory", type=Size(), default="512M", show_default=True, help="The guest's RAM."
+)
+@click.option(
+    "--cpus", type=click.IntRange(1, 8), default=1, show_default=True, help="Number of harts."
+)
+@click.option(
+    "--bios",
+    metavar="FILE|none",
+    default=None,
+    help="Firmware in M-mode instead of the built-in SBI, or none.",
+)
+@click.option(
+    "--kernel",
+    type=click.Path(path_type=Path),
+    help="A kernel: a RISC-V Linux Image or an ELF file.",
+)
+@click.option("--initrd", type=click.Path(path_type=Path), help="An initial RAM disk.")
+@click.option(
+    "-a", "--append", default="", metavar="TEXT", help="Words for the kernel's command line."
+)
+@click.option(
+    "--disk",
+    "disks",
+    type=DiskType(),
+    metavar="FILE[,ro|,overlay]",
+    multiple=True,
+    help="A raw disk image, on virtio-blk. Again for more.",
+)
+@click.option(
+    "--mount",
+    "mounts",
+    type=MountType(),
+    metavar="TAG=FOLDER[:ro]",
+    multiple=True,
+    help="A host folder, on virtio-fs. Again for more.",
+)
+@click.option("--timeout", type=Duration(), help="End the machine after this time, with 124.")
+@click.option(
+    "--clock",
+    type=click.Choice(["host", "instructions"]),
+    default="host",
+    show_default=True,
+    help="What guest time follows; `instructions` is deterministic.",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be run, and do not.")
+@click.option("--stats", is_flag=True, help="At the end, count instructions, traps, interrupts.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="The outcome, or the plan of --dry-run, as JSON."
+)
+@click.option("-v", "--verbose", is_flag=True, help="Say what is done.")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+@click.pass_context
+def run(
+    ctx: click.Context,
+    image: str | None,
+    timeout: float | None,
+    dry_run: bool,
+    stats: bool,
+    as_json: bool,
+    verbose: bool,
+    quiet: bool,
+    **machine: Any,
+) -> int:
+    """Boot IMAGE, a kernel file or --kernel, with the console in this terminal.
+
+    Without any of them: `debian`, or `guest` where no Debian can be had. With `-- CMD` the image
+    `debian` runs a command and powers off, and its exit code becomes this one's.
+
+    Ctrl-A x ends the machine, Ctrl-A h shows the other keys; Ctrl-C goes to the guest.
+    """
+    level = report.Verbosity.VERBOSE if verbose else report.Verbosity.NORMAL
+    report.set_verbosity(report.Verbosity.QUIET if quiet else level)
+    plan = with_image(Plan(title="", **machine), image, fetch=not dry_run)
+    plan = with_command(plan, ctx.meta.get(COMMAND, ()))
+    if dry_run:
+        click.echo(json.dumps(plan.as_json(), indent=1) if as_json else plan.as_text())
+        return 0
+    report.detail(plan.as_text())
+    return _boot(plan, timeout, stats, as_json)
+
+
+def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
+    """Run the plan until the guest ends for good; the exit code."""
+    from ringzero.api import Rebooted
+    from ringzero.cli import terminal
+    from ringzero.cli.session import STDIN, Output, Session
+
+    started = time.monotonic()
+    deadline = None if timeout is None else started + timeout
+    while True:
+        output = Output()
+        with _machine(plan, output) as machine:
+            with terminal.raw(STDIN):
+                outcome = Session(machine, output).run(deadline)
+            elapsed = time.monotonic() - started
+            if isinstance(outcome, Rebooted) and plan.command is None:
+                report.detail("The guest reboots.")
+                continue
+            code = _exit_code(outcome, plan)
+            _report(machine, outcome, code, elapsed, stats, as_json)
+            return code
+
+
+def _machine(plan: Plan, console: Any) -> Machine:
+    from ringzero.api import Machine
+
+    return Machine(
+        memory=plan.memory,
+        cpus=plan.cpus,
+        engine=plan.engine,
+        clock=plan.clock,
+        kernel=plan.kernel,
+        initrd=plan.initrd,
+        append=plan.append,
+        bios=plan.bios,
+        disks=plan.disks,
+        mounts=[(mount.tag, mount.path, mount.readonly) for mount in plan.mounts],
+        console=console,
+    )
+
+
+def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
+    from ringzero.api import Halted, PoweredOff, Rebooted, TimedOut
+
+    match outcome:
+        case None:
+            return 0
+        case PoweredOff():
+            return guest_code(outcome.code)
+        case TimedOut():
+            report.note("The guest was still running when its time was up.")
+            return ExitCode.TIMEOUT
+        case Rebooted():
+            report.error(f"The guest restarted instead of ending `{plan.command}`: it panicked?")
+            return ExitCode.PANIC
+        case Halted():
+            report.error(str(outcome))
+            return ExitCode.PANIC
+    raise TypeError(f"a run ended with {outcome!r}, which has no exit code")
+
+
+def _report(
+    machine: Machine, outcome: Outcome | None, code: int, elapsed: float, stats: bool, as_json: bool
+) -> None:
+    """The closing words, on standard error: the guest has standard output to itself."""
+    from ringzero.cli.statistics import statistics_json, statistics_text
+
+    if as_json:
+        told = {
+            "outcome": "ended by the user" if outcome is None else type(outcome).__name__,
+            **({} if outcome is None else asdict(outcome)),
+            "exit_code": code,
+            "counters": statistics_json(machine.counters(), elapsed),
+        }
+        report.text(json.dumps(told))
+    elif stats:
+        report.text(statistics_text(machine.counters(), elapsed))

@@ -1,0 +1,49 @@
+"""Counters and registers of a machine as text and as JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ringzero.api import Counters, Machine
+
+REGISTERS = (
+    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4",
+    "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4",
+    "t5", "t6",
+)  # fmt: skip
+DUMPED_CSRS = (
+    "mstatus", "mepc", "mcause", "mtval", "mtvec", "mie", "mip", "medeleg", "mideleg",
+    "sepc", "scause", "stval", "stvec", "satp",
+)  # fmt: skip
+
+
+def statistics_text(counters: Counters, elapsed: float) -> str:
+    """A table of what was executed, by mode and cause."""
+    total = sum(counters.instructions.values())
+    lines = [f"{total:>16,}  instructions in {elapsed:.2f} s ({total / elapsed / 1e6:.0f} MIPS)"]
+    for title, table in (
+        ("instructions in {}", counters.instructions),
+        ("traps: {}", counters.traps),
+        ("interrupts: {}", counters.interrupts),
+    ):
+        for name, count in sorted(table.items(), key=lambda item: -item[1]):
+            if count:
+                lines.append(f"{count:>16,}  {title.format(name)}")
+    return "\n".join(lines)
+
+
+def statistics_json(counters: Counters, elapsed: float) -> dict[str, Any]:
+    """The same in terms of JSON."""
+    return {**asdict(counters), "seconds": round(elapsed, 6)}
+
+
+def registers_text(machine: Machine) -> str:
+    """The first hart's registers and the CSRs that tell how it got where it is."""
+    lines = [f"pc       {machine.pc:#018x}"]
+    cells = [f"{name:4} {int(machine.x[i]):#018x}" for i, name in enumerate(REGISTERS)]
+    lines += ["  ".join(cells[i : i + 4]) for i in range(0, len(cells), 4)]
+    cells = [f"{name:8} {int(machine.read_csr(name)):#018x}" for name in DUMPED_CSRS]
+    lines += ["  ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]
+    return "\n".join(lines)
