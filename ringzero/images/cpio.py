@@ -1,6 +1,8 @@
-"""The archive an initramfs is: cpio in "newc" form (Linux, Documentation/driver-api/early-userspace/
-buffer-format.rst), compressed with gzip without a time stamp, so that the same files always give
-the same bytes."""
+"""The archive an initramfs is: cpio in "newc" form, as Linux documents it in
+Documentation/driver-api/early-userspace/buffer-format.rst.
+
+It is compressed with gzip without a time stamp, so the same files always give the same bytes.
+"""
 
 from __future__ import annotations
 
