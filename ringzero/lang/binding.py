@@ -7,6 +7,7 @@ LLVM reports some errors by ending the process, so every call of its binding sta
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 from ringzero.lang.compiler import Target
@@ -112,7 +113,7 @@ _loaded = 0
 class Library:
     """An object loaded into this process; it stays while this object lives."""
 
-    def __init__(self, code: bytes, symbols: list[str], imports: dict[str, int] = {}) -> None:
+    def __init__(self, code: bytes, symbols: list[str], imports: Mapping[str, int] = {}) -> None:
         global _loaded
         _loaded += 1
         builder = llvm().JITLibraryBuilder().add_object_img(code)

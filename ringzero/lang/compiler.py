@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ringzero.lang.native import Native, Port, Stub, is_runtime
-from ringzero.lang.types import Array, Fixed, Pointer, Struct, convert, u8
+from ringzero.lang.types import Array, Fixed, Pointer, Struct, convert, ptr, u8
+
+_BYTES: Any = ptr[u8]  # type: ignore[type-arg]
 
 
 class CompileError(Exception):
@@ -147,14 +149,16 @@ class Program:
     declarations: dict[str, str] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
     roots: set[str] = field(default_factory=set)
+    named: dict[Native, str] = field(default_factory=dict)
     symbols: set[str] = field(default_factory=set)
 
     def add_roots(self, roots: Iterable[Native], exported: Mapping[Native, str] = {}) -> None:
         """Compile `roots`; they keep external linkage, under their bare name or `exported`'s."""
-        for root in roots:
-            name = exported.get(root, root.name)
-            self.roots.add(name)
-            self.function(root, (), symbol=name)
+        named = {root: exported.get(root, root.name) for root in roots}
+        self.named.update(named)  # first: one root may call another
+        self.roots.update(named.values())
+        for root in named:
+            self.function(root)
 
     def use_type(self, kind: Any) -> None:
         """Define the LLVM types that a `kind` needs."""
@@ -182,7 +186,9 @@ class Program:
         if isinstance(value, Array):
             element = llvm_type(value.element)
             return "[" + ", ".join(f"{element} {self.constant(v)}" for v in value.items) + "]"
-        parts = (f"{llvm_type(k)} {self.constant(getattr(value, n))}" for n, k in value.fields.items())
+        parts = (
+            f"{llvm_type(k)} {self.constant(getattr(value, n))}" for n, k in value.fields.items()
+        )
         return "{ " + ", ".join(parts) + " }"
 
     def global_symbol(self, value: Any, name: str, linkage: str = "internal global") -> str:
@@ -196,11 +202,9 @@ class Program:
 
     def string(self, text: str) -> str:
         """A constant NUL-terminated string's symbol."""
-        from ringzero.lang.types import ptr
-
         key = f"string:{text}"
         if key not in self.declarations:
-            made = convert(ptr[u8], text)
+            made = convert(_BYTES, text)
             symbol = self.global_symbol(made, "string", "private unnamed_addr constant")
             self.declarations[key] = ""
             self._strings[text] = symbol
@@ -225,16 +229,14 @@ class Program:
             raise CompileError(f"port {bound.module}.{bound.name} is not bound in this program")
         return bound
 
-    def function(
-        self, function: Native, known: Sequence[Any] = (), symbol: str | None = None
-    ) -> Compiled:
+    def function(self, function: Native, known: Sequence[Any] = ()) -> Compiled:
         """`function` compiled for these compile-time arguments (in parameter order)."""
         from ringzero.lang.statements import FunctionEmitter
 
         key = (function, tuple(_key(value) for value in known))
         if key not in self.functions:
             label = "/".join([f"{function.module}.{function.name}", *map(_label, known)])
-            name = self._fresh(symbol or label.replace('"', "'"))
+            name = self._fresh(self.named.get(function) or label.replace('"', "'"))
             made = Compiled(name, function.signature[1])
             if function.cold:
                 made.convention = self.target.cold_convention

@@ -4,6 +4,7 @@ An expression is a compile-time value (`Known`), a run-time value (`Value`) or s
 Names resolve in the live module, so whatever Python knows while compiling is folded by Python.
 """
 
+# ruff: noqa: RET503 — fail() never returns
 from __future__ import annotations
 
 import ast
@@ -216,7 +217,9 @@ class Expressions:
     def expression_Name(self, node: ast.Name) -> Item:
         item = self.env.get(node.id)
         if isinstance(item, Value):
-            return Value(item.kind, self.temporary(f"load {passed_type(item.kind)}, ptr {item.text}"))
+            return Value(
+                item.kind, self.temporary(f"load {passed_type(item.kind)}, ptr {item.text}")
+            )
         if item is not None:
             return Known(item.value)
         if node.id in self.names:
@@ -232,9 +235,10 @@ class Expressions:
             if not issubclass(base.kind, Struct) or node.attr not in base.kind.fields:
                 self.fail(node, f"{_name(base.kind)} has no field {node.attr}")
             self.program.use_type(base.kind)
-            index = list(base.kind.fields).index(node.attr)
+            number = list(base.kind.fields).index(node.attr)
             return base.kind.fields[node.attr], self.temporary(
-                f"getelementptr inbounds {llvm_type(base.kind)}, ptr {base.text}, i32 0, i32 {index}"
+                f"getelementptr inbounds {llvm_type(base.kind)}, ptr {base.text}, "
+                f"i32 0, i32 {number}"
             )
         if isinstance(node, ast.Subscript):
             base = self.value(self.expression(node.value), node)
@@ -440,9 +444,7 @@ class Expressions:
         if source == target:
             return Value(kind, value.text)
         word = "trunc" if target < source else "sext" if value.kind.signed else "zext"
-        return Value(
-            kind, self.temporary(f"{word} i{source} {value.text} to {llvm_type(kind)}")
-        )
+        return Value(kind, self.temporary(f"{word} i{source} {value.text} to {llvm_type(kind)}"))
 
     def expression_Call(self, node: ast.Call) -> Item:
         callee = self.expression(node.func)
@@ -509,7 +511,10 @@ class Expressions:
 
     def call(self, function: Native, arguments: list[Item], node: ast.AST) -> Item:
         """Call a native function; where it raises, control goes to the raise target."""
-        function = self.program.resolve(function, self.native)
+        try:
+            function = self.program.resolve(function, self.native)
+        except CompileError as error:
+            self.fail(node, str(error))
         parameters = function.signature[0]
         if len(arguments) != len(parameters):
             self.fail(node, f"{function.name} takes {len(parameters)} arguments")

@@ -16,7 +16,7 @@ from typing import Any
 from ringzero.lang import binding, cache
 from ringzero.lang.compiler import Program, result_kinds
 from ringzero.lang.native import Native
-from ringzero.lang.types import Array, Fixed, Pointer, Struct
+from ringzero.lang.types import Array, Fixed, Pointer
 
 
 @functools.cache

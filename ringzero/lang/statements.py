@@ -36,13 +36,11 @@ _trees: dict[Any, ast.FunctionDef] = {}
 def _same(left: Any, right: Any) -> bool:
     if isinstance(left, Known) and isinstance(right, Known):
         kinds_agree = type(left.value) is type(right.value)
-        return left.value is right.value or kinds_agree and bool(left.value == right.value)
+        return left.value is right.value or (kinds_agree and bool(left.value == right.value))
     return isinstance(left, Value) and left == right
 
 
 NO_BUILTINS = ("memset", "memcpy", "memmove", "memcmp")  # or LLVM would make them call themselves
-
-
 
 
 def _tree(function: Native) -> ast.FunctionDef:
@@ -76,9 +74,7 @@ class FunctionEmitter(Expressions):
                 self.env[name] = Known(next(given))
                 continue
             self.program.use_type(kind)
-            parameters.append(
-                f"{passed_type(kind)}{extension(self.program.target, kind)} %{name}"
-            )
+            parameters.append(f"{passed_type(kind)}{extension(self.program.target, kind)} %{name}")
             self.line(f"store {passed_type(kind)} %{name}, ptr {self.variable(name, kind)}")
         self.block(tree.body)
         if not self.dead:
@@ -133,7 +129,9 @@ class FunctionEmitter(Expressions):
                 return [f"  ret {kind} {self._raised_constant(kinds)}"]
             for index, (part, text) in enumerate([*parts, ("i1", "false")]):
                 self.count += 1
-                lines.append(f"  %r{self.count} = insertvalue {kind} {current}, {part} {text}, {index}")
+                lines.append(
+                    f"  %r{self.count} = insertvalue {kind} {current}, {part} {text}, {index}"
+                )
                 current = f"%r{self.count}"
             return [*lines, f"  ret {kind} {current}"]
         if not parts:
@@ -162,7 +160,15 @@ class FunctionEmitter(Expressions):
             handler = getattr(self, name, None)
             if handler is None:
                 self.fail(statement, "this statement is not in the language")
-            handler(statement)
+            try:
+                handler(statement)
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+                # what Python says of compile-time values belongs to the line that asked for it
+                message = f"while compiling, {type(error).__name__}: {error}"
+                try:
+                    self.fail(statement, message)
+                except CompileError as located:
+                    raise located from error
 
     def statement_Pass(self, s: ast.Pass) -> None:
         pass
@@ -384,9 +390,8 @@ class FunctionEmitter(Expressions):
 
     def _counted(self, s: ast.For, bounds: list[Item]) -> None:
         low, high = ([Known(0), *bounds])[-2:]
-        kinds = [self.value(b, s).kind for b in (high, low)
-                 if isinstance(b, Value) or isinstance(b, Known) and isinstance(b.value, Fixed)]  # fmt: skip
-        kind = kinds[0]
+        typed = [b for b in (high, low) if isinstance(b, Value) or isinstance(b.value, Fixed)]  # type: ignore[union-attr]
+        kind = self.value(typed[0], s).kind
         first, last = self.operand(low, kind, s), self.operand(high, kind, s)
         counter = self.alloca(llvm_type(kind), "it")
         self.line(f"store {llvm_type(kind)} {first}, ptr {counter}")

@@ -59,7 +59,7 @@ def _operand(left: Fixed, right: object) -> int:
 
 
 def _shift_count(left: Fixed, right: object) -> int:
-    return int(right) & (left.bits - 1)  # type: ignore[call-overload,no-any-return]
+    return int(right) & (left.bits - 1)  # type: ignore[call-overload]
 
 
 def _define(name: str, function: Callable[[int, int], Any], kind: str) -> None:

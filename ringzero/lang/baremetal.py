@@ -1,0 +1,77 @@
+"""Typed Python on bare riscv64: compile native functions, link them with stubs, keep the image.
+
+`build` compiles and links. `cached_image` answers from the cache by the digest of source files
+alone: while nothing has changed, neither the typed text nor LLVM is imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ringzero.lang import cache
+from ringzero.lang.image import Image
+
+if TYPE_CHECKING:
+    from ringzero.lang.native import Native, Stub
+
+PACKAGE = Path(__file__).parent.parent
+
+
+def build(
+    roots: Sequence[Native],
+    stubs: Sequence[Stub],
+    *,
+    entry: str,
+    base: int,
+    exported: Mapping[str, Any] = {},
+    bind: Mapping[Native, Native] = {},
+    level: int = 2,
+) -> Image:
+    """The image of `roots`, all that they use, and `stubs`.
+
+    Roots keep their bare names for stubs to call; `exported` gives module-level structs and
+    arrays names that stubs may refer to (LLVM is free to rename or split any other).
+    """
+    from ringzero.lang import binding
+    from ringzero.lang.compiler import Program
+    from ringzero.lang.link import link
+
+    program = Program(binding.bare_target(), bind)
+    for name, value in exported.items():
+        program.global_symbol(value, name, "global")
+    program.add_roots(roots)
+    text = program.text()
+    key = cache.digest(text, llvm_identity(), str(level))
+    code = cache.cached(
+        "objects", key, lambda: binding.object_code(text, binding.bare_machine(), level)
+    )
+    named = {stub.name: stub for stub in (*stubs, *program.stubs.values())}
+    return link(code, list(named.values()), entry, base)
+
+
+def llvm_identity() -> str:
+    """The version of LLVM's binding, without importing it: that alone takes longer than a hit."""
+    found = importlib.util.find_spec("llvmlite")
+    if found is None or not found.submodule_search_locations:
+        return "absent"
+    return (Path(found.submodule_search_locations[0]) / "_version.py").read_text()
+
+
+def sources(*parts: str) -> list[Path]:
+    """The source files of the given packages of ringzero (`"lang"`), or single files of them."""
+    found: list[Path] = []
+    for part in parts:
+        path = PACKAGE / part
+        found += sorted(path.glob("*.py")) if path.is_dir() else [path]
+    return found
+
+
+def cached_image(parts: Sequence[str], make: Callable[[], Image], *options: str) -> Image:
+    """`make()`, kept under the digest of the source files in `parts` and of `options`."""
+    files = sources("lang", *parts)
+    texts = [part for file in files for part in (file.name.encode(), file.read_bytes())]
+    key = cache.digest(llvm_identity(), *options, *texts)
+    return Image.read(cache.cached("images", key, lambda: make().elf))
