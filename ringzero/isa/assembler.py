@@ -142,6 +142,8 @@ def _match(instruction: Instruction, form: str, text: str) -> dict[str, str]:
     wanted, given = _MEMORY.fullmatch(form), _MEMORY.fullmatch(text)
     if wanted is None:
         return {form: text}
+    if given is None and instruction.kind is JUMP:
+        return {wanted[1]: "0", wanted[2]: text}  # jalr a0, a1
     if given is None:
         raise AssemblyError(f"{instruction.name} is written {instruction.template!r}, not {text!r}")
     offset, register = given.groups()

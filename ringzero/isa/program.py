@@ -44,9 +44,8 @@ bgtu $1, $2, $3   | bltu $2, $1, $3
 bleu $1, $2, $3   | bgeu $2, $1, $3
 j $1              | jal x0, $1
 jal $1            | jal ra, $1
-jr $1             | jalr x0, 0($1)
-jalr $1           | jalr ra, 0($1)
-jalr $1, $2       | jalr $1, 0($2)
+jr $1             | jalr x0, $1
+jalr $1           | jalr ra, $1
 jalr $1, $2, $3   | jalr $1, $3($2)
 ret               | jalr x0, 0(ra)
 csrr $1, $2       | csrrs $1, $2, x0
@@ -131,7 +130,7 @@ def li(register: str, value: int) -> list[str]:
 def real(name: str, written: list[str]) -> tuple[str, list[str]]:
     """The instruction that a one-word pseudo-instruction stands for, or what was written."""
     found = PSEUDOS.get((name, len(written)))
-    if found is None or (name == "jalr" and any("(" in text for text in written)):
+    if found is None:
         return name, written
     real_name, forms = found
     for index, text in enumerate(written, 1):
