@@ -16,6 +16,7 @@ TRANSLATION = 2
 CODE = 4
 WAIT = 8
 FLOATS = 16
+MAPPINGS = 32  # cached translations are void: satp, pmp*, menvcfg were written
 
 NO_RESERVATION = 0xFFFF_FFFF_FFFF_FFFF  # never the address of an aligned access
 

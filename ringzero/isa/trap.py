@@ -59,6 +59,7 @@ FETCH, LOAD, STORE = 0, 1, 2  # kinds of access; STORE includes every amo and sc
 
 STATUS_SIE, STATUS_MIE, STATUS_SPIE, STATUS_MPIE = 1 << 1, 1 << 3, 1 << 5, 1 << 7
 STATUS_SPP, STATUS_MPP = 1 << 8, 3 << 11
+STATUS_FS = 3 << 13
 STCE = 1 << 63  # menvcfg: stimecmp drives mip.STIP
 
 
@@ -104,6 +105,19 @@ def misaligned(hart: Hart, address: u64, access: int) -> Trap:
     hart.cause = (FETCH_MISALIGNED, LOAD_MISALIGNED, STORE_MISALIGNED)[access]
     hart.tval = address
     return Trap()
+
+
+@native(inline=True)
+def require_fp(hart: Hart) -> None:
+    """Floating-point instructions are illegal while mstatus.FS is Off (privileged spec 3.1.6.6)."""
+    if hart.mstatus & STATUS_FS == 0:
+        raise illegal_instruction(hart)
+
+
+@native(inline=True)
+def dirty_fp(hart: Hart) -> None:
+    """mstatus.FS becomes Dirty: an f register or fcsr was written."""
+    hart.mstatus = hart.mstatus | STATUS_FS
 
 
 @native

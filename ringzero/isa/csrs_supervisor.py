@@ -1,0 +1,191 @@
+"""Supervisor-level CSRs (privileged spec chapter 12), with Sstc, Smstateen and the envcfg pair."""
+
+from __future__ import annotations
+
+from ringzero.isa.counters import TIME
+from ringzero.isa.csr import Csr, const, derived, rw, warl, wlrl
+from ringzero.isa.csrs_machine import floats_dirty, legal_cbie
+from ringzero.isa.hart import FLOATS, INTERRUPTS, TRANSLATION, Hart, M
+from ringzero.isa.paging import BARE, SV39, SV57
+from ringzero.isa.trap import SSI, STCE, interrupts_pending
+from ringzero.lang import native, u64
+
+STATUS_TVM = 1 << 20
+STATE_SE, STATE_ENVCFG = 1 << 63, 1 << 62
+
+
+@native
+def satp_allowed(hart: Hart, number: u64) -> bool:
+    """mstatus.TVM keeps S away from satp."""
+    return hart.mode == M or hart.mstatus & STATUS_TVM == 0
+
+
+@native
+def environment_enabled(hart: Hart, number: u64) -> bool:
+    """mstateen0.ENVCFG opens senvcfg to S."""
+    return hart.mode == M or hart.mstateen0 & STATE_ENVCFG != 0
+
+
+@native
+def state_enabled(hart: Hart, number: u64) -> bool:
+    """mstateenN.SE opens sstateenN to S."""
+    if hart.mode == M:
+        return True
+    enables = hart.mstateen0
+    if number == 0x10D:
+        enables = hart.mstateen1
+    elif number == 0x10E:
+        enables = hart.mstateen2
+    elif number == 0x10F:
+        enables = hart.mstateen3
+    return enables & STATE_SE != 0
+
+
+@native
+def timer_enabled(hart: Hart, number: u64) -> bool:
+    """menvcfg.STCE and mcounteren.TM open stimecmp to S (Sstc)."""
+    return hart.mode == M or (hart.menvcfg & STCE != 0 and hart.mcounteren & TIME != 0)
+
+
+class sstatus(Csr, at=0x100):
+    """The part of mstatus that S may see."""
+
+    SIE, SPIE, SPP = rw(1), rw(5), rw(8)
+    FS, SUM, MXR = rw(14, 13), rw(18), rw(19)
+    UXL = const(33, 32, 2)
+    SD = derived(63, 63, floats_dirty)
+    changes = INTERRUPTS | TRANSLATION | FLOATS
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.mstatus & 0xC6122
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        hart.mstatus = (hart.mstatus & ~0xC6122) | value
+
+
+class sie(Csr, at=0x104):
+    """The delegated bits of mie."""
+
+    ENABLES = rw(15, 0)
+    changes = INTERRUPTS
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.mie & hart.mideleg
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        hart.mie = (hart.mie & ~hart.mideleg) | (value & hart.mideleg)
+
+
+class stvec(Csr, at=0x105):
+    """Where traps to S go: 4-byte aligned, vectored for interrupts if MODE is 1."""
+
+    BASE, VECTORED = rw(63, 2), rw(0)
+
+
+class scounteren(Csr, at=0x106):
+    """Which counters U may read."""
+
+    COUNTERS = rw(31, 0)
+
+
+class senvcfg(Csr, at=0x10A):
+    """What U may do with cache blocks, and whether its fences order device accesses too."""
+
+    FIOM, CBCFE, CBZE = rw(0), rw(6), rw(7)
+    CBIE = warl(5, 4, legal_cbie)
+    guards = (environment_enabled,)
+
+
+class sstateen0(Csr, at=0x10C):
+    """What state U may use; a bit is writable only where mstateen0 has it."""
+
+    C = rw(0)
+    guards = (state_enabled,)
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.sstateen0 & hart.mstateen0
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        hart.sstateen0 = (hart.sstateen0 & ~hart.mstateen0) | (value & hart.mstateen0)
+
+
+class sstateen1(Csr, at=range(0x10D, 0x110)):
+    """No state is controlled here."""
+
+    NOTHING = const(63, 0, 0)
+    guards = (state_enabled,)
+
+
+class sscratch(Csr, at=0x140):
+    """A word for S's trap handler."""
+
+    WORD = rw(63, 0)
+
+
+class sepc(Csr, at=0x141):
+    """Where the last trap to S came from."""
+
+    PC = rw(63, 1)
+
+
+class scause(Csr, at=0x142):
+    """Why the last trap to S was taken."""
+
+    INTERRUPT, CODE = rw(63), wlrl(62, 0)
+
+
+class stval(Csr, at=0x143):
+    """What the last trap to S was about: an address, or an instruction word."""
+
+    VALUE = rw(63, 0)
+
+
+class sip(Csr, at=0x144):
+    """The delegated bits of mip; S may write its software interrupt only."""
+
+    SSIP = rw(1)
+    changes = INTERRUPTS
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return interrupts_pending(hart) & hart.mideleg
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        mask = hart.mideleg & (1 << SSI)
+        hart.mip = (hart.mip & ~mask) | (value & mask)
+
+
+class stimecmp(Csr, at=0x14D):
+    """When S's timer interrupt becomes pending (Sstc)."""
+
+    TIME = rw(63, 0)
+    guards = (timer_enabled,)
+    changes = INTERRUPTS
+
+
+class satp(Csr, at=0x180):
+    """Address translation: mode, address space, and the root table's page number.
+
+    A write of an unsupported mode changes nothing at all (privileged spec 12.1.11).
+    """
+
+    MODE, ASID, PPN = rw(63, 60), rw(59, 44), rw(43, 0)
+    guards = (satp_allowed,)
+    changes = TRANSLATION
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.satp
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        mode = value >> 60
+        if mode == BARE or SV39 <= mode <= SV57:
+            hart.satp = value
