@@ -72,7 +72,6 @@ class Expressions:
         self.slots: dict[tuple[str, Any], str] = {}
         self.body: list[str] = []
         self.allocas: list[str] = []
-        self.assigned_once: set[str] = set()
         self.count, self.dead = 0, False
         self.handler: str | None = None
         self.handlers_used: set[str] = set()
@@ -284,6 +283,8 @@ class Expressions:
             node = node.value
         if isinstance(node, ast.Name):
             return not isinstance(self.env.get(node.id), Value)
+        if isinstance(node, (ast.Tuple, ast.List)):
+            return all(self._is_known(element) for element in node.elts)
         return isinstance(node, (ast.Call, ast.Constant))
 
     def expression_Tuple(self, node: ast.Tuple) -> Item:

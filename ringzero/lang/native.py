@@ -103,6 +103,11 @@ def native(function: Any = None, *, inline: bool | None = None, cold: bool = Fal
     return Native(function, inline=inline, cold=cold)
 
 
+def original(function: Native) -> Native:
+    """The same text as another function, which a program's bindings do not replace."""
+    return Native(function.function, inline=function.inline, cold=function.cold)
+
+
 class Port(Native):
     """A native function without a body of its own: each carrier binds one.
 
@@ -352,6 +357,7 @@ __all__ = [
     "likely",
     "load",
     "native",
+    "original",
     "peek",
     "poke",
     "popcount",

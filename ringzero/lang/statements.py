@@ -62,12 +62,10 @@ class FunctionEmitter(Expressions):
         self.made, self.known = made, known
         self.loops: list[tuple[str, str, list[bool]]] = []
         self.returns: list[tuple[int, list[str]]] = []
+        self.known_since: dict[str, int] = {}  # loop depth at which a name became compile-time
 
     def emit(self) -> None:
         tree = _tree(self.native)
-        names = [n.id for n in ast.walk(tree) if isinstance(n, ast.Name)
-                 and isinstance(n.ctx, ast.Store)]  # fmt: skip
-        self.assigned_once = {name for name in names if names.count(name) == 1}
         parameters, given = [], iter(self.known)
         for name, kind in self.native.signature[0]:
             if not is_runtime(kind):
@@ -281,8 +279,9 @@ class FunctionEmitter(Expressions):
                     f"{self.operand(value, present.kind, s)}, ptr {present.text}"
                 )
                 return
-            if type(value.value) is int and name not in self.assigned_once:
+            if isinstance(present, Known) and self.known_since.get(name) != len(self.loops):
                 self.fail(s, "a variable needs a width, write u64(…)")
+            self.known_since[name] = len(self.loops)
             self.env[name] = value
             return
         kind = present.kind if isinstance(present, Value) else self.value(value, s).kind

@@ -1,0 +1,120 @@
+"""What a native engine keeps for each hart beside its architectural state, and what harts share.
+
+`Core` begins with its `Hart`, so typed text that has only the hart finds the core by
+`core_of(hart)`. Python sees the same memory through `lang.host.view(Core)`.
+"""
+
+from __future__ import annotations
+
+from ringzero.isa.hart import Hart
+from ringzero.lang import Struct, native, ptr, reinterpret, u8, u32, u64
+
+TLB_SIZE = 1024  # entries of one table; direct mapped
+TABLES = 3  # read, write, execute
+READS, WRITES, EXECUTES = (table * TLB_SIZE for table in range(TABLES))
+CONTEXTS = 5
+USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(CONTEXTS)  # UNUSUAL: MPRV or MXR
+CONTEXT_SIZE = TABLES * TLB_SIZE
+
+LARGE_WORDS = 64
+
+SLICE = 16384  # instructions between looks at interrupts and deadlines
+
+SLOT_BYTES = 16
+PAGE_SLOTS = 2048  # one per two bytes of a code page
+PAGE_STRIDE = 65536  # bytes between slot arrays: 32 KiB of slots, then the guard slots
+NO_PAGE = 0
+
+# Why `enter` came back (Core.why).
+RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
+
+CAUSES = 64  # exceptions 0–31, interrupts 32–63, in the counters
+
+
+class TlbEntry(Struct):
+    """A cached page: where its bytes are from the start of the backing memory, less the address."""
+
+    tag: u64
+    offset: u64
+
+
+class Slot(Struct):
+    """One decoded instruction, or what stands in for it."""
+
+    handler: u64
+    rd: u8
+    rs1: u8
+    rs2: u8
+    rs3: u8
+    imm: u32
+
+
+class Shared(Struct):
+    """What all harts of a machine have in common."""
+
+    memory: ptr[u8]  # all backed memory: RAM first, then the boot ROM
+    ram_base: u64
+    ram_size: u64
+    rom_base: u64
+    rom_size: u64
+    pages: ptr[u32]  # per page of backed memory: 1 + index of its slot array, or NO_PAGE
+    slots: ptr[u8]
+    owners: ptr[u32]  # per slot array: the page it decodes
+    slot_arrays: u64  # how many fit
+    slot_used: u64
+    handlers: ptr[u64]  # by 2 * index + (size == 2), then the special handlers
+    cores: ptr[u8]  # the Cores, one after the other
+    harts: u64
+    read_device: u64  # C functions: (address, size, core) -> value; sets Core.answered
+    write_device: u64
+    clock: u64  # clock_gettime, or 0: time is counted in instructions
+    clock_base: u64  # ns subtracted from the host's clock
+    skipped: u64  # ns that the instruction clock jumped over while all harts waited
+    elapsed: u64  # instructions retired by all harts, as of the last look
+    watched: u64  # page (by index) whose stores Python hears of, or NO_WATCH
+    notify: u64  # C function: (address, core)
+    stop: u64  # Python asks all harts to come back
+    turn: u64  # instructions per hart and turn, where harts share a thread
+    next: u64  # whose turn it is
+    limit: u64  # come back when `elapsed` reaches this
+    stopped: u64  # the hart whose Core.why says why we came back
+
+
+NO_WATCH = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Core(Struct):
+    """One hart under a native engine."""
+
+    hart: Hart
+    shared: ptr[Shared]
+    tlb: ptr[TlbEntry]  # the tables of the present context
+    contexts: ptr[TlbEntry]
+    context: u64
+    filled: u64[5]  # type: ignore[valid-type]  # whether a context has entries
+    large: u64[64]  # type: ignore[valid-type]  # bit (address >> 21) % 4096: a superpage's pieces
+    giga: u64  # bit (address >> 30) % 64: the same for pages above 2 MiB
+    scratch: ptr[Slot]  # a slot array of its own: single steps, instructions that cross pages
+    scratch_slot: u64  # the one slot of it that does not halt
+    mtimecmp: u64  # the CLINT's, so that its timer interrupt needs no Python
+    horizon: u64  # hart.retired = horizon - budget, while running
+    limit: u64  # stop when retired reaches this
+    why: u64
+    stepping: bool
+    answered: bool  # by the last device access
+    waiting: bool  # in wfi
+    retired_in: u64[4]  # type: ignore[valid-type]  # by mode
+    counted: u64  # hart.retired as of the last attribution to a mode
+    seen: u64  # hart.retired as of the last addition to Shared.elapsed
+    turn_end: u64
+    traps_taken: u64
+    last_trap: u64  # hart.retired at the last trap
+    trap_loop: u64  # traps since then with nothing retired
+    traps: u64[64]  # type: ignore[valid-type]
+    decoded: u64  # slots decoded, for --stats
+
+
+@native(inline=True)
+def core_of(hart: Hart) -> Core:
+    """The core that a hart is the first field of."""
+    return reinterpret(Core, hart)

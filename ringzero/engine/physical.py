@@ -1,0 +1,144 @@
+"""The ports of `isa.ports` over a machine's memory and devices, for native engines."""
+
+from __future__ import annotations
+
+from ringzero.engine.core import NO_PAGE, Core, Shared, core_of
+from ringzero.engine.slots import forget_code
+from ringzero.isa.hart import Hart
+from ringzero.lang import (
+    Struct,
+    address_of,
+    atomic,
+    call_pointer,
+    compare_exchange,
+    i64,
+    native,
+    peek,
+    poke,
+    u64,
+    unlikely,
+)
+
+NOWHERE = 0xFFFF_FFFF_FFFF_FFFF
+CLOCK_MONOTONIC = 1
+
+
+@native
+def backing(shared: Shared, address: u64, size: u64) -> u64:
+    """Where a physical range lies in the backing memory, or NOWHERE."""
+    offset = address - shared.ram_base
+    if offset < shared.ram_size and shared.ram_size - offset >= size:
+        return offset
+    offset = address - shared.rom_base
+    if offset < shared.rom_size and shared.rom_size - offset >= size:
+        return shared.ram_size + offset
+    return NOWHERE
+
+
+@native
+def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
+    """RAM and ROM here, devices in Python."""
+    core = core_of(hart)
+    where = backing(core.shared[0], address, kind.bits // 8)
+    if where != NOWHERE:
+        return u64(peek(kind, core.shared[0].memory, where)), True
+    return device_read(core, address, kind.bits // 8)
+
+
+@native(cold=True)
+def device_read(core: Core, address: u64, size: u64) -> tuple[u64, bool]:
+    """Ask Python's bus."""
+    core.answered = False
+    value = call_pointer(u64, core.shared[0].read_device, address, size, address_of(core))
+    return value, core.answered
+
+
+@native
+def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
+    """RAM here, devices in Python; the ROM ignores stores as QEMU's does."""
+    core = core_of(hart)
+    where = backing(core.shared[0], address, kind.bits // 8)
+    if where == NOWHERE:
+        return device_write(core, address, kind.bits // 8, value)
+    if where < core.shared[0].ram_size:
+        poke(kind, core.shared[0].memory, where, kind(value))
+        written(core, where, kind.bits // 8)
+    return True
+
+
+@native(cold=True)
+def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
+    """Tell Python's bus."""
+    core.answered = False
+    call_pointer(None, core.shared[0].write_device, address, size, value, address_of(core))
+    return core.answered
+
+
+@native
+def written(core: Core, where: u64, size: u64) -> None:
+    """Memory changed past the write tables: drop what was decoded from it, tell who watches."""
+    shared = core.shared[0]
+    if shared.pages[where >> 12] != NO_PAGE:
+        forget_code(shared, where, size)
+    if unlikely(where >> 12 == shared.watched):
+        call_pointer(None, shared.notify, where + shared.ram_base, address_of(core))
+
+
+@native
+def atomically(core: Core, operation: str, kind: type, where: u64, operand: u64) -> u64:
+    """The read-modify-write itself, on backed memory."""
+    return u64(atomic(operation, kind, core.shared[0].memory, where, kind(operand)))
+
+
+@native
+def physical_amo(
+    hart: Hart, operation: str, kind: type, address: u64, operand: u64
+) -> tuple[u64, bool]:
+    """Atomic operations work on RAM only (the PMA of devices: AMONone)."""
+    core = core_of(hart)
+    where = backing(core.shared[0], address, kind.bits // 8)
+    if where >= core.shared[0].ram_size:
+        return u64(0), False
+    old = atomically(core, operation, kind, where, operand)
+    written(core, where, kind.bits // 8)
+    return old, True
+
+
+@native
+def physical_compare_exchange(
+    hart: Hart, kind: type, address: u64, expected: u64, value: u64
+) -> tuple[bool, bool]:
+    """For sc and for the A and D bits of page tables; RAM only."""
+    core = core_of(hart)
+    where = backing(core.shared[0], address, kind.bits // 8)
+    if where >= core.shared[0].ram_size:
+        return False, False
+    swapped = compare_exchange(kind, core.shared[0].memory, where, kind(expected), kind(value))
+    if swapped:
+        written(core, where, kind.bits // 8)
+    return swapped, True
+
+
+class Timespec(Struct):
+    """POSIX's."""
+
+    seconds: i64
+    nanoseconds: i64
+
+
+@native
+def nanoseconds(core: Core) -> u64:
+    """Guest time in ns: the host's clock, or instructions retired."""
+    shared = core.shared[0]
+    if shared.clock == 0:
+        return shared.elapsed + shared.skipped + (core.hart.retired - core.seen)
+    at = Timespec()
+    call_pointer(None, shared.clock, u64(CLOCK_MONOTONIC), address_of(at))
+    return u64(at.seconds) * 1_000_000_000 + u64(at.nanoseconds) - shared.clock_base
+
+
+@native
+def now(hart: Hart) -> u64:
+    """mtime: 10 MHz."""
+    return nanoseconds(core_of(hart)) // 100
+

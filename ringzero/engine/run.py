@@ -1,0 +1,262 @@
+"""What happens between instructions, natively: slices, traps, interrupts, waiting, turns.
+
+Python is entered only for devices, and left only when `Core.why` says so. Handlers call these
+functions with the hart's pc and retired count synchronised (`handlers.py`).
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.core import (
+    FAULT,
+    LIMIT,
+    RUNNING,
+    SLICE,
+    STEPPED,
+    STOPPED,
+    TURN,
+    WAITING,
+    Core,
+    Shared,
+    Slot,
+)
+from ringzero.engine.physical import nanoseconds
+from ringzero.engine.slots import core_at, fill_scratch
+from ringzero.engine.tlb import find_code, flush_all, select_context
+from ringzero.isa.access import fetch
+from ringzero.isa.hart import INTERRUPTS, MAPPINGS, TRANSLATION, WAIT
+from ringzero.isa.trap import (
+    ILLEGAL_INSTRUCTION,
+    MTI,
+    STCE,
+    Trap,
+    interrupts_pending,
+    pending_interrupt,
+    take_trap,
+)
+from ringzero.lang import native, ptr, typed_range, u64
+
+NEVER = 0xFFFF_FFFF_FFFF_FFFF
+LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
+
+
+@native
+def attribute(core: Core) -> None:
+    """Count instructions retired so far to the present mode; call before the mode changes."""
+    core.retired_in[core.hart.mode] += core.hart.retired - core.counted
+    core.counted = core.hart.retired
+
+
+@native
+def enter_trap(core: Core, cause: u64, tval: u64) -> None:
+    """Take a trap at hart.pc and count it."""
+    attribute(core)
+    core.traps_taken += 1
+    core.traps[(cause & 31) + ((cause >> 63) << 5)] += 1
+    take_trap(core.hart, cause, tval, core.hart.pc)
+    settle(core)
+
+
+@native
+def settle(core: Core) -> None:
+    """Act on what changed: which translations hold, and who has to look again."""
+    changes = core.hart.changes
+    core.hart.changes = 0
+    if changes & MAPPINGS != 0:
+        flush_all(core)
+    if changes & TRANSLATION != 0:
+        select_context(core)
+    if changes & WAIT != 0:
+        core.waiting = True
+
+
+@native
+def interrupt_if_due(core: Core) -> None:
+    """Take the interrupt that is due, if one is."""
+    if nanoseconds(core) // 100 >= core.mtimecmp:
+        core.hart.lines = core.hart.lines | (1 << MTI)
+    else:
+        core.hart.lines = core.hart.lines & ~(1 << MTI)
+    cause = pending_interrupt(core.hart)
+    if cause != 0:
+        core.waiting = False
+        enter_trap(core, cause, 0)
+    elif core.waiting and interrupts_pending(core.hart) & core.hart.mie != 0:
+        core.waiting = False  # wfi ends even where the interrupt is not taken
+
+
+@native(cold=True)
+def trapped(core: Core) -> None:
+    """An instruction at hart.pc raised: take its trap."""
+    tval = core.hart.tval
+    cause = core.hart.cause
+    if cause == ILLEGAL_INSTRUCTION:
+        tval = word_at(core, core.hart.pc)
+    if core.hart.retired == core.last_trap:
+        core.trap_loop += 1
+    else:
+        core.last_trap = core.hart.retired
+        core.trap_loop = 0
+    enter_trap(core, cause, tval)
+
+
+@native
+def word_at(core: Core, pc: u64) -> u64:
+    """The instruction that is illegal, for tval; zero where it cannot be read."""
+    try:
+        word = fetch(core.hart, pc)
+        return u64(word)
+    except Trap:
+        return 0
+
+
+@native(cold=True)
+def after_system(core: Core) -> bool:
+    """A SYSTEM instruction retired and something changed; whether to go on running."""
+    attribute(core)
+    settle(core)
+    interrupt_if_due(core)
+    if core.waiting:
+        core.why = WAITING
+    return not core.waiting
+
+
+@native
+def slice_length(core: Core) -> u64:
+    """How many instructions until the next look: a slice, a limit, or a deadline in instructions."""
+    length = smaller(u64(SLICE), core.limit - core.hart.retired)
+    if core.shared[0].clock == 0:
+        length = smaller(length, until(core, core.mtimecmp))
+        if core.hart.menvcfg & STCE != 0:
+            length = smaller(length, until(core, core.hart.stimecmp))
+    return length
+
+
+@native
+def until(core: Core, deadline: u64) -> u64:
+    """Instructions until mtime reaches a deadline, with the instruction clock; NEVER if past."""
+    at = nanoseconds(core)
+    if deadline < NEVER // 100 and deadline * 100 > at:
+        return deadline * 100 - at
+    return NEVER
+
+
+@native
+def smaller(a: u64, b: u64) -> u64:
+    """The smaller of two numbers."""
+    return a if a < b else b
+
+
+@native
+def begin_slice(core: Core) -> u64:
+    """The budget of the next slice; Core.horizon makes hart.retired follow from the budget."""
+    length = slice_length(core)
+    core.horizon = core.hart.retired + length
+    return length
+
+
+@native(cold=True)
+def end_slice(core: Core) -> bool:
+    """The budget is spent: whether to go on, with Core.why if not."""
+    shared = core.shared[0]
+    attribute(core)
+    shared.elapsed += core.hart.retired - core.seen
+    core.seen = core.hart.retired
+    if core.stepping:
+        core.why = STEPPED
+        return False
+    if shared.stop != 0:
+        core.why = STOPPED
+        return False
+    if core.hart.retired >= core.limit:
+        core.why = LIMIT
+        return False
+    if core.trap_loop >= LOOP:
+        core.why = FAULT
+        return False
+    interrupt_if_due(core)
+    if core.waiting:
+        core.why = WAITING
+        return False
+    if shared.harts > 1 and core.hart.retired >= core.turn_end:
+        core.why = TURN
+        return False
+    return True
+
+
+@native
+def prepare(core: Core) -> None:
+    """Before a hart runs: Python may have changed registers, CSRs, memory."""
+    core.why = RUNNING
+    core.trap_loop = 0
+    core.last_trap = NEVER
+    core.seen = core.hart.retired
+    core.counted = core.hart.retired
+    core.limit = core.hart.retired + (core.shared[0].limit - core.shared[0].elapsed)
+    core.turn_end = core.hart.retired + core.shared[0].turn
+    core.hart.changes = core.hart.changes | TRANSLATION
+    settle(core)
+    interrupt_if_due(core)
+
+
+@native
+def choose_hart(shared: Shared) -> u64:
+    """The next hart that has something to do, ready to run; `shared.harts` if all of them wait."""
+    for _ in typed_range(shared.harts):
+        chosen = shared.next
+        shared.next = (chosen + 1) % shared.harts
+        core = core_at(shared, chosen)
+        prepare(core)
+        shared.stopped = chosen
+        if not core.waiting:
+            return chosen
+        core.why = WAITING
+    return shared.harts
+
+
+@native
+def ready_to_step(core: Core) -> tuple[ptr[Slot], bool]:
+    """The scratch slot of the instruction at hart.pc; or a trap was taken instead."""
+    before = core.traps_taken
+    core.shared[0].limit = NEVER
+    prepare(core)
+    core.waiting = False
+    core.horizon = core.hart.retired
+    core.why = STEPPED
+    if core.traps_taken != before:
+        return core.scratch, False
+    return straddling(core, core.hart.pc)
+
+
+@native(cold=True)
+def straddling(core: Core, pc: u64) -> tuple[ptr[Slot], bool]:
+    """The scratch slot of an instruction fetched just for once; or its fault, taken."""
+    core.hart.pc = pc
+    try:
+        return fill_scratch(core, pc, fetch(core.hart, pc)), True
+    except Trap:
+        trapped(core)
+        return core.scratch, False
+
+
+@native
+def locate(core: Core, target: u64) -> tuple[u64, bool]:
+    """The slot array of an instruction address, missed in the execute table; or its fault, taken."""
+    try:
+        offset = find_code(core, target)
+        return offset, True
+    except Trap:
+        core.hart.pc = target
+        trapped(core)
+        return u64(0), False
+
+
+@native
+def some_hart(shared: Shared, index: u64) -> bool:
+    """Whether `choose_hart` found one."""
+    return index != shared.harts
+
+
+@native
+def turn_is_over(core: Core) -> bool:
+    """Whether a hart came back only so that another may run."""
+    return core.why == TURN or (core.why == WAITING and core.shared[0].stop == 0)

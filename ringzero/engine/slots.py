@@ -1,0 +1,225 @@
+"""Slot arrays: the decoded form of code pages, one 16-byte slot per two bytes of a physical page.
+
+An array is aligned to 64 KiB, so a slot's address gives the offset in its page: pc = virtual page |
+((slot & 0x7fff) >> 3). Behind the 2048 slots stand two guards that continue on the next page. A
+store into a decoded page resets the slots that it touches, so fence.i finds nothing to do.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.core import (
+    CONTEXT_SIZE,
+    CONTEXTS,
+    EXECUTES,
+    NO_PAGE,
+    PAGE_SLOTS,
+    PAGE_STRIDE,
+    SLOT_BYTES,
+    TLB_SIZE,
+    WRITES,
+    Core,
+    Shared,
+    Slot,
+)
+from ringzero.isa.decode import Decoded, decode
+from ringzero.isa.registry import INSTRUCTIONS
+from ringzero.lang import (
+    address_of,
+    advance,
+    native,
+    peek,
+    ptr,
+    reinterpret,
+    typed_range,
+    u8,
+    u16,
+    u32,
+    u64,
+)
+
+# Handlers that are no instruction, after the two per instruction (sizes 4 and 2) and ILLEGAL's.
+COUNT = 2 * len(INSTRUCTIONS)
+ILLEGAL_4, ILLEGAL_2 = COUNT, COUNT + 1
+DECODE = COUNT + 2  # not decoded yet
+CROSS = COUNT + 3  # a guard: go on at the next page
+STRADDLE = COUNT + 4  # a 32-bit instruction over the end of its page
+HALT = COUNT + 5  # in the scratch array: the single step ends here
+FAR = COUNT + 6  # branches and jumps to another page: FAR + 2 * index + (size == 2)
+HANDLERS = FAR + COUNT
+
+NEVER_NEAR = 1 << 62  # an offset from which every target is on another page
+INVALID = 0xFFFF_FFFF_FFFF_FFFF  # never equal to a masked address: bits 3..11 of those are zero
+
+STATIC = tuple(i for i, one in enumerate(INSTRUCTIONS) if one.may_jump_static)
+WRITES_RD = tuple(i for i, one in enumerate(INSTRUCTIONS) if one.destination == "rd")
+
+
+@native
+def slot_array(shared: Shared, index: u64) -> ptr[Slot]:
+    """The slots of array `index`."""
+    return reinterpret(ptr[Slot], advance(shared.slots, index * PAGE_STRIDE))
+
+
+@native
+def code_page(shared: Shared, page: u64) -> u64:
+    """Byte offset (from Shared.slots) of the slot array of a backed page, made if need be."""
+    present = u64(shared.pages[page])
+    if present != NO_PAGE:
+        return (present - 1) * PAGE_STRIDE
+    if shared.slot_used == shared.slot_arrays:
+        forget_everything(shared)
+    index = shared.slot_used
+    shared.slot_used += 1
+    shared.owners[index] = u32(page)
+    shared.pages[page] = u32(index + 1)
+    clear_slots(shared, slot_array(shared, index), DECODE, CROSS)
+    protect_code(shared, page)
+    return index * PAGE_STRIDE
+
+
+@native
+def clear_slots(shared: Shared, slots: ptr[Slot], handler: int, guard: int) -> None:
+    """Every slot of an array to one special handler."""
+    fill = shared.handlers[handler]
+    for i in typed_range(u64(PAGE_SLOTS)):
+        slots[i].handler = fill
+    slots[PAGE_SLOTS].handler = shared.handlers[guard]
+    slots[PAGE_SLOTS + 1].handler = shared.handlers[guard]
+
+
+@native(cold=True)
+def protect_code(shared: Shared, page: u64) -> None:
+    """A page that holds code leaves all write tables: its stores take the slow path."""
+    for h in typed_range(shared.harts):
+        core = core_at(shared, h)
+        for context in typed_range(u64(CONTEXTS)):
+            for i in typed_range(u64(TLB_SIZE)):
+                entry = core.contexts[context * CONTEXT_SIZE + WRITES + i]
+                if entry.tag != INVALID and (entry.tag + entry.offset) >> 12 == page:
+                    entry.tag = INVALID
+
+
+@native
+def core_at(shared: Shared, index: u64) -> Core:
+    """One of the machine's cores."""
+    return reinterpret(ptr[Core], shared.cores)[index]
+
+
+@native
+def forget_code(shared: Shared, where: u64, size: u64) -> None:
+    """Memory at an offset changed: its slots, and one that began before it, decode again."""
+    first = where & 0xFFF
+    slots = slot_array(shared, u64(shared.pages[where >> 12]) - 1)
+    low = first >> 1
+    if low > 0:
+        low -= 1  # a 32-bit instruction may have begun two bytes earlier
+    high = (first + size + 1) >> 1
+    if high > PAGE_SLOTS:
+        high = u64(PAGE_SLOTS)
+    decode_handler = shared.handlers[DECODE]
+    for i in typed_range(low, high):
+        slots[i].handler = decode_handler
+
+
+@native
+def forget_range(shared: Shared, where: u64, size: u64) -> None:
+    """A device or a debugger changed memory: the same for a range over many pages."""
+    at = where
+    end = where + size
+    while at < end:
+        step = 4096 - (at & 0xFFF)
+        if step > end - at:
+            step = end - at
+        if shared.pages[at >> 12] != NO_PAGE:
+            forget_code(shared, at, step)
+        at += step
+
+
+@native(cold=True)
+def forget_everything(shared: Shared) -> None:
+    """All slot arrays are in use: start over."""
+    for i in typed_range(shared.slot_used):
+        shared.pages[u64(shared.owners[i])] = NO_PAGE
+    shared.slot_used = 0
+    for h in typed_range(shared.harts):
+        core = core_at(shared, h)
+        for context in typed_range(u64(CONTEXTS)):
+            for i in typed_range(u64(TLB_SIZE)):
+                core.contexts[context * CONTEXT_SIZE + EXECUTES + i].tag = INVALID
+
+
+@native
+def fill_slot(shared: Shared, slot: Slot, word: u32, offset: u64) -> None:
+    """Decode a word into a slot of a page, at a byte offset; NEVER_NEAR where no page is around."""
+    decoded = Decoded()
+    decode(word, decoded)
+    rd = decoded.rd
+    if rd == 0 and writes_rd(decoded.index):
+        rd = 32  # writes to x0 go to the sink
+    slot.rd = u8(rd)
+    slot.rs1 = u8(decoded.rs1)
+    slot.rs2 = u8(decoded.rs2)
+    slot.rs3 = u8(decoded.rs3)
+    slot.imm = u32(decoded.imm)
+    handler = 2 * u64(decoded.index) + u64(decoded.size == 2)
+    if offset + decoded.imm >= 4096 and goes_to_target(decoded.index):
+        handler += FAR
+    slot.handler = shared.handlers[handler]
+
+
+@native
+def goes_to_target(index: u32) -> bool:
+    """Whether an instruction may continue at pc + imm."""
+    for number in STATIC:
+        if index == number:
+            return True
+    return False
+
+
+@native
+def writes_rd(index: u32) -> bool:
+    """Whether an instruction's destination is an x register."""
+    for number in WRITES_RD:
+        if index == number:
+            return True
+    return False
+
+
+@native(cold=True)
+def decode_slot(core: Core, slot: ptr[Slot]) -> None:
+    """First execution of a slot in a code page."""
+    shared = core.shared[0]
+    core.decoded += 1
+    distance = address_of(slot) - address_of(shared.slots)
+    page = u64(shared.owners[distance // PAGE_STRIDE])
+    offset = (distance % PAGE_STRIDE) // (SLOT_BYTES // 2)
+    where = (page << 12) + offset
+    word = u32(peek(u16, shared.memory, where))
+    if word & 3 == 3:
+        if offset == 0xFFE:
+            slot[0].handler = shared.handlers[STRADDLE]
+            return
+        word = word | (u32(peek(u16, shared.memory, where + 2)) << 16)
+    fill_slot(shared, slot[0], word, offset)
+
+
+@native
+def fill_scratch(core: Core, pc: u64, word: u32) -> ptr[Slot]:
+    """Decode a word into the hart's own array, where all other slots halt; its slot."""
+    shared = core.shared[0]
+    core.scratch[core.scratch_slot].handler = shared.handlers[HALT]
+    core.scratch_slot = (pc & 0xFFF) >> 1
+    fill_slot(shared, core.scratch[core.scratch_slot], word, NEVER_NEAR)
+    return advance(core.scratch, core.scratch_slot)
+
+
+@native
+def clear_scratch(core: Core) -> None:
+    """A new scratch array."""
+    clear_slots(core.shared[0], core.scratch, HALT, CROSS)
+
+
+@native(inline=True)
+def slots_base(core: Core) -> ptr[u8]:
+    """The first byte of all slot arrays."""
+    return core.shared[0].slots
