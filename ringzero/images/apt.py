@@ -32,7 +32,8 @@ from ringzero.images.packages import Package, dependency_names
 
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 DEBIAN_SUITES = (
-    "bullseye bookworm trixie forky sid unstable testing stable oldstable oldoldstable".split()
+    *("bullseye", "bookworm", "trixie", "forky", "sid"),
+    *("unstable", "testing", "stable", "oldstable", "oldoldstable"),
 )
 PRINTED_URI = re.compile(r"^'[^']+' (\S+) (\d+) SHA256:([0-9a-f]{64})", re.MULTILINE)
 INSTALLS = re.compile(r"^Inst (\S+) (?:\[\S+\] )?\((\S+)", re.MULTILINE)

@@ -24,13 +24,13 @@ from ringzero.images.tree import Node, clean_path
 AR_MAGIC = b"!<arch>\n"
 AR_HEADER = 60
 
+Watch = Callable[[int], None]
+
 
 class Member(io.RawIOBase):
     """The bytes of one member of an `ar` archive as a file."""
 
-    def __init__(
-        self, file: IO[bytes], start: int, size: int, watch: Callable[[int], None]
-    ) -> None:
+    def __init__(self, file: IO[bytes], start: int, size: int, watch: Watch) -> None:
         self._file, self._start, self._size, self._at = file, start, size, 0
         self._watch = watch
 
@@ -61,49 +61,44 @@ def _members(file: IO[bytes], name: Path) -> Iterator[tuple[str, int, int]]:
         header = file.read(AR_HEADER)
         if not header:
             return
-        if (
-            len(header) < AR_HEADER
-            or header[58:60] != b"`\n"
-            or not header[48:58].strip().isdigit()
-        ):
+        digits = header[48:58].strip()
+        if header[58:60] != b"`\n" or not digits.isdigit():
             raise ImageError(f"{name} is cut short or damaged; remove it and fetch it again.")
-        size = int(header[48:58])
+        size = int(digits)
         yield header[:16].decode("ascii", "replace").strip().rstrip("/"), position + AR_HEADER, size
         position += AR_HEADER + size + (size & 1)
 
 
 @contextlib.contextmanager
-def _tar(
-    package: Path, part: str, watch: Callable[[int], None] = _unwatched
-) -> Iterator[tarfile.TarFile]:
+def _tar(package: Path, part: str, watch: Watch = _unwatched) -> Iterator[tarfile.TarFile]:
     """The `control` or the `data` tar of a package, as a stream."""
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(package.open("rb"))
         for name, start, size in _members(file, package):
             if name.partition(".")[0] == part and ".tar" in name:
-                raw = io.BufferedReader(Member(file, start, size, watch), 1 << 16)
-                stream = stack.enter_context(_decompressed(raw, name, package))
+                member = cast(io.RawIOBase, Member(file, start, size, watch))
+                raw = cast(IO[bytes], io.BufferedReader(member, 1 << 16))
+                stream = _decompressed(raw, name, package)
                 yield stack.enter_context(tarfile.open(fileobj=stream, mode="r|"))
                 return
     raise ImageError(f"{package} has no {part} archive; remove it and fetch it again.")
 
 
-@contextlib.contextmanager
-def _decompressed(raw: io.BufferedReader, name: str, package: Path) -> Iterator[IO[bytes]]:
+def _decompressed(raw: IO[bytes], name: str, package: Path) -> IO[bytes]:
     match name.rpartition(".")[2]:
         case "xz" | "lzma":
-            yield cast(IO[bytes], lzma.open(raw))
+            return cast(IO[bytes], lzma.LZMAFile(raw))
         case "gz":
-            yield cast(IO[bytes], gzip.open(raw))
+            return cast(IO[bytes], gzip.GzipFile(fileobj=raw, mode="rb"))
         case "tar":
-            yield raw
+            return raw
         case "zst":
-            yield _unzstd(raw, package)
+            return _unzstd(raw, package)
         case other:
             raise ImageError(f"{package} is compressed with {other}, which is not known here.")
 
 
-def _unzstd(raw: io.BufferedReader, package: Path) -> IO[bytes]:
+def _unzstd(raw: IO[bytes], package: Path) -> IO[bytes]:
     program = shutil.which("zstd")
     if program is None:
         raise ImageError(f"{package} is compressed with zstd; install the program `zstd`.")
@@ -150,7 +145,7 @@ def fields(paragraph: str) -> dict[str, str]:
 def contents(
     package: Path,
     wanted: Callable[[str], bool] = lambda path: True,
-    watch: Callable[[int], None] = _unwatched,
+    watch: Watch = _unwatched,
 ) -> Iterator[Node]:
     """The files of a package whose path is wanted, in the package's order.
 
