@@ -30,20 +30,13 @@ class Decoded(Struct):
 
 
 @dataclass(frozen=True, eq=False)
-class Leaf:
-    """One instruction, reached when all its fixed bits were tested."""
-
-    index: int
-    immediate: Field | None
-
-
-@dataclass(frozen=True, eq=False)
 class Branch:
-    """What follows when `word & mask == match`."""
+    """What follows when `word & mask == match`: an instruction, or a further choice."""
 
     mask: int
     match: int
-    leaf: Leaf | None
+    immediate: Field | None  # the operand for Decoded.imm, where all that follows agree on it
+    index: int | None
     node: Node | None
 
 
@@ -54,8 +47,14 @@ class Node:
     branches: tuple[Branch, ...]
 
 
-def tree(rows: Sequence[tuple[int, Instruction]], tested: int = 0) -> Node:
-    """The choice among `rows` (with their indices), given the bits that were tested before."""
+Rows = Sequence[tuple[int, Instruction]]
+
+
+def tree(rows: Rows, tested: int = 0, given: bool = False) -> Node:
+    """The choice among `rows` (with their indices), after the bits `tested`.
+
+    `given` says that the immediate was extracted on the way.
+    """
     common = 0xFFFF_FFFF & ~tested
     for _, one in rows:
         common &= one.mask
@@ -65,16 +64,19 @@ def tree(rows: Sequence[tuple[int, Instruction]], tested: int = 0) -> Node:
     for index, one in rows:
         mask = common or one.mask & ~tested  # rows with nothing in common are tested one by one
         groups.setdefault((mask, one.match & mask), []).append((index, one))
-    branches = []
-    for (mask, match), group in groups.items():
-        index, one = group[0]
-        if len(group) == 1:
-            whole = one.mask & ~tested
-            field = one.row.fields[one.immediate] if one.immediate else None
-            branches.append(Branch(whole, one.match & whole, Leaf(index, field), None))
-        else:
-            branches.append(Branch(mask, match, None, tree(group, tested | mask)))
-    return Node(tuple(branches))
+    return Node(tuple(_branch(key, group, tested, given) for key, group in groups.items()))
+
+
+def _branch(key: tuple[int, int], group: Rows, tested: int, given: bool) -> Branch:
+    mask, match = key
+    fields = {one.row.fields[one.immediate] for _, one in group if one.immediate is not None}
+    field = fields.pop() if len(fields) == 1 and not given else None
+    index, one = group[0]
+    if len(group) == 1:
+        whole = one.mask & ~tested
+        return Branch(whole, one.match & whole, field, index, None)
+    rest = tree(group, tested | mask, given or field is not None)
+    return Branch(mask, match, field, None, rest)
 
 
 ROOT = tree(list(enumerate(INSTRUCTIONS)))
@@ -96,19 +98,13 @@ def choose(word: u32, node: Node, out: Decoded) -> None:
     """Fill in index and immediate by the branch of `node` that holds for the word."""
     for branch in node.branches:
         if word & branch.mask == branch.match:
+            if branch.immediate is not None:
+                out.imm = immediate(word, branch.immediate)
             if branch.node is not None:
                 choose(word, branch.node, out)
             else:
-                found(word, branch.leaf, out)
+                out.index = branch.index
             return
-
-
-@native
-def found(word: u32, leaf: Leaf, out: Decoded) -> None:
-    """The word is this instruction."""
-    out.index = leaf.index
-    if leaf.immediate is not None:
-        out.imm = immediate(word, leaf.immediate)
 
 
 @native

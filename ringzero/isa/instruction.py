@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -81,14 +82,14 @@ class Instruction:
         """Whether the destination is a floating-point register."""
         return self.destination == "frd"
 
-    @property
+    @cached_property
     def floats(self) -> bool:
         """Whether mstatus.FS must not be Off: it has a floating-point operand or rounding mode."""
         return any(name.startswith("f") and name in REGISTERS for name in self.row.fields) or (
             "rm" in self.row.fields
         )
 
-    @property
+    @cached_property
     def dirties_floats(self) -> bool:
         """Whether it makes mstatus.FS Dirty: it writes an f register, or accrues fflags."""
         accrues = "hart" in self.parameters and not self.memory
