@@ -59,8 +59,8 @@ def _from_magnitude(fmt: Format, sign: u64, magnitude: u64, rounding: u64) -> tu
 def to_integer(fmt: Format, kind: type, a: u64, rounding: u64) -> tuple[u64, u64]:
     """The number as a `kind` (i32, u32, i64, u64) in two's complement of 64 bits, and flags."""
     sign = sign_of(fmt, a)
-    if unlikely(is_nan(fmt, a)):
-        return _saturated(kind, u64(0)), u64(NV)
+    if unlikely(is_special(fmt, a)):
+        return _saturated(kind, u64(0) if is_nan(fmt, a) else sign), u64(NV)
     biased, significand = unpack(fmt, a)
     exponent = biased - fmt.bias
     if exponent > 63:
