@@ -78,16 +78,15 @@ def python() -> Fact:
 
 def llvm() -> Fact:
     """The code generator behind the native engine."""
+    from ringzero.lang import binding
+
     try:
-        import llvmlite
-        from llvmlite import binding
+        value = binding.version()
     except (ImportError, OSError) as error:
         return Fact(
             "llvmlite", "missing", "not usable", f"The native engines need it ({error}).",
             "Install it with `pip install -r requirements.txt`; --engine reference does without.",
         )  # fmt: skip
-    version = ".".join(str(part) for part in binding.llvm_version_info)
-    value = f"{llvmlite.__version__} with LLVM {version}"
     return Fact("llvmlite", "ok", value, "Native engines can be built here.")
 
 

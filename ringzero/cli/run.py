@@ -107,6 +107,7 @@ class RunCommand(click.Command):
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     image: str | None,
     timeout: float | None,
     dry_run: bool,

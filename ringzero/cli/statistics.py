@@ -5,14 +5,11 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from ringzero.isa.names import X_NAMES
+
 if TYPE_CHECKING:
     from ringzero.api import Counters, Machine
 
-REGISTERS = (
-    "zero", "ra", "sp", "gp", "tp", "t0", "t1", "t2", "s0", "s1", "a0", "a1", "a2", "a3", "a4",
-    "a5", "a6", "a7", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "t3", "t4",
-    "t5", "t6",
-)  # fmt: skip
 DUMPED_CSRS = (
     "mstatus", "mepc", "mcause", "mtval", "mtvec", "mie", "mip", "medeleg", "mideleg",
     "sepc", "scause", "stval", "stvec", "satp",
@@ -42,7 +39,7 @@ def statistics_json(counters: Counters, elapsed: float) -> dict[str, Any]:
 def registers_text(machine: Machine) -> str:
     """The first hart's registers and the CSRs that tell how it got where it is."""
     lines = [f"pc       {machine.pc:#018x}"]
-    cells = [f"{name:4} {int(machine.x[i]):#018x}" for i, name in enumerate(REGISTERS)]
+    cells = [f"{name:4} {int(machine.x[i]):#018x}" for i, name in enumerate(X_NAMES)]
     lines += ["  ".join(cells[i : i + 4]) for i in range(0, len(cells), 4)]
     cells = [f"{name:8} {int(machine.read_csr(name)):#018x}" for name in DUMPED_CSRS]
     lines += ["  ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]
