@@ -11,7 +11,7 @@ from ringzero.isa.counters import (
 )
 from ringzero.isa.csr import Csr, const, derived, rw, warl, wlrl
 from ringzero.isa.extensions import misa as misa_value
-from ringzero.isa.hart import FLOATS, INTERRUPTS, TRANSLATION, Hart
+from ringzero.isa.hart import FLOATS, INTERRUPTS, MAPPINGS, TRANSLATION, Hart
 from ringzero.isa.trap import SEI, SSI, STATUS_FS, STCE, STI, interrupts_pending
 from ringzero.lang import native, u64
 
@@ -96,7 +96,7 @@ class menvcfg(Csr, at=0x30A):
     FIOM, CBCFE, CBZE = rw(0), rw(6), rw(7)
     CBIE = warl(5, 4, legal_cbie)
     ADUE, PBMTE, STCE = rw(61), rw(62), rw(63)
-    changes = INTERRUPTS | TRANSLATION
+    changes = INTERRUPTS | MAPPINGS
 
 
 class mstateen0(Csr, at=0x30C):

@@ -6,7 +6,7 @@ Numbers for 48 more entries exist and read as zero.
 from __future__ import annotations
 
 from ringzero.isa.csr import Csr, const, rw
-from ringzero.isa.hart import PMP_ENTRIES, TRANSLATION, Hart
+from ringzero.isa.hart import MAPPINGS, PMP_ENTRIES, Hart
 from ringzero.isa.pmp import LOCKED, READ, TOR, WRITE, entry_configuration
 from ringzero.lang import native, typed_range, u64
 
@@ -39,7 +39,7 @@ class pmpcfg0(Csr, at=range(0x3A0, 0x3A3, 2)):
     """Eight entries' permissions, address matching and lock, a byte each."""
 
     ENTRIES = rw(63, 0)
-    changes = TRANSLATION
+    changes = MAPPINGS
 
     @native
     def get(hart: Hart, number: u64) -> u64:
@@ -66,7 +66,7 @@ class pmpaddr0(Csr, at=range(0x3B0, 0x3C0)):
     """Bits 55:2 of an entry's address."""
 
     ADDRESS = rw(53, 0)
-    changes = TRANSLATION
+    changes = MAPPINGS
 
     @native
     def get(hart: Hart, number: u64) -> u64:
