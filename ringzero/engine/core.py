@@ -52,12 +52,10 @@ class Slot(Struct):
 class Shared(Struct):
     """What all harts of a machine have in common."""
 
-    memory: ptr[u8]  # all backed memory: RAM first, then the boot ROM
+    memory: ptr[u8]  # RAM
     ram_base: u64
     ram_size: u64
-    rom_base: u64
-    rom_size: u64
-    pages: ptr[u32]  # per page of backed memory: 1 + index of its slot array, or NO_PAGE
+    pages: ptr[u32]  # per page of RAM: 1 + index of its slot array, or NO_PAGE
     slots: ptr[u8]
     owners: ptr[u32]  # per slot array: the page it decodes
     slot_arrays: u64  # how many fit
@@ -68,8 +66,7 @@ class Shared(Struct):
     read_device: u64  # C functions: (address, size, core) -> value; sets Core.answered
     write_device: u64
     clock: u64  # clock_gettime, or 0: time is counted in instructions
-    clock_base: u64  # ns subtracted from the host's clock
-    skipped: u64  # ns that the instruction clock jumped over while all harts waited
+    clock_offset: u64  # ticks added to it
     elapsed: u64  # instructions retired by all harts, as of the last look
     watched: u64  # page (by index) whose stores Python hears of, or NO_WATCH
     notify: u64  # C function: (address, core)

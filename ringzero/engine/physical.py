@@ -29,15 +29,12 @@ def backing(shared: Shared, address: u64, size: u64) -> u64:
     offset = address - shared.ram_base
     if offset < shared.ram_size and shared.ram_size - offset >= size:
         return offset
-    offset = address - shared.rom_base
-    if offset < shared.rom_size and shared.rom_size - offset >= size:
-        return shared.ram_size + offset
     return NOWHERE
 
 
 @native
 def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
-    """RAM and ROM here, devices in Python."""
+    """RAM here, devices in Python."""
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
     if where != NOWHERE:
@@ -55,14 +52,13 @@ def device_read(core: Core, address: u64, size: u64) -> tuple[u64, bool]:
 
 @native
 def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
-    """RAM here, devices in Python; the ROM ignores stores as QEMU's does."""
+    """RAM here, devices in Python."""
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
     if where == NOWHERE:
         return device_write(core, address, kind.bits // 8, value)
-    if where < core.shared[0].ram_size:
-        poke(kind, core.shared[0].memory, where, kind(value))
-        written(core, where, kind.bits // 8)
+    poke(kind, core.shared[0].memory, where, kind(value))
+    written(core, where, kind.bits // 8)
     return True
 
 
@@ -97,7 +93,7 @@ def physical_amo(
     """Atomic operations work on RAM only (the PMA of devices: AMONone)."""
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
-    if where >= core.shared[0].ram_size:
+    if where == NOWHERE:
         return u64(0), False
     old = atomically(core, operation, kind, where, operand)
     written(core, where, kind.bits // 8)
@@ -111,7 +107,7 @@ def physical_compare_exchange(
     """For sc and for the A and D bits of page tables; RAM only."""
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
-    if where >= core.shared[0].ram_size:
+    if where == NOWHERE:
         return False, False
     swapped = compare_exchange(kind, core.shared[0].memory, where, kind(expected), kind(value))
     if swapped:
@@ -127,18 +123,31 @@ class Timespec(Struct):
 
 
 @native
-def nanoseconds(core: Core) -> u64:
-    """Guest time in ns: the host's clock, or instructions retired."""
+def source(core: Core) -> u64:
+    """Nanoseconds of whatever drives guest time: the host's clock, or instructions retired."""
     shared = core.shared[0]
     if shared.clock == 0:
-        return shared.elapsed + shared.skipped + (core.hart.retired - core.seen)
+        return shared.elapsed + (core.hart.retired - core.seen)
     at = Timespec()
     call_pointer(None, shared.clock, u64(CLOCK_MONOTONIC), address_of(at))
-    return u64(at.seconds) * 1_000_000_000 + u64(at.nanoseconds) - shared.clock_base
+    return u64(at.seconds) * 1_000_000_000 + u64(at.nanoseconds)
 
 
 @native
 def now(hart: Hart) -> u64:
     """mtime: 10 MHz."""
-    return nanoseconds(core_of(hart)) // 100
+    core = core_of(hart)
+    return source(core) // 100 + core.shared[0].clock_offset
 
+
+@native
+def until(core: Core, deadline: u64) -> u64:
+    """Nanoseconds until mtime reaches a deadline; NEVER if it has, or never will."""
+    at = source(core)
+    ticks = deadline - core.shared[0].clock_offset
+    if ticks < NEVER // 100 and ticks * 100 > at:
+        return ticks * 100 - at
+    return NEVER
+
+
+NEVER = 0xFFFF_FFFF_FFFF_FFFF

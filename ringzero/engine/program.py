@@ -30,7 +30,7 @@ BIND: dict[Native, Native] = {
     ports.now: physical.now,
     ports.fence_translation: tlb.fence_translation,
 }
-ROOTS = (slots.forget_range, slots.clear_scratch, tlb.flush_all, physical.nanoseconds)
+ROOTS = (slots.forget_range, slots.clear_scratch, tlb.flush_all)
 ENTRY_POINTS = ("run_harts", "step_hart", "handler_table", *(root.name for root in ROOTS))
 
 

@@ -19,7 +19,7 @@ from ringzero.engine.core import (
     Shared,
     Slot,
 )
-from ringzero.engine.physical import nanoseconds
+from ringzero.engine.physical import NEVER, now, until
 from ringzero.engine.slots import core_at, fill_scratch
 from ringzero.engine.tlb import find_code, flush_all, select_context
 from ringzero.isa.access import fetch
@@ -35,7 +35,6 @@ from ringzero.isa.trap import (
 )
 from ringzero.lang import native, ptr, typed_range, u64
 
-NEVER = 0xFFFF_FFFF_FFFF_FFFF
 LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
 
@@ -72,7 +71,7 @@ def settle(core: Core) -> None:
 @native
 def interrupt_if_due(core: Core) -> None:
     """Take the interrupt that is due, if one is."""
-    if nanoseconds(core) // 100 >= core.mtimecmp:
+    if now(core.hart) >= core.mtimecmp:
         core.hart.lines = core.hart.lines | (1 << MTI)
     else:
         core.hart.lines = core.hart.lines & ~(1 << MTI)
@@ -129,15 +128,6 @@ def slice_length(core: Core) -> u64:
         if core.hart.menvcfg & STCE != 0:
             length = smaller(length, until(core, core.hart.stimecmp))
     return length
-
-
-@native
-def until(core: Core, deadline: u64) -> u64:
-    """Instructions until mtime reaches a deadline, with the instruction clock; NEVER if past."""
-    at = nanoseconds(core)
-    if deadline < NEVER // 100 and deadline * 100 > at:
-        return deadline * 100 - at
-    return NEVER
 
 
 @native

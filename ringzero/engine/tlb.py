@@ -191,9 +191,7 @@ def fill(core: Core, address: u64, kind: int) -> None:
 def storable(core: Core, where: u64) -> bool:
     """Whether stores to a backed page need no more than the store."""
     shared = core.shared[0]
-    if where >= shared.ram_size or where >> 12 == shared.watched:
-        return False
-    return shared.pages[where >> 12] == NO_PAGE
+    return where >> 12 != shared.watched and shared.pages[where >> 12] == NO_PAGE
 
 
 @native

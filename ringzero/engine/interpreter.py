@@ -1,0 +1,250 @@
+"""The native interpreter from Python's side: build or load it, own its memory, run its harts.
+
+Python and native code share `Shared` and the `Core`s by ctypes views. Device accesses come back
+through two callbacks; an exception in one stops the run and is raised from `run`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from ringzero.engine import program
+from ringzero.engine.core import (
+    CONTEXT_SIZE,
+    CONTEXTS,
+    NO_WATCH,
+    PAGE_STRIDE,
+    SLICE,
+    Core,
+    Shared,
+    TlbEntry,
+)
+from ringzero.engine.ports import Bus, Memory
+from ringzero.lang import binding, cache
+from ringzero.lang.host import view
+
+NEVER = (1 << 64) - 1
+SLOT_ARRAYS = 3072  # decoded pages kept: 36 KiB each
+
+_read_type = ctypes.CFUNCTYPE(
+    ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
+)
+_write_type = ctypes.CFUNCTYPE(
+    None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
+)
+_notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
+
+
+class Why(Enum):
+    """Why `run` came back."""
+
+    RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The end of a run: the reason, and the hart that it concerns."""
+
+    why: Why
+    hart: int
+
+
+class _Code:
+    """The loaded interpreter; one per process."""
+
+    _instance: _Code | None = None
+
+    def __init__(self) -> None:
+        target = binding.host_target()
+        text = program.build(target)
+        key = cache.digest(text, binding.host_identity())
+        code = cache.cached(
+            "interpreter", key, lambda: binding.object_code(text, binding.host_machine())
+        )
+        self.library = binding.Library(code, list(program.ENTRY_POINTS))
+        pointer = ctypes.c_void_p
+        u64 = ctypes.c_uint64
+        entry = self.library.addresses
+        self.run_harts = ctypes.CFUNCTYPE(None, pointer)(entry["run_harts"])
+        self.step_hart = ctypes.CFUNCTYPE(None, pointer)(entry["step_hart"])
+        self.forget_range = ctypes.CFUNCTYPE(None, pointer, u64, u64)(entry["forget_range"])
+        self.clear_scratch = ctypes.CFUNCTYPE(None, pointer)(entry["clear_scratch"])
+        self.flush_all = ctypes.CFUNCTYPE(None, pointer)(entry["flush_all"])
+        self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
+
+    @classmethod
+    def load(cls) -> _Code:
+        if cls._instance is None:
+            cls._instance = cls()
+        return cls._instance
+
+
+def _anonymous(size: int) -> mmap.mmap:
+    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
+
+
+def _address(memory: mmap.mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+class Interpreter:
+    """The harts of one machine, run by native code."""
+
+    def __init__(
+        self, memory: Memory, bus: Bus, harts: int, *, deterministic: bool = False
+    ) -> None:
+        self.code = _Code.load()
+        self.memory, self.bus, self.count = memory, bus, harts
+        self.failure: BaseException | None = None
+        self.after_write: Callable[[], None] = lambda: None
+        self.on_watched: Callable[[int], None] = lambda address: None
+        self._allocate(deterministic)
+        memory.on_write = self.invalidate
+
+    def _allocate(self, deterministic: bool) -> None:
+        core_type, entry = view(Core), ctypes.sizeof(view(TlbEntry))
+        tables = CONTEXTS * CONTEXT_SIZE * entry
+        arrays = SLOT_ARRAYS + self.count + 1
+        self._parts = [
+            _anonymous(ctypes.sizeof(view(Shared))),
+            _anonymous(ctypes.sizeof(core_type) * self.count),
+            _anonymous(tables * self.count),
+            _anonymous((arrays + 1) * PAGE_STRIDE),
+            _anonymous(max(4096, self.memory.size // 4096 * 4)),
+            _anonymous(SLOT_ARRAYS * 4),
+        ]
+        shared, cores, tlbs, slots, pages, owners = map(_address, self._parts)
+        slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
+        self.shared: Any = view(Shared).from_address(shared)
+        self.shared_address = shared
+        self.cores: list[Any] = []
+        s = self.shared
+        s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
+        s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
+        s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
+        s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
+        self._callbacks = (
+            _read_type(self._read), _write_type(self._write), _notify_type(self._watched)
+        )  # fmt: skip
+        addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in self._callbacks]
+        s.read_device, s.write_device, s.notify = addresses
+        if not deterministic:
+            clock = ctypes.CDLL(None).clock_gettime
+            s.clock = ctypes.cast(clock, ctypes.c_void_p).value
+        for index in range(self.count):
+            at = cores + index * ctypes.sizeof(core_type)
+            core = core_type.from_address(at)
+            core.shared, core.contexts = shared, tlbs + index * tables
+            core.tlb = core.contexts
+            core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
+            core.mtimecmp = NEVER
+            for context in range(CONTEXTS):
+                core.filled[context] = 1
+            self.cores.append(core)
+            self.code.clear_scratch(at)
+            self.code.flush_all(at)
+
+    # ---- called from native code
+
+    def _read(self, address: int, size: int, core: int) -> int:
+        try:
+            value = self.bus.read(address, size)
+        except BaseException as error:
+            self._fail(error)
+            value = 0
+        if value is None:
+            return 0
+        view(Core).from_address(core).answered = True
+        return value
+
+    def _write(self, address: int, size: int, value: int, core: int) -> None:
+        try:
+            answered = self.bus.write(address, size, value)
+            self.after_write()
+        except BaseException as error:
+            self._fail(error)
+            answered = True
+        view(Core).from_address(core).answered = answered
+
+    def _watched(self, address: int, core: int) -> None:
+        try:
+            self.on_watched(address)
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self.stop()
+
+    # ---- called from Python
+
+    def hart(self, index: int) -> Any:
+        """The ctypes view of a hart's architectural state."""
+        return self.cores[index].hart
+
+    def run(self, instructions: int | None = None) -> Stop:
+        """Run all harts, in turns, until one stops; `instructions` limits them all together."""
+        limit = NEVER if instructions is None else self.shared.elapsed + instructions
+        self.shared.limit = limit
+        self.code.run_harts(self.shared_address)
+        self.shared.stop = 0
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+        index = self.shared.stopped
+        return Stop(Why(self.cores[index].why), index)
+
+    def step(self, index: int = 0) -> None:
+        """One instruction of one hart, or one trap or interrupt taken instead."""
+        core = self.cores[index]
+        core.stepping = True
+        self.code.step_hart(ctypes.addressof(core))
+        core.stepping = False
+        self._account(core)
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    def _account(self, core: Any) -> None:
+        self.shared.elapsed += core.hart.retired - core.seen
+        core.seen = core.hart.retired
+
+    def stop(self) -> None:
+        """Ask native code to come back, from any thread; it does within a slice."""
+        self.shared.stop = 1
+
+    def invalidate(self, address: int, size: int) -> None:
+        """Memory changed under the harts: drop what was decoded from it."""
+        if size > 0:
+            self.code.forget_range(self.shared_address, address - self.memory.base, size)
+
+    def flush_translations(self) -> None:
+        """Python changed page tables or CSRs that translate."""
+        for core in self.cores:
+            self.code.flush_all(ctypes.addressof(core))
+
+    def watch(self, address: int | None) -> None:
+        """Hear of each store to the page around an address (HTIF's tohost)."""
+        page = NO_WATCH if address is None else (address - self.memory.base) >> 12
+        self.shared.watched = page
+        self.flush_translations()
+
+    def set_lines(self, index: int, mask: int, value: int) -> None:
+        """Drive interrupt lines (mip bit positions) of a hart."""
+        hart = self.cores[index].hart
+        hart.lines = (hart.lines & ~mask) | (value & mask)
+
+    def idle(self, index: int) -> bool:
+        """Whether a hart waits in wfi."""
+        return bool(self.cores[index].waiting)
+
+    @property
+    def elapsed(self) -> int:
+        """Instructions retired by all harts, as of their last look."""
+        return int(self.shared.elapsed)
