@@ -1,0 +1,1 @@
+"""The devices that sit directly on the board's bus."""

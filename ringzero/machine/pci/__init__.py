@@ -1,0 +1,1 @@
+"""PCI Express: configuration space, and a host bridge like QEMU's gpex."""
