@@ -50,9 +50,9 @@ def test_all_parcels_against_gnu(
     words = dict(zip(meant, gnu_words(meant.values()), strict=True))
     assert len(words) > 40_000
     # compiled, because there are many; test_compiled.py compares it with CPython
-    expand_compiled = HostLibrary([expand]).call["expand"]
+    library = HostLibrary([expand])
     for parcel in PARCELS:
-        got = expand_compiled(parcel)
+        got = library.call["expand"](parcel)
         assert got == words.get(parcel, 0), f"{parcel:#06x} {meant.get(parcel)}: {got:#010x}"
 
 
