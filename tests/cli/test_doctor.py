@@ -1,0 +1,59 @@
+"""The doctor looks and tells, and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ringzero.cli.doctor import gather
+from ringzero.cli.main import main
+
+
+@pytest.fixture
+def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("RINGZERO_CACHE", str(folder))
+    return folder
+
+
+def test_every_fact_says_what_it_means(empty_cache: Path) -> None:
+    facts = gather()
+    names = [fact.name for fact in facts]
+    assert {"python", "llvmlite", "cache", "images", "apt", "/dev/kvm", "qemu"} <= set(names)
+    for fact in facts:
+        assert fact.state in ("ok", "note", "missing")
+        assert fact.value
+        assert fact.meaning.endswith((".", ")"))
+        assert fact.state == "ok" or fact.advice, f"{fact.name} leaves the user alone"
+
+
+def test_looking_makes_nothing(empty_cache: Path) -> None:
+    gather()
+    assert not empty_cache.exists()
+
+
+def test_json(empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    facts = {fact["name"]: fact for fact in json.loads(capsys.readouterr().out)}
+    assert str(empty_cache) in facts["cache"]["value"]
+    assert facts["images"]["state"] == "note"
+
+
+def test_missing_code_generator_is_told(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent() -> str:
+        raise ImportError("No module named 'llvmlite'")
+
+    monkeypatch.setattr("ringzero.lang.binding.version", absent)
+    assert main(["doctor"]) == 126
+    assert "The native engines need it" in capsys.readouterr().out
+
+
+def test_missing_tools_are_told(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(empty_cache))
+    facts = {fact.name: fact for fact in gather()}
+    assert facts["apt"].state == facts["qemu"].state == "note"
+    assert "--debs" in facts["apt"].advice

@@ -1,0 +1,58 @@
+"""Sizes, durations, disks and mounts as users write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+
+from ringzero.cli.options import Disk, DiskType, Duration, Mount, MountType, Size
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512M", 512 << 20), ("2G", 2 << 30), ("65536K", 64 << 20), ("128", 128 << 20),
+     ("4096B", 4096), ("1g", 1 << 30), ("1GiB", 1 << 30), ("256MB", 256 << 20)],
+)  # fmt: skip
+def test_sizes(text: str, size: int) -> None:
+    assert Size().convert(text, None, None) == size
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1M", "1.5G", "12Q", "M", "0x10M"])
+def test_bad_sizes_are_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a size"):
+        Size().convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10", 10), ("1.5s", 1.5), ("2m", 120), ("200ms", 0.2), ("1h", 3600)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert Duration().convert(text, None, None) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "0", "-3", "1d", "s", "1 s"])
+def test_bad_durations_are_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a duration"):
+        Duration().convert(text, None, None)
+
+
+def test_disks() -> None:
+    convert = DiskType().convert
+    assert convert("a.img", None, None) == Disk(Path("a.img"))
+    assert convert("a.img,ro", None, None) == Disk(Path("a.img"), readonly=True)
+    assert convert("a.img,overlay", None, None) == Disk(Path("a.img"), overlay=True)
+    with pytest.raises(click.BadParameter, match="'rw' says nothing about a disk"):
+        convert("a.img,rw", None, None)
+
+
+def test_mounts() -> None:
+    convert = MountType().convert
+    assert convert("home=/home/user", None, None) == Mount("home", Path("/home/user"))
+    assert convert("src=.:ro", None, None) == Mount("src", Path("."), readonly=True)
+    for text in ("nothing", "=x", "tag="):
+        with pytest.raises(click.BadParameter, match="TAG=FOLDER"):
+            convert(text, None, None)
+    with pytest.raises(click.BadParameter, match="36 bytes"):
+        convert(f"{'t' * 37}=x", None, None)
