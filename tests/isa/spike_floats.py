@@ -167,9 +167,24 @@ def run(cases: Sequence[Case], where: Path) -> list[Outcome]:
     source, object_file, elf = where / "floats.s", where / "floats.o", where / "floats.elf"
     signature = where / "signature"
     source.write_text(_assembly(cases))
-    assemble = [AS, "-march=rv64imafd_zicsr", "-mabi=lp64d", "-o", object_file, source]
+    assemble: list[str | Path] = [
+        AS,
+        "-march=rv64imafd_zicsr",
+        "-mabi=lp64d",
+        "-o",
+        object_file,
+        source,
+    ]
     subprocess.run(assemble, check=True)
-    link = [LD, "-N", "-Ttext=0x80000000", "--no-warn-rwx-segments", "-o", elf, object_file]
+    link: list[str | Path] = [
+        LD,
+        "-N",
+        "-Ttext=0x80000000",
+        "--no-warn-rwx-segments",
+        "-o",
+        elf,
+        object_file,
+    ]
     subprocess.run(link, check=True)
     spike = _spike()
     assert spike is not None

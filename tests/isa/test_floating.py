@@ -36,7 +36,7 @@ class Ram:
 @pytest.fixture
 def hart() -> Hart:
     made = Hart()
-    made.mode, made.host = M, Ram()
+    made.mode, made.host = u64(M), Ram()
     return made
 
 
@@ -69,7 +69,7 @@ def test_doubles_need_no_box() -> None:
 
 def test_rm_selects_the_mode_or_defers_to_frm(hart: Hart) -> None:
     for frm in range(8):
-        hart.fcsr = frm << 5
+        hart.fcsr = u64(frm << 5)
         assert [int(rounding(hart, rm)) for rm in range(5)] == [0, 1, 2, 3, 4]
         if frm < 5:
             assert int(rounding(hart, 7)) == frm
@@ -77,14 +77,14 @@ def test_rm_selects_the_mode_or_defers_to_frm(hart: Hart) -> None:
 
 @pytest.mark.parametrize(("rm", "frm"), [(5, 0), (6, 0), (7, 5), (7, 6), (7, 7)])
 def test_reserved_modes_are_illegal_and_change_nothing(hart: Hart, rm: int, frm: int) -> None:
-    hart.fcsr = frm << 5
+    hart.fcsr = u64(frm << 5)
     with pytest.raises(Trap):
         rv_d.fdiv_d(hart, DOUBLE.bias << 52, 0, rm)
     assert (hart.cause, hart.fcsr) == (ILLEGAL_INSTRUCTION, frm << 5)
 
 
 def test_flags_accrue_beside_frm(hart: Hart) -> None:
-    hart.fcsr = 3 << 5 | OF
+    hart.fcsr = u64(3 << 5 | OF)
     accrue(hart, NX)
     assert hart.fcsr == 3 << 5 | OF | NX
     rv_d.fsqrt_d(hart, 0xBFF0_0000_0000_0000, 7)

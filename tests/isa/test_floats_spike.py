@@ -166,7 +166,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, list[Outcom
 
 
 @native(inline=True)
-def apply(body: Native, shape: tuple, hart: Hart, a: u64, b: u64, c: u64, x: u64, rm: u64) -> u64:  # type: ignore[type-arg]
+def apply(body: Native, shape: tuple, hart: Hart, a: u64, b: u64, c: u64, x: u64, rm: u64) -> u64:
     if shape == ("hart", "frs1", "frs2", "frs3", "rm"):
         return body(hart, a, b, c, rm)
     elif shape == ("hart", "frs1", "frs2", "rm"):
