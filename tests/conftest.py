@@ -50,7 +50,7 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
         "this host has no binutils for riscv64 (apt-get install binutils-riscv64-linux-gnu)",
     ),
     "needs_spike": (
-        lambda: importlib.util.find_spec("spike"),
+        lambda: importlib.util.find_spec("riscv"),
         "the Python package spike is not installed (make setup-dev)",
     ),
     "needs_debian": (

@@ -20,6 +20,7 @@ from ringzero.isa.trap import illegal_instruction
 from ringzero.lang import Native, native, u64, unlikely
 
 DYNAMIC = 7  # rm: the mode is in fcsr.frm
+FS_DIRTY = 3 << 13  # mstatus.FS
 FRM = 5  # where frm stands in fcsr
 
 
@@ -48,8 +49,10 @@ def rounding(hart: Hart, rm: u64) -> u64:
 
 @native(inline=True)
 def accrue(hart: Hart, flags: u64) -> None:
-    """Add exception flags to fcsr.fflags."""
-    hart.fcsr = hart.fcsr | flags
+    """Add exception flags to fcsr.fflags; raising one makes mstatus.FS Dirty."""
+    if flags != 0:
+        hart.fcsr = hart.fcsr | flags
+        hart.mstatus = hart.mstatus | FS_DIRTY
 
 
 @native(inline=True)

@@ -91,9 +91,8 @@ class Instruction:
 
     @cached_property
     def dirties_floats(self) -> bool:
-        """Whether it makes mstatus.FS Dirty: it writes an f register, or accrues fflags."""
-        accrues = "hart" in self.parameters and not self.memory
-        return self.floats and (self.writes_floats or accrues)
+        """Whether it makes mstatus.FS Dirty by itself: `accrue` does so where flags are raised."""
+        return self.writes_floats
 
     @property
     def may_jump_static(self) -> bool:
