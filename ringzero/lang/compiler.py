@@ -14,7 +14,7 @@ from typing import Any
 from ringzero.lang.native import Native, Port, Stub, is_runtime
 from ringzero.lang.types import Array, Fixed, Pointer, Struct, convert, ptr, u8
 
-_BYTES: Any = ptr[u8]  # type: ignore[type-arg]
+_BYTES: Any = ptr.__class_getitem__(u8)
 
 
 class CompileError(Exception):
@@ -254,7 +254,7 @@ class Program:
             )
             self.declare(
                 stub.name,
-                f'declare {passed_type(stub.result)} @"{stub.name}"({arguments}) '
+                f'declare {result_type(stub.result, False)} @"{stub.name}"({arguments}) '
                 f"nounwind {stub.attributes}",
             )
 

@@ -504,11 +504,20 @@ class Expressions:
             f"{passed_type(k)}{extension(self.program.target, k)} {self.operand(a, k, node)}"
             for (_, k), a in zip(stub.parameters, arguments, strict=True)
         ]
-        text = f'call {passed_type(stub.result)} @"{stub.name}"({", ".join(words)})'
-        if stub.result is None:
+        kind = result_type(stub.result, False)
+        text = f'call {kind} @"{stub.name}"({", ".join(words)})'
+        if kind == "void":
             self.line(text)
             return Known(None)
-        return Value(stub.result, self.temporary(text))
+        result, kinds = self.temporary(text), result_kinds(stub.result)
+        if len(kinds) == 1:
+            return Value(kinds[0], result)
+        return Tuple(
+            tuple(
+                Value(k, self.temporary(f"extractvalue {kind} {result}, {i}"))
+                for i, k in enumerate(kinds)
+            )
+        )
 
     def call(self, function: Native, arguments: list[Item], node: ast.AST) -> Item:
         """Call a native function; where it raises, control goes to the raise target."""

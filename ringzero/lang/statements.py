@@ -40,7 +40,7 @@ def _same(left: Any, right: Any) -> bool:
     return isinstance(left, Value) and left == right
 
 
-NO_BUILTINS = ("memset", "memcpy", "memmove", "memcmp")  # or LLVM would make them call themselves
+NO_BUILTINS = ("memset", "memcpy", "memmove", "strlen")  # or LLVM would make them call themselves
 
 
 def _tree(function: Native) -> ast.FunctionDef:

@@ -1,0 +1,57 @@
+"""Where things are, and the state that harts share. The board is QEMU's `virt` or compatible."""
+
+from __future__ import annotations
+
+from ringzero.lang import Struct, u32, u64
+
+BASE, SIZE = 0x8000_0000, 0x8_0000  # the firmware's own memory: code, data, stacks
+NEXT_ADDRESS = 0x8020_0000  # where the next stage is if nobody says
+FINISHER = 0x10_0000
+CLINT, CLINT_SIZE = 0x200_0000, 0x1_0000
+CLINT_MSIP, CLINT_MTIMECMP = CLINT, CLINT + 0x4000
+UART = 0x1000_0000
+
+HARTS = 16
+STACK_SIZE = 0x2000
+S, M = 1, 3
+
+# States of a hart: SBI 2.0, table 19.
+STARTED, STOPPED, START_PENDING, STOP_PENDING, SUSPENDED = 0, 1, 2, 3, 4
+
+# Why a hart got a software interrupt (bits of Shared.mail).
+MAIL_SOFTWARE, MAIL_FENCE_CODE, MAIL_FENCE_MEMORY, MAIL_START = 1, 2, 4, 8
+
+
+class Boot(Struct):
+    """What is decided before .bss is cleared, so none of it may be zero and land there."""
+
+    unclaimed: u32  # 1 until one hart takes it and boots
+    held: u32  # 1 until the boot hart has set up what all share
+
+
+class Shared(Struct):
+    """What harts ask of one another."""
+
+    mail: u64[16]
+    state: u64[16]  # state of each hart
+    present: u64[16]  # 1 if there is such a hart
+    start_address: u64[16]
+    start_argument: u64[16]
+    fence_lock: u64[1]
+    fence_left: u64[1]  # harts that have not done the fence yet
+    console_lock: u64[1]
+    fence_start: u64
+    fence_size: u64
+    fence_space: u64
+    fence_by_space: bool
+    has_stimecmp: bool
+
+
+class Stacks(Struct):
+    words: u64[16 * 1024]
+
+
+boot = Boot()
+boot.unclaimed, boot.held = u32(1), u32(1)
+shared = Shared()
+stacks = Stacks()

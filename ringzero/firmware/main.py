@@ -1,0 +1,134 @@
+"""The firmware's life: bring up a hart, hand over to the next stage, then answer traps."""
+
+from __future__ import annotations
+
+from ringzero.bare.device_tree import ABSENT, find, is_tree, word
+from ringzero.bare.stubs import csr, wait
+from ringzero.bare.text import put, put_byte, put_hex
+from ringzero.firmware import calls, harts, uart
+from ringzero.firmware.entry import INFO_MAGIC, FirmwareInfo, Frame, trap
+from ringzero.firmware.layout import (
+    BASE,
+    CLINT,
+    CLINT_SIZE,
+    HARTS,
+    NEXT_ADDRESS,
+    SIZE,
+    S,
+    boot,
+    shared,
+)
+from ringzero.firmware.reserve import reserve
+from ringzero.lang import address_of, fence, native, ptr, typed_range, u8, u64
+
+INTERRUPT = 1 << 63
+SOFTWARE_INTERRUPT, TIMER_INTERRUPT = INTERRUPT | 3, INTERRUPT | 7
+CALL_FROM_S = 9
+# Everything but calls from S and M goes to S, which is where OpenSBI would send it in the end.
+DELEGATED = 0xF0_B5FF | 1 << 19 | 1 << 18
+DELEGATED_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13
+STCE, PBMTE, CBZE, CBCFE, CBIE, ADUE = 1 << 63, 1 << 62, 1 << 7, 1 << 6, 3 << 4, 1 << 61
+FS = 3 << 13
+NAPOT, ALL_ACCESS = 3 << 3, 7
+STATEEN_ALL = 1 << 63 | 1 << 62 | 1 << 60 | 1 << 59 | 1 << 58 | 1 << 57 | 7
+
+
+@native
+def napot(base: int, size: int) -> u64:
+    """pmpaddr of a naturally aligned region (privileged spec 3.7.1)."""
+    return u64(base >> 2 | (size >> 3) - 1)
+
+
+@native
+def setup() -> None:
+    """This hart's machine-mode CSRs, for a supervisor that may do all but touch us."""
+    csr.mtvec.write(address_of(trap))
+    csr.medeleg.write(u64(DELEGATED))
+    csr.mideleg.write(u64(DELEGATED_INTERRUPTS))
+    csr.mcounteren.write(~u64(0))
+    csr.mcountinhibit.try_set(u64(0))
+    csr.scounteren.write(u64(7))
+    csr.mstatus.set(FS)
+    csr.menvcfg.try_set(u64(STCE | PBMTE | CBZE | CBCFE | CBIE))
+    csr.mstateen0.try_set(u64(STATEEN_ALL))
+    csr.pmpaddr0.write(napot(BASE, SIZE))
+    csr.pmpaddr1.write(napot(CLINT, CLINT_SIZE))
+    csr.pmpaddr2.write(~u64(0))
+    csr.pmpcfg0.write(u64(NAPOT | NAPOT << 8 | (NAPOT | ALL_ACCESS) << 16))
+
+
+@native
+def count_harts(tree: ptr[u8]) -> None:
+    """Which harts exist, by the device tree: they may be started before they come up here."""
+    if not is_tree(tree):
+        return
+    for which in typed_range(u64(HARTS)):
+        at, size = find(tree, "cpus", "reg", True, which)
+        if at == ABSENT:
+            break
+        hart = word(tree, at + size - 4)
+        if hart < HARTS:
+            shared.present[hart] = 1
+
+
+@native
+def start_first(hart: u64, tree: ptr[u8], info: FirmwareInfo) -> None:
+    """The hart that boots."""
+    uart.setup()
+    setup()
+    shared.has_stimecmp = csr.stimecmp.try_set(~u64(0)) != 0
+    for other in range(16):
+        shared.state[other] = harts.STOPPED
+    shared.present[hart] = 1
+    address, mode = u64(NEXT_ADDRESS), u64(S)
+    if address_of(info) != 0 and info.magic == INFO_MAGIC:
+        address, mode = info.next_address, info.next_mode
+    count_harts(tree)
+    reserve(tree)
+    fence()
+    boot.held = 0
+    harts.go(hart, address, u64(tree), mode << 11)
+
+
+@native
+def start_other(hart: u64) -> None:
+    """Every other hart: stopped, until HSM starts it."""
+    setup()
+    shared.present[hart] = 1
+    harts.wait_for_start(hart)
+
+
+@native
+def handle_trap(frame: Frame) -> None:
+    """A trap from S or U that was not delegated."""
+    cause = csr.mcause.read()
+    if cause == CALL_FROM_S:
+        csr.mepc.write(csr.mepc.read() + 4)
+        if frame.a7 < 16 and calls.legacy(frame):
+            return
+        error, value = calls.answer(frame)
+        frame.a0, frame.a1 = error, value
+    elif cause == TIMER_INTERRUPT:
+        calls.timer_fired()
+    elif cause == SOFTWARE_INTERRUPT:
+        harts.read_mail()
+    else:
+        fail(cause, csr.mepc.read(), csr.mtval.read())
+
+
+@native(inline=False)
+def fail(cause: u64, pc: u64, value: u64) -> None:
+    """A trap that nothing here can cause unless it is broken: say so and stop the machine."""
+    put("ringzero firmware: unexpected trap, mcause ")
+    put_hex(cause)
+    put(" mepc ")
+    put_hex(pc)
+    put(" mtval ")
+    put_hex(value)
+    put_byte(10)
+    calls.finish(u64(125))
+    while True:
+        wait()
+
+
+ROOTS = (start_first, start_other, handle_trap, fail)
