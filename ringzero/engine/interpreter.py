@@ -9,8 +9,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from ringzero.engine import program
@@ -24,7 +22,7 @@ from ringzero.engine.core import (
     Shared,
     TlbEntry,
 )
-from ringzero.engine.ports import Bus, Memory
+from ringzero.engine.ports import Bus, HartCounts, Memory, Stop, Why
 from ringzero.lang import binding, cache
 from ringzero.lang.host import view
 
@@ -38,20 +36,6 @@ _write_type = ctypes.CFUNCTYPE(
     None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
 )
 _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
-
-
-class Why(Enum):
-    """Why `run` came back."""
-
-    RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
-
-
-@dataclass(frozen=True)
-class Stop:
-    """The end of a run: the reason, and the hart that it concerns."""
-
-    why: Why
-    hart: int
 
 
 class _Code:
@@ -239,6 +223,20 @@ class Interpreter:
         """Drive interrupt lines (mip bit positions) of a hart."""
         hart = self.cores[index].hart
         hart.lines = (hart.lines & ~mask) | (value & mask)
+
+    def set_time(self, offset: int, deadlines: list[int]) -> None:
+        """What is added to the clock's source for mtime; and each hart's mtimecmp."""
+        self.shared.clock_offset = offset & NEVER
+        for core, deadline in zip(self.cores, deadlines, strict=True):
+            core.mtimecmp = deadline
+
+    def counts(self, index: int) -> HartCounts:
+        """What a hart did since it was made."""
+        core = self.cores[index]
+        retired = dict(enumerate(core.retired_in))
+        retired[core.hart.mode] += core.hart.retired - core.counted
+        traps = {(i & 31) | (i >> 5 << 63): n for i, n in enumerate(core.traps) if n}
+        return HartCounts({mode: n for mode, n in retired.items() if n}, traps)
 
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""

@@ -1,9 +1,11 @@
-"""What an engine asks of the machine around it, and the machine of an engine."""
+"""What an engine asks of the machine around it, and what a machine may ask of any engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Protocol
 
 
 class Bus(Protocol):
@@ -26,3 +28,78 @@ class Memory(Protocol):
     @property
     def address_of_buffer(self) -> int:
         """The host address of its first byte."""
+
+    def contains(self, address: int, size: int) -> bool:
+        """Is the whole range RAM?"""
+
+    def read(self, address: int, size: int) -> bytes:
+        """A copy of a range."""
+
+    def view(self, address: int, size: int) -> memoryview:
+        """The bytes of a range themselves."""
+
+
+class Why(Enum):
+    """Why `Harts.run` came back; the values are those of `Core.why`."""
+
+    RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The end of a run: the reason, and the hart that it concerns."""
+
+    why: Why
+    hart: int
+
+
+@dataclass(frozen=True)
+class HartCounts:
+    """What one hart did: instructions retired by mode number, traps by mcause value."""
+
+    retired: dict[int, int]
+    traps: dict[int, int]
+
+
+class Harts(Protocol):
+    """All harts of one machine under an engine."""
+
+    after_write: Callable[[], None]  # called after each store that a device answered
+    on_watched: Callable[[int], None]  # called after a store to the watched page
+
+    def hart(self, index: int) -> Any:
+        """A hart's architectural state: the fields of `isa.hart.Hart`, readable and writable."""
+
+    def run(self, instructions: int | None = None) -> Stop:
+        """Run until something stops it; `instructions` limits all harts together."""
+
+    def step(self, index: int = 0) -> None:
+        """One instruction of one hart, or one trap or interrupt taken instead."""
+
+    def stop(self) -> None:
+        """Ask `run` to come back soon, from any thread."""
+
+    def invalidate(self, address: int, size: int) -> None:
+        """RAM changed under the harts."""
+
+    def flush_translations(self) -> None:
+        """Page tables or CSRs changed under the harts."""
+
+    def watch(self, address: int | None) -> None:
+        """Call `on_watched` after stores to the page around an address."""
+
+    def set_lines(self, index: int, mask: int, value: int) -> None:
+        """Drive interrupt lines (mip bit positions) of a hart."""
+
+    def set_time(self, offset: int, deadlines: list[int]) -> None:
+        """What is added to the clock's source for mtime; and each hart's mtimecmp."""
+
+    def idle(self, index: int) -> bool:
+        """Whether a hart waits in wfi."""
+
+    def counts(self, index: int) -> HartCounts:
+        """What a hart did since it was made."""
+
+    @property
+    def elapsed(self) -> int:
+        """Instructions retired by all harts."""
