@@ -65,6 +65,10 @@ class PciHost(Stateful):
         self.windows.append(window)
         return window
 
+    def port_window(self, base: int, size: int) -> PciWindow:
+        """The range for I/O ports; no function of ours has any."""
+        return PciWindow(Bus(), base, size, "pci-ports")
+
     def refresh(self, line: int) -> None:
         """Drive a line from the functions that share it."""
         functions = self.slots[line::LINES]

@@ -9,7 +9,7 @@ pushed.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from ringzero.machine.memory import GuestMemory
@@ -134,6 +134,17 @@ class Virtqueue(Stateful):
         except BrokenQueue as error:
             self._break(str(error))
             return None
+
+    def requests(self) -> Iterator[Chain]:
+        """The requests that are available, at most one ring of them.
+
+        The limit is for guests whose buffers lie over the rings: such a device would feed itself.
+        """
+        for _ in range(self.size):
+            chain = self.pop()
+            if chain is None:
+                return
+            yield chain
 
     def push(self, chain: Chain, written: int) -> bool:
         """Give a chain back with `written` bytes in it; True if the driver wants an interrupt."""
