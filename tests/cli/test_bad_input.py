@@ -1,0 +1,152 @@
+"""Files and options that make no sense: one sentence, 125 or 127, no traceback, no guest.
+
+Each case runs the command as a user does, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.guest_files import elf, htif_exit, image
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def ringzero(*arguments: object, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """The command's result, without the debugging switch and with nothing to read."""
+    environment = {key: value for key, value in os.environ.items() if key != "RINGZERO_DEBUG"}
+    return subprocess.run(
+        [sys.executable, "-m", "ringzero", *map(str, arguments)],
+        cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=timeout, check=False,
+    )  # fmt: skip
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert "mistake in ringzero" not in done.stderr
+    assert done.stderr.startswith("ringzero: ")
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "good.elf"
+    path.write_bytes(htif_exit(0))
+    return path
+
+
+KERNELS = {
+    "empty": (b"", "is empty"),
+    "garbage": (bytes(range(7, 256)) * 40, "of an unknown kind"),
+    "text": (b"vmlinux\n" * 100, "of an unknown kind"),
+    "truncated ELF": (elf(b"code" * 400)[:900], "is cut off"),
+    "truncated Image": (image()[:62], "is cut off"),
+    "ELF for x86-64": (elf(b"code", machine=62), "x86-64"),
+    "ELF for 32 bits": (elf(b"code", bits=1), "32-bit"),
+    "ELF outside RAM": (elf(b"code", address=0x1000), "RAM is from"),
+    "compressed": (gzip.compress(image()), "gzip"),
+    "too large": (image(image_size=3 << 30), "more memory"),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_kernels(name: str, tmp_path: Path) -> None:
+    data, words = KERNELS[name]
+    path = tmp_path / "kernel"
+    path.write_bytes(data)
+    assert_refused(ringzero("run", "--kernel", path), 125, str(path), words)
+
+
+INITRDS = {
+    "empty": (b"", "is empty"),
+    "garbage": (bytes(range(7, 256)) * 40, "neither a cpio archive"),
+    "truncated": (gzip.compress(os.urandom(5000))[:3000], "cut off"),
+}
+
+
+@pytest.mark.parametrize("name", INITRDS)
+def test_initial_ram_disks(name: str, tmp_path: Path) -> None:
+    data, words = INITRDS[name]
+    (tmp_path / "Image").write_bytes(image())
+    path = tmp_path / "initrd"
+    path.write_bytes(data)
+    done = ringzero("run", "--kernel", tmp_path / "Image", "--initrd", path)
+    assert_refused(done, 125, str(path), words)
+
+
+def test_initial_ram_disk_that_does_not_fit(tmp_path: Path) -> None:
+    (tmp_path / "Image").write_bytes(image())
+    path = tmp_path / "initrd"
+    path.write_bytes(b"070701" + bytes(30 << 20) + b"TRAILER!!!")
+    done = ringzero("run", "--kernel", tmp_path / "Image", "--initrd", path, "-m", "16M")
+    assert_refused(done, 125, str(path), "memory")
+
+
+@pytest.mark.parametrize("option", ["--kernel", "--initrd", "--bios", "--disk", "--mount"])
+def test_missing_files_are_not_found(option: str, good: Path, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    value = f"tag={nothing}" if option == "--mount" else nothing
+    kernel = () if option == "--kernel" else ("--kernel", good)
+    assert_refused(ringzero("run", *kernel, option, value), 127, str(nothing))
+
+
+@pytest.mark.parametrize("option", ["--kernel", "--initrd", "--bios", "--disk"])
+def test_directories_are_no_files(option: str, good: Path, tmp_path: Path) -> None:
+    kernel = () if option == "--kernel" else ("--kernel", good)
+    done = ringzero("run", *kernel, option, tmp_path)
+    assert_refused(done, 125, str(tmp_path), "directory")
+
+
+def test_a_file_is_no_folder_to_mount(good: Path) -> None:
+    assert_refused(ringzero("run", "--kernel", good, "--mount", f"tag={good}"), 125, str(good))
+
+
+def test_garbage_firmware(good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bios"
+    path.write_bytes(b"")
+    assert_refused(ringzero("run", "--kernel", good, "--bios", path), 125, str(path))
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [(b"", "empty"), (b"QFI\xfb" + bytes(5000), "raw"), (bytes(700), "512")],
+    ids=["empty", "qcow2", "odd size"],
+)
+def test_disks(data: bytes, word: str, good: Path, tmp_path: Path) -> None:
+    path = tmp_path / "disk.img"
+    path.write_bytes(data)
+    assert_refused(ringzero("run", "--kernel", good, "--disk", path), 125, str(path), word)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_file_without_permission(good: Path) -> None:
+    good.chmod(0)
+    assert_refused(ringzero("run", "--kernel", good), 125, str(good), "Permission denied")
+
+
+@pytest.mark.parametrize("memory", ["1", "1B", "999999G"])
+def test_memory_that_cannot_be(memory: str, good: Path) -> None:
+    assert_refused(ringzero("run", "--kernel", good, "-m", memory), 125)
+
+
+def test_command_line_longer_than_linux_keeps(tmp_path: Path) -> None:
+    (tmp_path / "Image").write_bytes(image())
+    done = ringzero("run", "--kernel", tmp_path / "Image", "--", "echo", "x" * 2000)
+    assert_refused(done, 125, "1023")
+
+
+def test_cache_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path / "file" / "cache"))
+    assert_refused(ringzero("image", "list"), 127, "RINGZERO_CACHE")
