@@ -7,7 +7,8 @@ LETTERS = "imafdc"  # in the order of the ISA string
 PRIVILEGE = "su"  # modes beside M: letters of misa, not of the ISA string
 MULTI_LETTER = (
     "zicbom", "zicboz", "zicntr", "zicond", "zicsr", "zifencei", "zihpm", "zawrs", "zfh",
-    "zba", "zbb", "zbs", "smstateen", "sstc", "svade", "svadu", "svinval", "svnapot", "svpbmt",
+    "zicclsm", "zba", "zbb", "zbs", "smstateen", "sstc", "svade", "svadu", "svinval", "svnapot",
+    "svpbmt",
 )  # fmt: skip
 
 

@@ -1,0 +1,150 @@
+"""Run one program on Spike and on a subject, a step at a time, and find the first difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ringzero.isa.csrs import NUMBERS
+from ringzero.isa.disassembler import disassemble
+from tests.lockstep.generate import Program
+from tests.lockstep.layout import RAM, SIZE, WATCHED
+from tests.lockstep.spike import Spike
+from tests.lockstep.stream import AWAY
+from tests.lockstep.subjects import Subject
+
+ALWAYS = tuple(NUMBERS[name] for name in ("mstatus", "fcsr"))
+AFTER_SYSTEM = tuple(
+    number
+    for name, number in NUMBERS.items()
+    if number not in AWAY and not name.startswith(("hpm", "mhpm", "pmp", "time"))
+)
+AT_THE_END = tuple(number for number in NUMBERS.values() if number not in AWAY)
+NAMES = {number: name for name, number in NUMBERS.items()}
+REGISTERS = ("pc", *(f"x{i}" for i in range(32)), *(f"f{i}" for i in range(32)), "mode")
+STUCK_WINDOW, STUCK_RETIRED = 64, 8  # fewer instructions than this in a window: traps that loop
+LIMIT = 4000  # steps of one program
+
+
+@dataclass
+class Difference(Exception):
+    """Where two models disagree, and what led there."""
+
+    seed: int
+    step: int
+    what: list[str]
+    trail: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"seed {self.seed}, step {self.step}: " + "; ".join(self.what)]
+        return "\n".join([*lines, "the last steps:", *(f"  {line}" for line in self.trail)])
+
+
+@dataclass
+class Outcome:
+    """What a program without a difference did."""
+
+    steps: int = 0
+    retired: int = 0
+    traps: dict[int, int] = field(default_factory=dict)
+    modes: dict[int, int] = field(default_factory=dict)
+
+
+class Lockstep:
+    """Spike and one subject, side by side."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.spike, self.subject = Spike(SIZE), subject
+
+    def run(self, seed: int) -> Outcome:
+        """One program from its first instruction to its end; raises the first Difference."""
+        program = Program(seed)
+        image = bytes(program.image)
+        self.spike.load(image)
+        self.subject.load(image)
+        self.seed, self.trail, self.outcome = seed, [], Outcome()
+        self.started = False
+        quiet, window = 0, 0
+        while self.outcome.steps < LIMIT and self.spike.words[0] != program.end:
+            retired = self._step()
+            window, quiet = window + 1, quiet + (not retired)
+            if window == STUCK_WINDOW:
+                if quiet > STUCK_WINDOW - STUCK_RETIRED:
+                    break
+                window = quiet = 0
+        self._compare_csrs(AT_THE_END)
+        return self.outcome
+
+    def _step(self) -> bool:
+        before = self.spike.registers()
+        retired = self.spike.csr(NUMBERS["minstret"])
+        self.spike.step()
+        self.subject.step()
+        self.outcome.steps += 1
+        self.trail.append((before[0], before[65]))
+        golden, ours = self.spike.registers(), self.subject.registers()
+        if golden != ours:
+            pairs = zip(REGISTERS, golden, ours, strict=True)
+            self._fail([f"{n} is {b:#x}, Spike says {a:#x}" for n, a, b in pairs if a != b])
+        page = self.spike.differs(self.subject.address, WATCHED)
+        if page is not None:
+            self._fail([f"RAM differs at {self._where(page):#x}"])
+        trapped = golden[0] != before[0] + 4 and golden[0] != before[0] + 2
+        moved = golden[65] != before[65]
+        self.started = self.started or moved
+        if self.started:
+            system = trapped or moved or self._word(before[0]) & 0x7F == 0x73
+            self._compare_csrs(AFTER_SYSTEM if system else ALWAYS)
+        return self._count(before[65], golden, retired)
+
+    def _count(self, mode: int, golden: list[int], retired: int) -> bool:
+        done = self.spike.csr(NUMBERS["minstret"]) != retired
+        self.outcome.modes[mode] = self.outcome.modes.get(mode, 0) + done
+        self.outcome.retired += done
+        if not done:
+            cause = self.spike.csr(NUMBERS["mcause" if golden[65] == 3 else "scause"])
+            self.outcome.traps[cause] = self.outcome.traps.get(cause, 0) + 1
+        return done
+
+    def _compare_csrs(self, numbers: tuple[int, ...]) -> None:
+        wrong = []
+        for number in numbers:
+            golden, ours = self.spike.csr(number), self.subject.csr(number)
+            if golden != ours:
+                wrong.append(f"{NAMES[number]} is {ours:#x}, Spike says {golden:#x}")
+        if wrong:
+            self._fail(wrong)
+
+    def _fail(self, what: list[str]) -> None:
+        trail = [self._told(pc, mode) for pc, mode in self.trail[-6:]]
+        raise Difference(self.seed, self.outcome.steps, what, trail)
+
+    def _where(self, page: int) -> int:
+        import ctypes
+
+        golden = self.spike.read(RAM + page * 4096, 4096)
+        ours = ctypes.string_at(self.subject.address + page * 4096, 4096)
+        return RAM + page * 4096 + next(i for i in range(4096) if golden[i] != ours[i])
+
+    def _word(self, pc: int) -> int:
+        """The instruction at a pc, if it stands where the generator puts code."""
+        for base in (RAM, 0x4000_0000):
+            if base <= pc < base + 0x1_0000:
+                return int.from_bytes(self.spike.read(RAM + (pc - base & ~1), 2), "little")
+        return 0x73
+
+    def _told(self, pc: int, mode: int) -> str:
+        offset = pc & 0xFFFF_FFFF
+        for base in (RAM, 0x4000_0000):
+            if base <= pc < base + SIZE and offset % 4096 < 4093:
+                word = int.from_bytes(self.spike.read(RAM + pc - base, 4), "little")
+                word = word if word & 3 == 3 else word & 0xFFFF
+                return f"{'US?M'[mode]} {pc:#x}: {word:08x} {_text(word)}"
+        return f"{'US?M'[mode]} {pc:#x}"
+
+
+def _text(word: int) -> Any:
+    try:
+        return disassemble(word)
+    except Exception as error:  # a word that is no instruction is worth showing, not failing on
+        return f"({error})"

@@ -1,0 +1,269 @@
+"""A random program as a memory image: a dispatcher in M-mode, and chunks of random instructions.
+
+Every trap that reaches M-mode goes to the dispatcher, which reads the next chunk's descriptor, sets
+mode, paging, delegation and pointers by it, and enters the chunk. S-mode has a small handler that
+skips the instruction. Whatever a chunk does to itself, engines must agree on it.
+"""
+
+from __future__ import annotations
+
+import random
+from functools import cache
+
+from ringzero.isa.assembler import encode
+from ringzero.isa.program import assemble_text, labels
+from ringzero.isa.registry import BY_NAME
+from tests.lockstep import values
+from tests.lockstep.layout import (
+    CHUNK_BYTES,
+    CHUNK_COUNT,
+    CHUNKS,
+    CONTROL,
+    DATA,
+    DATA_BYTES,
+    DESCRIPTORS,
+    GIGAPAGES,
+    HANDLER_S,
+    PAGE,
+    RAM,
+    SIZE,
+    SUPERPAGES,
+    TABLES,
+    TERAPAGES,
+    USER,
+    WINDOW,
+    WINDOW_PAGES,
+)
+from tests.lockstep.spike import pack
+from tests.lockstep.stream import Stream
+from tests.lockstep.tables import SV39, SV48, SV57, Tables, root
+
+START_CSRS = (
+    "mtvec", "stvec", "mcounteren", "scounteren", "mcountinhibit", "senvcfg", "stimecmp",
+    "mstateen0", "sstateen0", "sscratch", "mip",
+    *(f"pmpaddr{i}" for i in range(8)), "pmpcfg0",
+)  # fmt: skip
+CHUNK_CSRS = ("mepc", "mstatus", "satp", "medeleg", "mideleg", "mie", "menvcfg")
+DESCRIPTOR_BYTES = 128
+FLOAT_VALUES = 256
+FS, MPP_S, MPRV, SUM, MXR, TVM, TW, TSR = 3 << 13, 1 << 11, *(1 << bit for bit in range(17, 23))
+MPIE, SPIE, SPP = 1 << 7, 1 << 5, 1 << 8
+STCE, PBMTE, ADUE, CBZE, CBCFE, CBIE = 1 << 63, 1 << 62, 1 << 61, 1 << 7, 1 << 6, 3 << 4
+DELEGABLE = (1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 12, 1 << 13, 1 << 15)
+NAPOT_ALL = 0x1F
+
+
+def _start() -> str:
+    csrs = "\n".join(f"ld x5, {8 * (i + 1)}(x31)\ncsrw {csr}, x5" for i, csr in enumerate(START_CSRS))
+    floats = "\n".join(f"fld f{i}, {FLOAT_VALUES + 8 * i}(x31)" for i in range(32))
+    integers = "\n".join(f"ld x{i}, {2 * FLOAT_VALUES + 8 * i}(x31)" for i in range(1, 30))
+    return f"""
+        li x31, {CONTROL}
+        csrw mscratch, x31
+        li x5, 0x2004000
+        li x6, -1
+        sd x6, 0(x5)
+        li x5, {FS}
+        csrs mstatus, x5
+        {csrs}
+        {floats}
+        {integers}
+        j dispatch
+    """
+
+
+def _dispatch() -> str:
+    csrs = "\n".join(f"ld x2, {8 * i}(x30)\ncsrw {csr}, x2" for i, csr in enumerate(CHUNK_CSRS))
+    return f"""
+        .align 3
+    handler:
+        csrrw x31, mscratch, x31
+    dispatch:
+        ld x30, 0(x31)
+        addi x30, x30, {DESCRIPTOR_BYTES}
+        sd x30, 0(x31)
+        {csrs}
+        sfence.vma x0, x0
+        ld x2, 72(x30)
+        ld x8, 80(x30)
+        ld x9, 88(x30)
+        csrrw x31, mscratch, x31
+        mret
+    """
+
+
+SKIPPING = """
+    csrr x30, scause
+    bltz x30, interrupted
+    csrr x30, sepc
+    addi x30, x30, 4
+    csrw sepc, x30
+    sret
+interrupted:
+    csrw sie, x0
+    sret
+"""
+
+
+@cache
+def _machine_code() -> tuple[bytes, int]:
+    """The code in M-mode, and the address of its handler."""
+    source = f"{_start()}\n{_dispatch()}"
+    return assemble_text(source, RAM), labels(source, RAM)["handler"]
+
+
+@cache
+def _supervisor_code() -> bytes:
+    return assemble_text(SKIPPING, HANDLER_S)
+
+
+class Program:
+    """One random program; the same seed makes the same one."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.chance = random.Random(seed)
+        self.image = bytearray(TABLES - RAM)
+        code, self.handler = _machine_code()
+        self.put(RAM, code)
+        self.put(HANDLER_S, _supervisor_code())
+        self.put(CONTROL, self._control())
+        self.put(DATA, self._data())
+        for number in range(CHUNK_COUNT):
+            self.put(CHUNKS + number * CHUNK_BYTES, self._chunk())
+            self.put(DESCRIPTORS + number * DESCRIPTOR_BYTES, self._descriptor(number))
+        self.put(CHUNKS + CHUNK_COUNT * CHUNK_BYTES, self._end())
+        self.image += Tables(self.chance).image()
+
+    def put(self, address: int, data: bytes) -> None:
+        """Place bytes in the image."""
+        self.image[address - RAM : address - RAM + len(data)] = data
+
+    @property
+    def end(self) -> int:
+        """Where a program that used up its chunks arrives."""
+        return CHUNKS + CHUNK_COUNT * CHUNK_BYTES
+
+    def _end(self) -> bytes:
+        return encode(BY_NAME["jal"], rd=0, imm=0).to_bytes(4, "little")
+
+    def _control(self) -> bytes:
+        words = [DESCRIPTORS - DESCRIPTOR_BYTES, *(self._start_csr(name) for name in START_CSRS)]
+        words += [0] * (FLOAT_VALUES // 8 - len(words))
+        words += [values.real(self.chance) for _ in range(32)]
+        words += [values.integer(self.chance) for _ in range(32)]
+        return pack(words)
+
+    def _start_csr(self, name: str) -> int:
+        chance = self.chance
+        if name == "mtvec":
+            return self.handler
+        if name == "stvec":
+            return HANDLER_S
+        if name == "stimecmp":
+            return chance.choice((0, 1, values.MASK))
+        if name == "mip":
+            return 0
+        if name == "mstateen0":
+            return chance.choice((0, values.MASK, values.MASK))
+        if name == "pmpcfg0":
+            return self._protection()
+        if name.startswith("pmpaddr"):
+            return self._protected(int(name[7:]))
+        value = values.integer(chance) if chance.random() < 0.5 else values.MASK
+        return value & ~1 if name == "senvcfg" else value  # FIOM, which Spike has not
+
+    def _protection(self) -> int:
+        """Seven entries over the data, sometimes, and one that opens everything else."""
+        word = NAPOT_ALL << 56
+        for index in range(7):
+            if self.chance.random() < 0.3:
+                locked = 0x80 if self.chance.random() < 0.05 else 0
+                word |= (self.chance.randrange(32) | locked) << (8 * index)
+        return word
+
+    def _protected(self, index: int) -> int:
+        if index == 7:
+            return (1 << 54) - 1
+        base = DATA if self.chance.random() < 0.95 else TABLES
+        address = base + self.chance.randrange(DATA_BYTES)
+        ones = (1 << self.chance.randrange(12)) - 1
+        return address >> 2 & ~(ones << 1) | ones
+
+    def _data(self) -> bytes:
+        draw = (values.integer, values.real)
+        return pack([draw[self.chance.randrange(2)](self.chance) for _ in range(DATA_BYTES // 8)])
+
+    def _chunk(self) -> bytes:
+        size = self.chance.choice((64, 128, 192, CHUNK_BYTES))
+        stream = Stream(self.chance)
+        stream.fill(size)
+        stream.emit("ecall")
+        return bytes(stream.code[:CHUNK_BYTES])
+
+    def _descriptor(self, number: int) -> bytes:
+        chance = self.chance
+        if number == CHUNK_COUNT - 1:
+            return pack([self.end, FS | 3 << 11, *[0] * 14])
+        mode = chance.choice((0, 0, 1, 1, 1, 3, 3))
+        paging = chance.choice((0, SV39, SV39, SV48, SV57))
+        status = self._status(mode, paging)
+        pc = CHUNKS + number * CHUNK_BYTES
+        if mode == 0 and paging:
+            pc += USER - RAM
+        satp = 0 if not paging else root(paging) | chance.getrandbits(16) << 44
+        csrs = [pc, status, satp, self._delegated(status), *self._interrupts(), self._features()]
+        borrowed = mode == 3 and status & MPRV
+        pointers = [self._pointer(place, mode, paging, bool(borrowed)) for place in range(3)]
+        return pack([*csrs, *[0] * (9 - len(csrs)), *pointers])
+
+    def _status(self, mode: int, paging: int) -> int:
+        chance = self.chance
+        status = mode << 11 | (FS if chance.random() < 0.93 else 0)
+        for bits, likely in (
+            (SUM, 0.6), (MXR, 0.4), (TVM, 0.1), (TW, 0.2), (TSR, 0.1), (MPIE, 0.5), (SPIE, 0.5),
+            (SPP, 0.5), (MPRV, 0.3),
+        ):  # fmt: skip
+            if chance.random() < likely:
+                status |= bits
+        return status
+
+    def _delegated(self, status: int) -> int:
+        chosen = sum(cause for cause in DELEGABLE if self.chance.random() < 0.3)
+        if self.chance.random() < 0.05:
+            chosen |= 1 << 8
+        return chosen & ~(1 << 2) if status & TSR else chosen
+
+    def _interrupts(self) -> tuple[int, int]:
+        """mideleg and mie."""
+        chance = self.chance
+        enabled = chance.getrandbits(12) if chance.random() < 0.3 else 0
+        return chance.choice((0, 0x222, chance.getrandbits(12))), enabled
+
+    def _features(self) -> int:
+        bits = (STCE, PBMTE, ADUE, CBZE, CBCFE, 1 << 4, 2 << 4)
+        return sum(bit for bit in bits if self.chance.random() < 0.6)
+
+    def _pointer(self, place: int, mode: int, paging: int, borrowed: bool) -> int:
+        """Where x2, x8 or x9 point: offsets within a page tell lr.w's words from lr.d's."""
+        chance = self.chance
+        inside = (0x400, 0x300, 0xA08)[place] + chance.choice((0, 0, 0, 0, 1, 4))
+        data = chance.randrange(1, DATA_BYTES // PAGE - 1) * PAGE + inside
+        plain = DATA + data
+        if mode == 3 and not borrowed or not paging:
+            return plain
+        choice = chance.random()
+        if choice < 0.3:
+            return plain if mode else plain + USER - RAM
+        if choice < 0.75:
+            return WINDOW + chance.randrange(WINDOW_PAGES) * PAGE + chance.choice((inside, 0xFFE))
+        if choice < 0.85:
+            return SUPERPAGES + chance.randrange(8) * 0x20_0000 + DATA - RAM + data
+        if choice < 0.92:
+            return GIGAPAGES + chance.randrange(4) * 0x4000_0000 + DATA - RAM + data
+        if choice < 0.97 and paging != SV39:
+            return TERAPAGES * chance.randrange(1, 4) + plain
+        return chance.choice((1 << 38, 1 << 47, 1 << 56, -1 << 39, 0x30_0000_0000)) + plain & values.MASK
+
+
+assert SIZE > TABLES - RAM

@@ -1,0 +1,239 @@
+"""Random instructions, drawn from the rows themselves, so that a new instruction is drawn too.
+
+Registers x2, x8 and x9 point to data and are never a destination, so that memory instructions reach
+something. Control flow goes forward only. CSRs come with the sequences that keep a program alive.
+"""
+
+from __future__ import annotations
+
+import random
+
+from ringzero.isa.assembler import encode
+from ringzero.isa.compressed import RULES, Rule
+from ringzero.isa.csrs import NUMBERS
+from ringzero.isa.decode import lookup
+from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
+from ringzero.isa.registry import BY_NAME, INSTRUCTIONS
+from tests.lockstep import values
+
+POINTERS = (2, 8, 9)
+WORDS_POINTER, DOUBLES_POINTER = 8, 9  # lr.w and lr.d at addresses that never meet
+AWAY = (0x301, 0xF12, 0x5A8, 0x7A8, 0x747, 0x757, *range(0x7A0, 0x7A6))  # not comparable: see README
+CSRS = sorted(set(NUMBERS.values()) - set(AWAY))
+MSTATUS, SSTATUS, MENVCFG, SENVCFG = 0x300, 0x100, 0x30A, 0x10A
+FRAGILE = (0x305, 0x340, 0x105)  # mtvec, mscratch, stvec: written, and put back at once
+MAPPING = (0x180, MENVCFG, *range(0x3A0, 0x3F0))  # followed by sfence.vma
+CHOSEN = (MSTATUS, SSTATUS, MENVCFG, SENVCFG)  # not every value is comparable
+FS = 3 << 13
+
+PLAIN = [
+    one
+    for one in INSTRUCTIONS
+    if one.kind not in (BRANCH, JUMP, SYSTEM) and not one.name.startswith(("lr.", "sc.", "wrs"))
+]
+INTEGER = [one for one in PLAIN if not one.memory and not one.floats]
+MEMORY = [one for one in PLAIN if one.memory]
+FLOATS = [one for one in PLAIN if one.floats and not one.memory]
+BRANCHES = [one for one in INSTRUCTIONS if one.kind is BRANCH]
+CSR_NAMES = ("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci")
+OTHERS = ("ecall", "ebreak", "mret", "sret", "sfence.vma", "sinval.vma", "sfence.w.inval",
+          "sfence.inval.ir", "fence.i", "wrs.nto", "wrs.sto")  # fmt: skip
+SKIPPED_RULES = ("c.addi16sp", "c.ebreak")
+
+
+class Stream:
+    """Draws instructions; `code` collects their bytes."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self.chance = chance
+        self.code = bytearray()
+
+    def fill(self, size: int) -> bytes:
+        """About `size` bytes of instructions."""
+        while len(self.code) < size - 24:
+            self.one()
+        return bytes(self.code)
+
+    def one(self) -> None:
+        """One instruction, or a short sequence that belongs together."""
+        kind = self.chance.random()
+        for limit, draw in self.KINDS:
+            if kind < limit:
+                draw(self)
+                return
+
+    # ---- registers and words
+
+    def register(self) -> int:
+        """A destination."""
+        return self.chance.choice((0, 1, *range(3, 8), *range(10, 30)))
+
+    def emit(self, name: str, **operands: int) -> None:
+        """Append an instruction."""
+        self.put(encode(BY_NAME[name], **operands))
+
+    def put(self, word: int) -> None:
+        """Append a word, or a parcel if its low bits say so."""
+        self.code += word.to_bytes(4 if word & 3 == 3 else 2, "little")
+
+    def drawn(self, one: Instruction) -> int:
+        """Random operands in an instruction's row."""
+        word = self.chance.getrandbits(32) & ~one.mask & 0xFFFF_FFFF | one.match
+        if "rm" in one.row.fields and self.chance.random() < 0.8:
+            word = word & ~(7 << 12) | self.chance.choice((0, 1, 2, 3, 4, 7)) << 12
+        return self.tamed(word, one)
+
+    def tamed(self, word: int, one: Instruction) -> int:
+        """Keep the pointers, and use them as addresses."""
+        if one.destination == "rd":
+            word = word & ~(31 << 7) | self.register() << 7
+        if one.memory and "rs1" in one.row.fields:
+            word = word & ~(31 << 15) | self.chance.choice(POINTERS) << 15
+        return word
+
+    # ---- kinds of instructions
+
+    def integer(self) -> None:
+        self.put(self.drawn(self.chance.choice(INTEGER)))
+
+    def memory(self) -> None:
+        one = self.chance.choice(MEMORY)
+        word = self.drawn(one)
+        if self.chance.random() < 0.6 and "imm" in one.row.fields:  # aligned, mostly
+            word &= ~(7 << (20 if "rd" in one.row.fields or "frd" in one.row.fields else 7))
+        self.put(word)
+
+    def floating(self) -> None:
+        self.put(self.drawn(self.chance.choice(FLOATS)))
+
+    def compressed(self) -> None:
+        rule = self.chance.choice(RULES)
+        parcel = self.chance.getrandbits(16) & ~rule.row.mask | rule.row.match
+        if self.harmless(rule, parcel):
+            self.put(parcel)
+
+    def harmless(self, rule: Rule, parcel: int) -> bool:
+        """Whether a parcel keeps the pointers and the flow of control."""
+        if rule.name in SKIPPED_RULES or rule.target.kind in (BRANCH, JUMP, SYSTEM):
+            return False
+        if any(parcel & bits == 0 for bits in rule.nonzero):
+            return False
+        fields = {name: field.extract(parcel) for name, field in rule.row.fields.items()}
+        if rule.target.destination == "rd" and self.changed(fields) in (*POINTERS, 31):
+            return False
+        if rule.target.memory and "rs1'" in fields:
+            return fields["rs1'"] + 8 in POINTERS
+        return True
+
+    def changed(self, fields: dict[str, int]) -> int:
+        """The destination of a parcel: rd, or else rs1', which arithmetic changes in place."""
+        if "rd" in fields:
+            return fields["rd"]
+        return fields["rd'"] + 8 if "rd'" in fields else fields["rs1'"] + 8
+
+    def branch(self) -> None:
+        one = self.chance.choice(BRANCHES)
+        word = self.chance.getrandbits(32) & ~one.mask & 0xFFFF_FFFF | one.match
+        field = one.row.fields["imm"]
+        word &= ~field.insert(-2)
+        self.put(word | field.insert(self.chance.choice((4, 8, 12, 16))))
+        self.landing()
+
+    def landing(self) -> None:
+        """Where jumps come down: nothing that belongs to a sequence."""
+        for _ in range(3):
+            self.integer()
+
+    def jump(self) -> None:
+        """jal, or auipc and jalr, over a few parcels."""
+        if self.chance.random() < 0.5:
+            self.emit("jal", rd=self.register(), imm=self.chance.choice((4, 8, 12, 16)))
+        else:
+            scratch = self.chance.choice((5, 6, 7))
+            self.emit("auipc", rd=scratch, imm=0)
+            ahead = self.chance.choice((8, 9, 12, 16, 20))
+            self.emit("jalr", rd=self.register(), rs1=scratch, imm=ahead)
+        self.landing()
+
+    def reservation(self) -> None:
+        """lr and sc together: what stands between is arithmetic."""
+        letter, pointer = self.chance.choice((("w", WORDS_POINTER), ("d", DOUBLES_POINTER)))
+        ordering = dict(aq=self.chance.getrandbits(1), rl=self.chance.getrandbits(1))
+        self.emit(f"lr.{letter}", rd=self.register(), rs1=pointer, **ordering)
+        if self.chance.random() < 0.5:
+            self.integer()
+        for _ in range(self.chance.choice((1, 1, 2))):
+            value = self.chance.randrange(32)
+            self.emit(f"sc.{letter}", rd=self.register(), rs1=pointer, rs2=value, **ordering)
+
+    def csr(self) -> None:
+        """Read and write a CSR with a random value."""
+        number = self.chance.choice(CSRS)
+        if self.chance.random() < 0.03:
+            number = self.chance.randrange(4096)
+            if number in AWAY:
+                return
+        if number in FRAGILE:
+            self.emit("csrrw", rd=5, rs1=self.chance.randrange(32), csr=number)
+            self.emit("csrrw", rd=self.register(), rs1=5, csr=number)
+            return
+        name = self.chance.choice(CSR_NAMES)
+        if name.endswith("i"):
+            small = self.chance.randrange(32) & (~1 if number in (MENVCFG, SENVCFG) else ~0)
+            self.emit(name, rd=self.register(), csr=number, uimm=small)
+        else:
+            operand = self.chance.randrange(32)
+            if number in CHOSEN or self.chance.random() < 0.3:
+                operand = self.chance.choice((0, 6, 7))
+                self.constant(operand, self.csr_value(number))
+            self.emit(name, rd=self.register(), rs1=operand, csr=number)
+        if number in MAPPING:
+            self.emit("sfence.vma", rs1=0, rs2=0)
+
+    def csr_value(self, number: int) -> int:
+        """A value to write: FS is Off or Dirty, for what Clean becomes is the engine's choice."""
+        value = values.integer(self.chance)
+        if number in (MSTATUS, SSTATUS):
+            value = value | FS if self.chance.random() < 0.8 else value & ~FS
+        if number in (MENVCFG, SENVCFG):
+            value &= ~1  # FIOM, which Spike has not
+        return value
+
+    def constant(self, register: int, value: int) -> None:
+        """The low 32 bits of `value`, sign-extended: lui and addiw."""
+        low = (value & 0xFFF ^ 0x800) - 0x800
+        self.put(BY_NAME["lui"].match | register << 7 | (value - low) & 0xFFFF_F000)
+        self.emit("addiw", rd=register, rs1=register, imm=low)
+
+    def other(self) -> None:
+        name = self.chance.choice(OTHERS)
+        if name in ("sfence.vma", "sinval.vma"):
+            self.emit(name, rs1=self.chance.randrange(32), rs2=self.chance.randrange(32))
+            if name == "sinval.vma":
+                self.emit("sfence.inval.ir")
+        elif name == "fence.i":
+            self.emit(name, rd=0, rs1=0, imm=0)
+        else:
+            self.emit(name)
+
+    def anything(self) -> None:
+        """A random word: mostly illegal."""
+        word = self.chance.getrandbits(32)
+        if word & 3 != 3:
+            return
+        if word & 0x1C == 0x1C:  # longer than 32 bits, says the manual: implementations differ
+            word &= ~0x10
+        one = lookup(word)
+        if one is None:
+            self.put(word)
+        elif one.kind not in (BRANCH, JUMP, SYSTEM) and not one.name.startswith(("lr.", "sc.")):
+            self.put(self.tamed(word, one))
+
+    def illegal_parcel(self) -> None:
+        self.put(self.chance.choice((0x0000, 0x6081, 0x8002, 0x8000, 0x4002, 0x9C41, 0x9C61)))
+
+    KINDS = (
+        (0.22, integer), (0.42, memory), (0.62, floating), (0.78, compressed), (0.82, branch),
+        (0.85, jump), (0.88, reservation), (0.97, csr), (0.985, other), (0.995, anything),
+        (1.0, illegal_parcel),
+    )  # fmt: skip

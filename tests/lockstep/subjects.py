@@ -1,0 +1,122 @@
+"""Engines under test, behind the little that lockstep asks of one.
+
+A subject loads an image at 0x80000000, takes one step (an instruction or a trap) at a time, and
+shows its registers, CSRs and RAM.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Protocol
+
+from ringzero.engine.reference import ReferenceEngine
+from ringzero.isa.csr import read_csr
+from ringzero.isa.csrs import ALL
+from ringzero.isa.hart import Hart, reset
+from ringzero.lang import u64
+
+RAM = 0x8000_0000
+CLINT, MSIP, MTIMECMP = 0x0200_0000, 0, 0x4000
+MSIP_LINE, MTIP_LINE = 1 << 3, 1 << 7
+
+
+class Subject(Protocol):
+    """An engine under test."""
+
+    address: int  # where RAM stands in this process
+
+    def load(self, image: bytes) -> None:
+        """Out of reset in M-mode at 0x80000000, with `image` there and zeros behind it."""
+
+    def step(self) -> None:
+        """Execute one instruction, or take one trap or interrupt."""
+
+    def registers(self) -> list[int]:
+        """pc, x0–x31, f0–f31, mode."""
+
+    def csr(self, number: int) -> int:
+        """A CSR's value, without permission checks."""
+
+
+class BareBoard:
+    """RAM and as much of a CLINT as raises M's interrupts; time stands still, as in Spike."""
+
+    def __init__(self, size: int) -> None:
+        self.ram = bytearray(size)
+        self.timer = (1 << 64) - 1
+        self.software = 0
+        self.changed: Callable[[int], None] = lambda lines: None
+
+    def read(self, address: int, size: int) -> int | None:
+        """RAM and the CLINT's two registers."""
+        offset = address - RAM
+        if 0 <= offset and offset + size <= len(self.ram):
+            return int.from_bytes(self.ram[offset : offset + size], "little")
+        if CLINT <= address < CLINT + 0xC000:
+            return self._clint().get(address - CLINT, 0)
+        return None
+
+    def _clint(self) -> dict[int, int]:
+        return {MSIP: self.software, MTIMECMP: self.timer}
+
+    def write(self, address: int, size: int, value: int) -> bool:
+        """The same, to write."""
+        offset = address - RAM
+        if 0 <= offset and offset + size <= len(self.ram):
+            self.ram[offset : offset + size] = value.to_bytes(size, "little")
+            return True
+        if not CLINT <= address < CLINT + 0xC000:
+            return False
+        if address == CLINT + MSIP:
+            self.software = value & 1
+        elif address == CLINT + MTIMECMP:
+            self.timer = value
+        software = MSIP_LINE if self.software else 0
+        self.changed(software | (MTIP_LINE if self.now() >= self.timer else 0))
+        return True
+
+    def now(self) -> int:
+        """mtime."""
+        return 0
+
+
+class ReferenceSubject:
+    """The reference engine on a bare board."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def load(self, image: bytes) -> None:
+        """A fresh hart and board."""
+        self.board = BareBoard(self.size)
+        self.board.ram[: len(image)] = image
+        self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.board.ram))
+        self.hart = Hart()
+        reset(self.hart, 0, RAM)
+        self.board.changed = self._lines
+        self.engine = ReferenceEngine(self.hart, self.board)
+        self.step = self.engine.step
+
+    def _lines(self, lines: int) -> None:
+        self.hart.lines = u64(lines)
+
+    def step(self) -> None:
+        """Replaced by the engine's own when an image is loaded."""
+        raise RuntimeError("load an image first")
+
+    def registers(self) -> list[int]:
+        """pc, x0–x31, f0–f31, mode."""
+        hart = self.hart
+        x = [int(value) for value in hart.x.items[:32]]
+        return [int(hart.pc), *x, *(int(value) for value in hart.f.items), int(hart.mode)]
+
+    def csr(self, number: int) -> int:
+        """A CSR's value, without permission checks."""
+        for csr in ALL:
+            if csr.first <= number <= csr.last:
+                return int(read_csr(self.hart, csr, u64(number)))
+        raise KeyError(number)
+
+
+SUBJECTS: dict[str, Callable[[int], Subject]] = {"reference": ReferenceSubject}
