@@ -159,6 +159,7 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
 
 def _machine(plan: Plan, console: Any) -> Machine:
     from ringzero.api import Machine
+    from ringzero.cli.disks import open_disk
 
     return Machine(
         memory=plan.memory,
@@ -169,7 +170,7 @@ def _machine(plan: Plan, console: Any) -> Machine:
         initrd=plan.initrd,
         append=plan.append,
         bios=plan.bios,
-        disks=plan.disks,
+        disks=[open_disk(disk) for disk in plan.disks],
         mounts=[(mount.tag, mount.path, mount.readonly) for mount in plan.mounts],
         console=console,
     )

@@ -120,8 +120,8 @@ def test_garbage_firmware(good: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("data", "word"),
-    [(b"", "empty"), (b"QFI\xfb" + bytes(5000), "raw"), (bytes(700), "512")],
-    ids=["empty", "qcow2", "odd size"],
+    [(b"", "sector"), (bytes(511), "sector"), (b"QFI\xfb" + bytes(5000), "raw")],
+    ids=["empty", "less than a sector", "qcow2"],
 )
 def test_disks(data: bytes, word: str, good: Path, tmp_path: Path) -> None:
     path = tmp_path / "disk.img"
