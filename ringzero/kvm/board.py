@@ -1,0 +1,150 @@
+"""The x86-64 board's wiring: which device answers at which port or address, and on which line.
+
+vCPUs run on threads of their own, so one lock serializes everything that touches a device. After
+each access the device's interrupt line is read again; a device that changes by itself (input
+arrived) only rings the board's bell, and the thread that waits for the machine serves it.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from ringzero.errors import RingzeroError, UsageError
+from ringzero.kvm.errors import KvmError
+from ringzero.kvm.vm import Vm
+from ringzero.machine.bus import Bus
+from ringzero.machine.device import Device, nothing
+from ringzero.machine.memory import GuestMemory
+from ringzero.machine.outcome import Outcome
+
+RAM_SPLIT = 0xC000_0000  # RAM that would lie above continues at 4 GiB; between them are devices
+HIGH_RAM = 1 << 32
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The run ends because of this."""
+
+    error: BaseException
+
+
+class Wire:
+    """A device with its place and, where it has one, its interrupt line."""
+
+    __slots__ = ("base", "board", "device", "gsi", "level")
+
+    def __init__(self, board: Board, base: int, device: Device, gsi: int | None) -> None:
+        self.board = board
+        self.base = base
+        self.device = device
+        self.gsi = gsi
+        self.level = False
+
+    def update(self) -> None:
+        """Bring the interrupt line to the level that the device's state asks for."""
+        if self.gsi is not None:
+            level = self.device.interrupt
+            if level is not self.level:
+                self.level = level
+                self.board.vm.irq_line(self.gsi, level)
+
+
+class Board:
+    """Memory, devices and lines of one `Vm`."""
+
+    def __init__(self, vm: Vm, memory: GuestMemory) -> None:
+        self.vm = vm
+        self.memory = memory
+        self.lock = threading.RLock()
+        self.bell = threading.Event()
+        self.ports: dict[int, Wire] = {}
+        self.mmio = Bus()
+        self.mmio_wires: dict[int, Wire] = {}
+        self.wires: list[Wire] = []
+        self.ended: Outcome | Failure | None = None
+        self.pausing = False
+        self.map_memory()
+
+    def map_memory(self) -> None:
+        """Slot 0 is RAM below the devices, slot 1 what continues above 4 GiB."""
+        host = self.memory.address_of_buffer
+        self.vm.map(0, 0, host, min(self.memory.size, RAM_SPLIT))
+        if self.memory.size > HIGH_RAM:
+            self.vm.map(1, HIGH_RAM, host + HIGH_RAM, self.memory.size - HIGH_RAM)
+
+    def ram_ranges(self) -> list[tuple[int, int]]:
+        """Start and size of each piece of RAM."""
+        return [(slot.guest_phys_addr, slot.memory_size) for slot in self.vm.slots.values()]
+
+    def attach_ports(self, base: int, device: Device, count: int, gsi: int | None = None) -> None:
+        """Let a device answer at `count` I/O ports."""
+        wire = self._wire(base, device, gsi)
+        for port in range(base, base + count):
+            if port in self.ports:
+                raise UsageError(
+                    f"Port {port:#x} belongs to {self.ports[port].device.name}: give "
+                    f"{device.name} other ports."
+                )
+            self.ports[port] = wire
+
+    def attach(self, base: int, device: Device, gsi: int | None = None) -> None:
+        """Let a device answer at physical addresses outside RAM."""
+        self.mmio.attach(base, device)
+        self.mmio_wires[base] = self._wire(base, device, gsi)
+
+    def _wire(self, base: int, device: Device, gsi: int | None) -> Wire:
+        wire = Wire(self, base, device, gsi)
+        device.changed = self.bell.set
+        self.wires.append(wire)
+        return wire
+
+    def wire_at(self, address: int, size: int) -> Wire | None:
+        """The device that answers a memory access, None where there is none."""
+        found = self.mmio.find(address)
+        if found is None or address + size > found[0] + found[1].size:
+            return None
+        return self.mmio_wires[found[0]]
+
+    def serve(self) -> None:
+        """Let devices take what other threads handed over."""
+        self.bell.clear()
+        with self.lock:
+            for wire in self.wires:
+                wire.device.poll()
+                wire.update()
+
+    # How a run ends.
+
+    def stop(self, outcome: Outcome | Failure) -> None:
+        """End the run; the first outcome counts."""
+        if self.ended is None:
+            self.ended = outcome
+        self.bell.set()
+        self.kick()
+
+    def fail(self, error: BaseException) -> None:
+        """End the run because of an error in the board or in KVM."""
+        if not isinstance(error, RingzeroError):
+            wrapped = KvmError(
+                f"The board failed while it answered the guest ({type(error).__name__}: {error}): "
+                "this is a defect of ringzero, please report it."
+            )
+            wrapped.__cause__ = error
+            error = wrapped
+        self.stop(Failure(error))
+
+    def kick(self) -> None:
+        """Bring every vCPU out of the guest."""
+        for vcpu in self.vm.vcpus:
+            vcpu.kick()
+
+    @property
+    def halting(self) -> bool:
+        """Should vCPUs return instead of running on?"""
+        return self.pausing or self.ended is not None
+
+    def close(self) -> None:
+        """Unplug the devices; what other threads still hand over goes nowhere."""
+        for wire in self.wires:
+            wire.device.changed = nothing
