@@ -21,6 +21,7 @@ from ringzero.errors import RingzeroError
 COMMANDS = {
     "run": "ringzero.cli.run",
     "image": "ringzero.cli.image",
+    "build": "ringzero.cli.build",
     "doctor": "ringzero.cli.doctor",
 }
 

@@ -56,7 +56,7 @@ class RunCommand(click.Command):
     "-m", "--memory", type=Size(), default="512M", show_default=True, help="The guest's RAM."
 )
 @click.option(
-    "--cpus", type=click.IntRange(1, 8), default=1, show_default=True, help="Number of harts."
+    "--cpus", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of harts."
 )
 @click.option(
     "--bios",

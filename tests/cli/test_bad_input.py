@@ -90,7 +90,7 @@ def test_initial_ram_disk_that_does_not_fit(tmp_path: Path) -> None:
     path = tmp_path / "initrd"
     path.write_bytes(b"070701" + bytes(30 << 20) + b"TRAILER!!!")
     done = ringzero("run", "--kernel", tmp_path / "Image", "--initrd", path, "-m", "16M")
-    assert_refused(done, 125, str(path), "memory")
+    assert_refused(done, 125, "initial RAM disk", "memory")
 
 
 @pytest.mark.parametrize("option", ["--kernel", "--initrd", "--bios", "--disk", "--mount"])

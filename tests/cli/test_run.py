@@ -1,0 +1,233 @@
+"""`ringzero run` from outside: small bare-metal guests, their exit codes, streams and the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.guest_files import RAM, elf, htif_exit, program
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = [sys.executable, "-m", "ringzero", "run", "-m", "16M", "--kernel"]
+
+LOOP = elf(program(["jal zero, 0"]))
+NOWHERE = elf(program(["jalr zero, 0(zero)"]))
+
+# Prints `>` once, then echoes what the serial port receives, and ends when that is a `q`.
+ECHO = elf(
+    program(
+        [
+            "lui s0, 0x10000",
+            "addi a0, zero, 62",
+            "sb a0, 0(s0)",
+            "lbu a1, 5(s0)",
+            "andi a1, a1, 1",
+            "beq a1, zero, -8",
+            "lbu a0, 0(s0)",
+            "sb a0, 0(s0)",
+            "addi a1, zero, 113",
+            "bne a0, a1, -24",
+            "lui a0, 0x100",
+            "lui a1, 0x5",
+            "addi a1, a1, 0x555",
+            "sw a1, 0(a0)",
+            "jal zero, 0",
+        ]
+    )
+)
+
+
+def guest(tmp_path: Path, data: bytes) -> str:
+    path = tmp_path / "guest.elf"
+    path.write_bytes(data)
+    return str(path)
+
+
+def run(
+    tmp_path: Path, data: bytes, *options: str, typed: bytes = b"", seconds: float = 120
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, guest(tmp_path, data), *options],
+        cwd=ROOT, input=typed, capture_output=True, timeout=seconds, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["interpreter", "reference"])
+@pytest.mark.parametrize("code", [0, 3, 123])
+def test_the_guests_exit_code_is_the_commands(code: int, engine: str, tmp_path: Path) -> None:
+    done = run(tmp_path, htif_exit(code), "--engine", engine)
+    assert (done.returncode, done.stdout, done.stderr) == (code, b"", b"")
+
+
+def test_an_exit_code_that_no_process_can_have_is_not_success(tmp_path: Path) -> None:
+    assert run(tmp_path, htif_exit(256)).returncode == 255
+
+
+def test_console_input_and_output_are_the_streams(tmp_path: Path) -> None:
+    done = run(tmp_path, ECHO, typed=b"hello\x01xq")
+    assert (done.returncode, done.stdout, done.stderr) == (0, b">hello\x01xq", b"")
+
+
+def test_time_is_up(tmp_path: Path) -> None:
+    started = time.monotonic()
+    done = run(tmp_path, LOOP, "--timeout", "500ms")
+    assert done.returncode == 124
+    assert b"its time was up" in done.stderr
+    assert time.monotonic() - started < 60
+
+
+def test_quiet_says_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, LOOP, "--timeout", "200ms", "--quiet")
+    assert (done.returncode, done.stderr) == (124, b"")
+
+
+def test_a_guest_that_jumps_into_nothing_is_told_where(tmp_path: Path) -> None:
+    done = run(tmp_path, NOWHERE, "--timeout", "30s")
+    assert done.returncode == 255
+    assert done.stderr.count(b"\n") == 1
+    assert b"Traceback" not in done.stderr
+    assert b"pc" in done.stderr
+
+
+def test_statistics_and_json_are_beside_the_guests_output(tmp_path: Path) -> None:
+    done = run(tmp_path, ECHO, "--json", typed=b"q")
+    assert done.stdout == b">q"
+    told = json.loads(done.stderr)
+    assert (told["outcome"], told["exit_code"]) == ("PoweredOff", 0)
+    assert sum(told["counters"]["instructions"].values()) >= 15
+    done = run(tmp_path, htif_exit(4), "--stats")
+    assert done.returncode == 4
+    assert b"instructions in" in done.stderr
+
+
+def test_instruction_clock_repeats_a_run_exactly(tmp_path: Path) -> None:
+    told = [
+        json.loads(run(tmp_path, htif_exit(0), "--json", "--clock", "instructions").stderr)
+        for _ in range(2)
+    ]
+    assert told[0]["counters"]["instructions"] == told[1]["counters"]["instructions"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
+def test_a_signal_ends_it_with_its_number(number: signal.Signals, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, guest(tmp_path, ECHO)],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.read(1) == b">"  # it runs
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert b"Traceback" not in errors
+
+
+def test_a_reader_that_went_away_ends_it(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*COMMAND, guest(tmp_path, ECHO)],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout.read(1) == b">"
+    process.stdout.close()
+    process.stdin.write(b"x")
+    process.stdin.flush()
+    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    assert process.stderr is not None
+    assert b"Traceback" not in process.stderr.read()
+
+
+class OnTerminal:
+    """The command on a pseudo-terminal of its own."""
+
+    def __init__(self, *arguments: str) -> None:
+        self.pid, self.master = pty.fork()
+        if self.pid == 0:
+            os.chdir(ROOT)
+            os.execv(COMMAND[0], [*COMMAND, *arguments])
+        self.seen = b""
+
+    def expect(self, text: bytes, seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while text not in self.seen:
+            assert time.monotonic() < end, f"{text!r} did not come; seen: {self.seen!r}"
+            if select.select([self.master], [], [], 0.1)[0]:
+                self.seen += os.read(self.master, 4096)
+
+    def type(self, data: bytes) -> None:
+        os.write(self.master, data)
+
+    @property
+    def raw(self) -> bool:
+        return not termios.tcgetattr(self.master)[3] & termios.ICANON
+
+    def end(self) -> int:
+        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        assert not self.raw, "the terminal was not restored"
+        os.close(self.master)
+        return code
+
+
+def test_on_a_terminal(tmp_path: Path) -> None:
+    """Keys go to the guest raw, Ctrl-A asks ringzero, and the terminal is given back."""
+    command = OnTerminal(guest(tmp_path, ECHO))
+    command.expect(b">")
+    assert command.raw
+    command.type(b"a\x03b")
+    command.expect(b"a\x03b")
+    command.type(b"\x01h")
+    command.expect(b"end the machine")
+    command.type(b"\x01s")
+    command.expect(b"MIPS")
+    command.type(b"\x01d")
+    command.expect(b"mstatus")
+    command.expect(f"{RAM >> 4:x}".encode())
+    command.type(b"c\x01\x01d")
+    command.expect(b"c\x01d")
+    command.type(b"\x01x")
+    assert command.end() == 0
+
+
+def test_terminal_is_restored_when_the_guest_ends_or_time_is_up(tmp_path: Path) -> None:
+    command = OnTerminal(guest(tmp_path, ECHO))
+    command.expect(b">")
+    command.type(b"q")
+    assert command.end() == 0
+    command = OnTerminal(guest(tmp_path, ECHO), "--timeout", "1s")
+    command.expect(b">")
+    assert command.raw
+    assert command.end() == 124
+
+
+def test_a_bare_program_starts_at_once(tmp_path: Path) -> None:
+    """Half a second from start to exit with a warm cache; the least of some tries."""
+    assert run(tmp_path, htif_exit(0)).returncode == 0
+    took = []
+    for _ in range(5):
+        started = time.perf_counter()
+        run(tmp_path, htif_exit(0), "-m", "128M")
+        took.append(time.perf_counter() - started)
+    assert min(took) < 0.8, "0.5 s on an idle machine"
+
+
+@pytest.mark.slow
+@pytest.mark.needs_debian
+def test_debian_runs_a_command_and_gives_its_exit_code() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ringzero", "run", "--timeout", "120", "debian", "--",
+         "sh", "-c", "uname -m; exit 3"],
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert b"riscv64" in done.stdout
+    assert done.returncode == 3
