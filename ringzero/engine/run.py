@@ -181,7 +181,9 @@ def prepare(core: Core) -> None:
     core.last_trap = NEVER
     core.seen = core.hart.retired
     core.counted = core.hart.retired
-    core.limit = core.hart.retired + (core.shared[0].limit - core.shared[0].elapsed)
+    core.limit = core.shared[0].limit
+    if core.limit != NEVER:
+        core.limit = core.hart.retired + (core.shared[0].limit - core.shared[0].elapsed)
     core.turn_end = core.hart.retired + core.shared[0].turn
     core.hart.changes = core.hart.changes | TRANSLATION
     settle(core)

@@ -1,0 +1,258 @@
+"""The one place where a machine is put together: memory, board, harts, devices, and software.
+
+`Parts` is what `ringzero.Machine` drives. Which engine runs the harts is decided here, and which
+firmware and kernel they find.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ringzero.engine.ports import Harts
+from ringzero.errors import UsageError
+from ringzero.isa.hart import Hart, reset
+from ringzero.lang import u64
+from ringzero.machine.boot import fw_dynamic_info, place_initrd, place_tree, reset_vector
+from ringzero.machine.clock import Clock, HostClock, InstructionClock
+from ringzero.machine.kernel_file import KernelFile, read_file, read_kernel
+from ringzero.machine.memory import RAM_BASE, GuestMemory
+from ringzero.machine.outcome import Outcome as BoardOutcome
+from ringzero.machine.virt import VirtBoard
+from ringzero.machine.virt_addresses import ROM_BASE
+
+if TYPE_CHECKING:
+    from ringzero.lang.image import Image
+
+FIRMWARE_SIZE = 0x8_0000  # what the built-in firmware keeps for itself
+NEXT_STAGE = RAM_BASE + 0x20_0000
+INFO_OFFSET = 40  # of fw_dynamic_info in the boot ROM (machine/boot.py)
+ENGINES = ("auto", "interpreter", "reference")
+DETERMINISTIC_EPOCH = 1_700_000_000 * 1_000_000_000  # the real-time clock of equal runs
+
+
+class Console(Protocol):
+    """Where the guest's output goes."""
+
+    def write(self, data: bytes) -> object:
+        """Called on the harts' thread; must not block for long."""
+
+
+class DiskChoice(Protocol):
+    """A disk image: read-only, or with an overlay that keeps the file unchanged."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def readonly(self) -> bool: ...
+    @property
+    def overlay(self) -> bool: ...
+
+
+@dataclass(frozen=True)
+class Software:
+    """What the machine boots, as a user names it."""
+
+    kernel: str | Path | Image | None = None
+    initrd: str | Path | None = None
+    append: str = ""
+    bios: str | Path | None = None
+
+
+@dataclass
+class Parts:
+    """A machine, ready for its first instruction."""
+
+    memory: GuestMemory
+    clock: Clock
+    board: VirtBoard
+    harts: Harts
+    feed: Callable[[bytes], None]  # console input
+    close: Callable[[], None]
+    bare: bool = False  # a program of its own in M-mode, without firmware or device tree
+
+
+def engine_class(name: str) -> Any:
+    """The class behind `--engine`."""
+    if name not in ENGINES:
+        raise UsageError(f"There is no engine {name!r}: choose one of {', '.join(ENGINES)}.")
+    if name == "reference":
+        from ringzero.engine.reference_harts import ReferenceHarts
+
+        return ReferenceHarts
+    from ringzero.engine.interpreter import Interpreter
+
+    return Interpreter
+
+
+def assemble(
+    *,
+    memory_size: int,
+    cpus: int,
+    engine: str,
+    clock: str,
+    software: Software,
+    disks: Sequence[DiskChoice],
+    mounts: Sequence[tuple[str, str | Path, bool]],
+    console: Console,
+    stop: Callable[[BoardOutcome], None],
+    wake: Callable[[], None],
+) -> Parts:
+    """Build everything and load the software."""
+    from ringzero.isa.extensions import names
+
+    if clock not in ("host", "instructions"):
+        raise UsageError(f"There is no clock {clock!r}: choose host or instructions.")
+    make = engine_class(engine)
+    memory = GuestMemory(memory_size)
+    deterministic = clock == "instructions"
+    parts: list[Harts] = []  # the board is built before its harts
+    ticks: Clock = HostClock()
+    if deterministic:
+        ticks = InstructionClock(lambda: parts[0].elapsed if parts else 0)
+    board = VirtBoard(
+        memory,
+        cpus,
+        ticks,
+        stop=stop,
+        isa_extensions=names(),
+        set_lines=lambda hart, mask, value: parts[0].set_lines(hart, mask, value),
+        output=console.write,
+        wake=wake,
+        epoch=DETERMINISTIC_EPOCH if deterministic else None,
+        rng_seed=bytes(64) if deterministic else b"",
+    )
+    parts.append(make(memory, board.bus, cpus, deterministic=deterministic))
+    closers = _plug(board, disks, mounts, console)
+    built = Parts(memory, ticks, board, parts[0], board.uart.feed, lambda: None)
+    built.close = lambda: _close(built, closers)
+    _load(built, software, cpus)
+    return built
+
+
+def _close(parts: Parts, closers: list[Callable[[], None]]) -> None:
+    for close in closers:
+        close()
+    parts.memory.close()
+
+
+def _plug(
+    board: VirtBoard,
+    disks: Sequence[DiskChoice],
+    mounts: Sequence[tuple[str, str | Path, bool]],
+    console: Console,
+) -> list[Callable[[], None]]:
+    from ringzero.machine.virtio.console import ConsoleDevice
+    from ringzero.machine.virtio.entropy import EntropyDevice
+
+    closers: list[Callable[[], None]] = []
+    board.add_virtio(ConsoleDevice(console.write))
+    board.add_virtio(EntropyDevice())
+    for choice in disks:
+        from ringzero.machine.disk import Disk, OverlayDisk, RawDisk
+        from ringzero.machine.virtio.block import BlockDevice
+
+        disk: Disk = RawDisk(choice.path, choice.readonly or choice.overlay)
+        if choice.overlay and not choice.readonly:
+            disk = OverlayDisk(disk)
+        closers.append(disk.close)
+        board.add_virtio(BlockDevice(disk))
+    for tag, path, readonly in mounts:
+        from ringzero.machine.fuse.server import FuseServer
+        from ringzero.machine.virtio.fs import VirtioFs
+
+        board.add_virtio(VirtioFs(tag, FuseServer(path, read_only=readonly)))
+    return closers
+
+
+# ---- software
+
+
+def _load(parts: Parts, software: Software, cpus: int) -> None:
+    """Put firmware, kernel, initrd and device tree into memory, and the harts at their start."""
+    kernel = _kernel(software.kernel)
+    if kernel is not None:
+        kernel.load(parts.memory)
+    entry, next_stage, reserved = _firmware(parts, software.bios, kernel)
+    if kernel is not None and "tohost" in kernel.symbols and software.bios is None:
+        parts.board.add_htif(kernel.symbols["tohost"], kernel.symbols.get("fromhost"))
+    end = kernel.end if kernel else NEXT_STAGE
+    initrd = None
+    if software.initrd is not None:
+        from ringzero.machine.initrd_file import read_initrd
+
+        data = read_initrd(Path(software.initrd))
+        address = place_initrd(parts.memory, end, len(data))
+        parts.memory.write(address, data)
+        initrd, end = (address, len(data)), address + len(data)
+    tree = parts.board.device_tree(software.append, initrd, reserved)
+    at = 0
+    if not parts.bare:
+        at = place_tree(parts.memory, len(tree), end)
+        parts.memory.write(at, tree)
+    elif parts.memory.size >= len(tree) + (end - parts.memory.base) + (4 << 20):
+        at = place_tree(parts.memory, len(tree), end)
+        parts.memory.write(at, tree)
+    vector = reset_vector(entry, at, next_stage)
+    parts.board.rom.content = vector.ljust(parts.board.rom.size, b"\0")
+    assert vector[INFO_OFFSET:] == fw_dynamic_info(next_stage)
+    for index in range(cpus):
+        _start(parts.harts.hart(index), index, entry, at)
+
+
+def _kernel(named: str | Path | Image | None) -> KernelFile | None:
+    if named is None:
+        return None
+    if isinstance(named, (str, Path)):
+        return read_kernel(Path(named), RAM_BASE)
+    from ringzero.machine.kernel_file import Segment
+
+    segment = Segment(named.base, named.flat, named.memory_size)
+    return KernelFile(Path("(built in)"), named.entry, (segment,), dict(named.symbols), False)
+
+
+def _firmware(
+    parts: Parts, bios: str | Path | None, kernel: KernelFile | None
+) -> tuple[int, int, list[tuple[int, int]]]:
+    """(where harts start, where firmware goes on, memory that is the firmware's)."""
+    if bios is not None and str(bios) != "none":
+        entry = _load_bios(parts.memory, Path(bios))
+        return entry, kernel.entry if kernel else NEXT_STAGE, []
+    if kernel is None:
+        raise UsageError("There is nothing to boot: name a --kernel or a --bios.")
+    overlaps = any(s.address < RAM_BASE + FIRMWARE_SIZE for s in kernel.segments)
+    if str(bios) == "none" or "tohost" in kernel.symbols or overlaps:
+        parts.bare = True
+        return kernel.entry, kernel.entry, []
+    from ringzero.firmware import build
+
+    image = build()
+    parts.memory.write(image.base, image.flat)
+    return image.entry, kernel.entry, [(RAM_BASE, FIRMWARE_SIZE)]
+
+
+def _load_bios(memory: GuestMemory, path: Path) -> int:
+    data = read_file(path, "firmware")
+    if data[:4] == b"\x7fELF":
+        firmware = read_kernel(path, RAM_BASE)
+        firmware.load(memory)
+        return firmware.entry
+    if len(data) > memory.size:
+        raise UsageError(f"The firmware {path} does not fit in memory: give more with --memory.")
+    memory.write(RAM_BASE, data)
+    return RAM_BASE
+
+
+def _start(hart: Any, index: int, entry: int, tree: int) -> None:
+    """The state in which the boot ROM leaves a hart (its code only loads these registers)."""
+    fresh = Hart()
+    reset(fresh, u64(index), u64(entry))
+    for name in Hart.fields:
+        value = getattr(fresh, name)
+        if isinstance(value, int) and value:
+            setattr(hart, name, type(getattr(hart, name))(value))
+    for register, value in ((10, index), (11, tree), (12, ROM_BASE + INFO_OFFSET)):
+        hart.x[register] = type(hart.x[register])(value)
+
