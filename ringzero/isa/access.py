@@ -15,8 +15,17 @@ from ringzero.isa.ports import (
     physical_read,
     physical_write,
 )
-from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault
-from ringzero.lang import native, u8, u16, u32, u64
+from ringzero.isa.trap import (
+    FETCH,
+    LOAD,
+    LOAD_ACCESS,
+    STORE,
+    STORE_ACCESS,
+    Trap,
+    access_fault,
+    exception,
+)
+from ringzero.lang import native, typed_range, u8, u16, u32, u64
 
 BLOCK = 64  # bytes of a cache block, for Zicbom and Zicboz
 CLEAN, FLUSH, INVALIDATE = 1, 2, 0  # cbo operations
@@ -133,15 +142,22 @@ def fetch_parcel(hart: Hart, address: u64) -> u32:
 
 @native
 def zero_block(hart: Hart, address: u64) -> None:
-    """cbo.zero: the cache block that holds `address` becomes zero."""
+    """cbo.zero: the cache block that holds `address` becomes zero, PMP's grain at a time."""
     block = address & ~(BLOCK - 1)
-    physical = translate_span(hart, address, STORE, 1) & ~(BLOCK - 1)
-    for i in range(0, BLOCK, 8):
-        if not physical_write(hart, u64, physical + i, 0):
-            raise access_fault(hart, block, STORE)
+    for word in typed_range(u64(BLOCK // 4)):
+        store(hart, u32, block + (word << 2), 0)
 
 
 @native
 def cache_block(hart: Hart, address: u64, op: int) -> None:
-    """cbo.clean, flush, inval: memory here is coherent, so only the permission check is left."""
-    translate_span(hart, address, LOAD, 1)
+    """cbo.clean, flush, inval: memory here is coherent, so only the permission check is left.
+
+    Reading is what has to be permitted, but the faults are those of stores ("CMO" 19.4.2).
+    """
+    try:
+        block = translate_span(hart, address, LOAD, 1) & ~(BLOCK - 1)
+        value, answered = physical_read(hart, u64, block)
+        if not answered:
+            raise access_fault(hart, address, LOAD)
+    except Trap:
+        raise exception(hart, hart.cause + (STORE_ACCESS - LOAD_ACCESS), hart.tval)

@@ -19,6 +19,7 @@ AFTER_SYSTEM = tuple(
     for name, number in NUMBERS.items()
     if number not in AWAY and not name.startswith(("hpm", "mhpm", "pmp", "time"))
 )
+CAUSES = tuple(NUMBERS[f"{m}{name}"] for m in "ms" for name in ("cause", "tval", "epc"))
 AT_THE_END = tuple(number for number in NUMBERS.values() if number not in AWAY)
 NAMES = {number: name for name, number in NUMBERS.items()}
 REGISTERS = ("pc", *(f"x{i}" for i in range(32)), *(f"f{i}" for i in range(32)), "mode")
@@ -85,7 +86,8 @@ class Lockstep:
         golden, ours = self.spike.registers(), self.subject.registers()
         if golden != ours:
             pairs = zip(REGISTERS, golden, ours, strict=True)
-            self._fail([f"{n} is {b:#x}, Spike says {a:#x}" for n, a, b in pairs if a != b])
+            wrong = [f"{n} is {b:#x}, Spike says {a:#x}" for n, a, b in pairs if a != b]
+            self._fail([*wrong, *self._different(CAUSES)])
         page = self.spike.differs(self.subject.address, WATCHED)
         if page is not None:
             self._fail([f"RAM differs at {self._where(page):#x}"])
@@ -107,13 +109,17 @@ class Lockstep:
         return done
 
     def _compare_csrs(self, numbers: tuple[int, ...]) -> None:
+        wrong = self._different(numbers)
+        if wrong:
+            self._fail(wrong)
+
+    def _different(self, numbers: tuple[int, ...]) -> list[str]:
         wrong = []
         for number in numbers:
             golden, ours = self.spike.csr(number), self.subject.csr(number)
             if golden != ours:
                 wrong.append(f"{NAMES[number]} is {ours:#x}, Spike says {golden:#x}")
-        if wrong:
-            self._fail(wrong)
+        return wrong
 
     def _fail(self, what: list[str]) -> None:
         trail = [self._told(pc, mode) for pc, mode in self.trail[-6:]]

@@ -39,7 +39,7 @@ from tests.lockstep.stream import Stream
 from tests.lockstep.tables import SV39, SV48, SV57, Tables, root
 
 START_CSRS = (
-    "mtvec", "stvec", "mcounteren", "scounteren", "mcountinhibit", "senvcfg", "stimecmp",
+    "mtvec", "stvec", "mcounteren", "scounteren", "mcountinhibit", "senvcfg", "menvcfg", "stimecmp",
     "mstateen0", "sstateen0", "sscratch", "mip",
     *(f"pmpaddr{i}" for i in range(8)), "pmpcfg0",
 )  # fmt: skip
@@ -123,6 +123,7 @@ class Program:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.chance = random.Random(seed)
+        self.timer = self.chance.choice((0, STCE))  # see _features
         self.image = bytearray(TABLES - RAM)
         code, self.handler = _machine_code()
         self.put(RAM, code)
@@ -164,6 +165,8 @@ class Program:
             return chance.choice((0, 1, values.MASK))
         if name == "mip":
             return 0
+        if name == "menvcfg":
+            return self.timer
         if name == "mstateen0":
             return chance.choice((0, values.MASK, values.MASK))
         if name == "pmpcfg0":
@@ -196,7 +199,7 @@ class Program:
 
     def _chunk(self) -> bytes:
         size = self.chance.choice((64, 128, 192, CHUNK_BYTES))
-        stream = Stream(self.chance)
+        stream = Stream(self.chance, bool(self.timer))
         stream.fill(size)
         stream.emit("ecall")
         return bytes(stream.code[:CHUNK_BYTES])
@@ -241,8 +244,11 @@ class Program:
         return chance.choice((0, 0x222, chance.getrandbits(12))), enabled
 
     def _features(self) -> int:
-        bits = (STCE, PBMTE, ADUE, CBZE, CBCFE, 1 << 4, 2 << 4)
-        return sum(bit for bit in bits if self.chance.random() < 0.6)
+        """menvcfg. STCE holds for the whole program: Spike compares stimecmp with the time only when
+        stimecmp is written, and what STIP becomes when STCE is cleared nobody says.
+        """
+        bits = (PBMTE, ADUE, CBZE, CBCFE, 1 << 4, 2 << 4)
+        return self.timer | sum(bit for bit in bits if self.chance.random() < 0.6)
 
     def _pointer(self, place: int, mode: int, paging: int, borrowed: bool) -> int:
         """Where x2, x8 or x9 point: offsets within a page tell lr.w's words from lr.d's."""

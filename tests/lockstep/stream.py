@@ -32,7 +32,8 @@ PLAIN = [
     if one.kind not in (BRANCH, JUMP, SYSTEM) and not one.name.startswith(("lr.", "sc.", "wrs"))
 ]
 INTEGER = [one for one in PLAIN if not one.memory and not one.floats]
-MEMORY = [one for one in PLAIN if one.memory]
+ATOMICS = [one for one in PLAIN if one.name.startswith("amo")]
+MEMORY = [one for one in PLAIN if one.memory and one not in ATOMICS]
 FLOATS = [one for one in PLAIN if one.floats and not one.memory]
 BRANCHES = [one for one in INSTRUCTIONS if one.kind is BRANCH]
 CSR_NAMES = ("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci")
@@ -44,8 +45,8 @@ SKIPPED_RULES = ("c.addi16sp", "c.ebreak")
 class Stream:
     """Draws instructions; `code` collects their bytes."""
 
-    def __init__(self, chance: random.Random) -> None:
-        self.chance = chance
+    def __init__(self, chance: random.Random, timer: bool) -> None:
+        self.chance, self.timer = chance, timer
         self.code = bytearray()
 
     def fill(self, size: int) -> bytes:
@@ -67,6 +68,11 @@ class Stream:
     def register(self) -> int:
         """A destination."""
         return self.chance.choice((0, 1, *range(3, 8), *range(10, 30)))
+
+    def register_but(self, kept: int) -> int:
+        """A destination other than `kept`."""
+        chosen = self.register()
+        return 0 if chosen == kept else chosen
 
     def emit(self, name: str, **operands: int) -> None:
         """Append an instruction."""
@@ -95,6 +101,16 @@ class Stream:
 
     def integer(self) -> None:
         self.put(self.drawn(self.chance.choice(INTEGER)))
+
+    def aligned(self, pointer: int, size: int) -> int:
+        """A register with an aligned address: Spike lets a misaligned amo pass on a TLB hit."""
+        self.emit("andi", rd=5, rs1=pointer, imm=-size)
+        return 5
+
+    def atomic(self) -> None:
+        word = self.drawn(self.chance.choice(ATOMICS))
+        address = self.aligned(self.chance.choice(POINTERS), 8)
+        self.put(word & ~(31 << 15) | address << 15)
 
     def memory(self) -> None:
         one = self.chance.choice(MEMORY)
@@ -159,12 +175,13 @@ class Stream:
         """lr and sc together: what stands between is arithmetic."""
         letter, pointer = self.chance.choice((("w", WORDS_POINTER), ("d", DOUBLES_POINTER)))
         ordering = dict(aq=self.chance.getrandbits(1), rl=self.chance.getrandbits(1))
-        self.emit(f"lr.{letter}", rd=self.register(), rs1=pointer, **ordering)
+        address = self.aligned(pointer, 4 if letter == "w" else 8)
+        value = self.chance.choice((0, 6, 7, *range(10, 29)))
+        self.emit(f"lr.{letter}", rd=value, rs1=address, **ordering)
         if self.chance.random() < 0.5:
-            self.integer()
+            self.emit("addi", rd=value, rs1=value, imm=self.chance.randrange(-2048, 2048))
         for _ in range(self.chance.choice((1, 1, 2))):
-            value = self.chance.randrange(32)
-            self.emit(f"sc.{letter}", rd=self.register(), rs1=pointer, rs2=value, **ordering)
+            self.emit(f"sc.{letter}", rd=self.register_but(5), rs1=address, rs2=value, **ordering)
 
     def csr(self) -> None:
         """Read and write a CSR with a random value."""
@@ -177,14 +194,14 @@ class Stream:
             self.emit("csrrw", rd=5, rs1=self.chance.randrange(32), csr=number)
             self.emit("csrrw", rd=self.register(), rs1=5, csr=number)
             return
-        name = self.chance.choice(CSR_NAMES)
+        name = "csrrw" if number == MENVCFG else self.chance.choice(CSR_NAMES)
         if name.endswith("i"):
             small = self.chance.randrange(32) & (~1 if number in (MENVCFG, SENVCFG) else ~0)
             self.emit(name, rd=self.register(), csr=number, uimm=small)
         else:
             operand = self.chance.randrange(32)
             if number in CHOSEN or self.chance.random() < 0.3:
-                operand = self.chance.choice((0, 6, 7))
+                operand = self.chance.choice((6, 7))
                 self.constant(operand, self.csr_value(number))
             self.emit(name, rd=self.register(), rs1=operand, csr=number)
         if number in MAPPING:
@@ -197,6 +214,8 @@ class Stream:
             value = value | FS if self.chance.random() < 0.8 else value & ~FS
         if number in (MENVCFG, SENVCFG):
             value &= ~1  # FIOM, which Spike has not
+        if number == MENVCFG:  # the constant's sign becomes STCE, which stays as it is
+            value = value | 1 << 31 if self.timer else value & ~(1 << 31)
         return value
 
     def constant(self, register: int, value: int) -> None:
@@ -226,14 +245,14 @@ class Stream:
         one = lookup(word)
         if one is None:
             self.put(word)
-        elif one.kind not in (BRANCH, JUMP, SYSTEM) and not one.name.startswith(("lr.", "sc.")):
+        elif one.kind not in (BRANCH, JUMP, SYSTEM) and not one.name.startswith(("lr.", "sc.", "amo")):
             self.put(self.tamed(word, one))
 
     def illegal_parcel(self) -> None:
         self.put(self.chance.choice((0x0000, 0x6081, 0x8002, 0x8000, 0x4002, 0x9C41, 0x9C61)))
 
     KINDS = (
-        (0.22, integer), (0.42, memory), (0.62, floating), (0.78, compressed), (0.82, branch),
+        (0.22, integer), (0.37, memory), (0.42, atomic), (0.62, floating), (0.78, compressed), (0.82, branch),
         (0.85, jump), (0.88, reservation), (0.97, csr), (0.985, other), (0.995, anything),
         (1.0, illegal_parcel),
     )  # fmt: skip
