@@ -1,17 +1,12 @@
-"""The disks of `--disk`: raw files, with an overlay where the file is to stay as it is.
+"""What `--disk` refuses: files that are plainly another format than a raw disk.
 
-A file that is plainly another format is refused: a guest would see its wrapping as its disk.
+A guest would see their wrapping as its disk, and might write to it.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ringzero.cli.options import Disk
 from ringzero.errors import UsageError
-
-if TYPE_CHECKING:
-    from ringzero.machine import disk
 
 FORMATS = {
     b"QFI\xfb": "qcow2",
@@ -24,16 +19,14 @@ FORMATS = {
 }
 
 
-def open_disk(given: Disk) -> disk.Disk:
-    """The opened disk; what is written to an overlay is forgotten at the end."""
-    from ringzero.machine.disk import OverlayDisk, RawDisk
-
-    opened = RawDisk(given.path, read_only=given.readonly or given.overlay)
-    start = memoryview(bytearray(8))
-    opened.read(0, [start])
+def refuse_other_formats(disk: Disk) -> None:
+    """Look at the first bytes; a file that cannot be read is the machine's to complain about."""
+    try:
+        with disk.path.open("rb") as file:
+            start = file.read(8)
+    except OSError:
+        return
     for magic, name in FORMATS.items():
-        if start.tobytes().startswith(magic):
-            opened.close()
+        if start.startswith(magic):
             how = "unpack it" if name in ("gzip", "xz") else "convert it: qemu-img convert -O raw"
-            raise UsageError(f"The disk {given.path} is in the format {name}, not raw: {how}.")
-    return OverlayDisk(opened) if given.overlay else opened
+            raise UsageError(f"The disk {disk.path} is in the format {name}, not raw: {how}.")

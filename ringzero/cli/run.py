@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from dataclasses import asdict
@@ -16,10 +17,14 @@ from ringzero.cli.options import DiskType, Duration, MountType, Size
 from ringzero.cli.plan import Plan, with_command, with_image
 
 if TYPE_CHECKING:
-    from ringzero.api import Machine, Outcome
+    from ringzero.api import Machine
+    from ringzero.outcome import Outcome
 
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
+
+BUNDLED = "ringzero.guests"
+"""The package whose `build()` gives the bundled guest kernel."""
 
 
 class RunCommand(click.Command):
@@ -137,18 +142,17 @@ def run(
 
 def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
     """Run the plan until the guest ends for good; the exit code."""
-    from ringzero.api import Rebooted
     from ringzero.cli import terminal
-    from ringzero.cli.session import STDIN, Output, Session
+    from ringzero.cli.session import STDIN, Session
+    from ringzero.outcome import Rebooted
 
-    started = time.monotonic()
-    deadline = None if timeout is None else started + timeout
+    session = Session()
+    deadline = None if timeout is None else session.started + timeout
     while True:
-        output = Output()
-        with _machine(plan, output) as machine:
+        with _machine(plan, session.output) as machine:
             with terminal.raw(STDIN):
-                outcome = Session(machine, output).run(deadline)
-            elapsed = time.monotonic() - started
+                outcome = session.run(machine, deadline)
+            elapsed = time.monotonic() - session.started
             if isinstance(outcome, Rebooted) and plan.command is None:
                 report.detail("The guest reboots.")
                 continue
@@ -159,25 +163,28 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
 
 def _machine(plan: Plan, console: Any) -> Machine:
     from ringzero.api import Machine
-    from ringzero.cli.disks import open_disk
+    from ringzero.cli.disks import refuse_other_formats
 
+    for disk in plan.disks:
+        refuse_other_formats(disk)
+    kernel = importlib.import_module(BUNDLED).build() if plan.bundled else plan.kernel
     return Machine(
         memory=plan.memory,
         cpus=plan.cpus,
         engine=plan.engine,
         clock=plan.clock,
-        kernel=plan.kernel,
+        kernel=kernel,
         initrd=plan.initrd,
         append=plan.append,
         bios=plan.bios,
-        disks=[open_disk(disk) for disk in plan.disks],
+        disks=plan.disks,
         mounts=[(mount.tag, mount.path, mount.readonly) for mount in plan.mounts],
         console=console,
     )
 
 
 def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
-    from ringzero.api import Halted, PoweredOff, Rebooted, TimedOut
+    from ringzero.outcome import Halted, PoweredOff, Rebooted, TimedOut
 
     match outcome:
         case None:

@@ -11,29 +11,27 @@ import signal
 import threading
 import time
 from collections import deque
-from typing import Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from ringzero.api import Machine, Outcome, Paused, TimedOut
 from ringzero.cli import report
 from ringzero.cli.exits import Interrupted
 from ringzero.cli.keys import HELP, Command, KeyFilter
 from ringzero.cli.statistics import registers_text, statistics_text
 from ringzero.cli.terminal import in_foreground
+from ringzero.outcome import Outcome, Paused, TimedOut
+
+if TYPE_CHECKING:
+    from ringzero.api import Machine
 
 STDIN, STDOUT = 0, 1
 
 
-class Pausable(Protocol):
-    """What the output needs of a machine: to be stopped soon."""
-
-    def pause(self) -> None: ...
-
-
 class Output:
-    """The guest's console on standard output; a reader that went away ends the machine."""
+    """The guest's console on standard output; a reader that went away is an event, not an error."""
 
-    def __init__(self) -> None:
-        self.machine: Pausable | None = None
+    def __init__(self, gone: Callable[[], None]) -> None:
+        self.gone = gone
         self.broken = False
 
     def write(self, data: bytes) -> None:
@@ -45,38 +43,42 @@ class Output:
                 time.sleep(0.001)
             except OSError:
                 self.broken = True
-                if self.machine is not None:
-                    self.machine.pause()
+                self.gone()
 
 
 class Session:
-    """Runs a machine with the user's terminal until the machine ends or the user ends it."""
+    """The user's side of a run; the machine is another one after each reboot."""
 
-    def __init__(self, machine: Machine, output: Output) -> None:
-        self.machine = machine
-        self.output = output
+    def __init__(self) -> None:
+        self.machine: Machine | None = None
+        self.output = Output(self._pause)
         self.requests: deque[Command] = deque()
         self.keys = KeyFilter() if in_foreground(STDIN) else None
+        self.reader: threading.Thread | None = None
         self.started = time.monotonic()
-        output.machine = machine
 
-    def run(self, deadline: float | None) -> Outcome | None:
+    def run(self, machine: Machine, deadline: float | None) -> Outcome | None:
         """The machine's outcome, or None where the user ended it."""
+        self.machine = machine
         self._start_reader()
         while True:
             remaining = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             if remaining == 0.0:
                 return TimedOut()
-            outcome = self.machine.run(timeout=remaining)
+            outcome = machine.run(timeout=remaining)
             if self.output.broken:
                 raise Interrupted(signal.SIGPIPE)
             if not isinstance(outcome, Paused):
                 return outcome
             while self.requests:
-                if self._serve(self.requests.popleft()):
+                if self._serve(machine, self.requests.popleft()):
                     return None
 
-    def _serve(self, command: Command) -> bool:
+    def _pause(self) -> None:
+        if self.machine is not None:
+            self.machine.pause()
+
+    def _serve(self, machine: Machine, command: Command) -> bool:
         """Do what a key asked for; whether that ends the machine."""
         match command:
             case Command.EXIT:
@@ -85,16 +87,17 @@ class Session:
                 report.text(HELP)
             case Command.STATISTICS:
                 elapsed = time.monotonic() - self.started
-                report.text(statistics_text(self.machine.counters(), elapsed))
+                report.text(statistics_text(machine.counters(), elapsed))
             case Command.DUMP:
-                report.text(registers_text(self.machine))
+                report.text(registers_text(machine))
         return False
 
     def _start_reader(self) -> None:
         # In the background a read from the terminal would stop the process.
-        if os.isatty(STDIN) and self.keys is None:
+        if self.reader is not None or (os.isatty(STDIN) and self.keys is None):
             return
-        threading.Thread(target=self._read, name="standard input", daemon=True).start()
+        self.reader = threading.Thread(target=self._read, name="standard input", daemon=True)
+        self.reader.start()
 
     def _read(self) -> None:
         while True:
@@ -107,8 +110,8 @@ class Session:
             commands: list[Command] = []
             if self.keys is not None:
                 data, commands = self.keys.feed(data)
-            if data:
+            if data and self.machine is not None:
                 self.machine.send(data)
             if commands:
                 self.requests.extend(commands)
-                self.machine.pause()
+                self._pause()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from ringzero.isa.names import X_NAMES
 
 if TYPE_CHECKING:
-    from ringzero.api import Counters, Machine
+    from ringzero.api import Machine
+    from ringzero.outcome import Counters
 
 DUMPED_CSRS = (
     "mstatus", "mepc", "mcause", "mtval", "mtvec", "mie", "mip", "medeleg", "mideleg",

@@ -1,4 +1,4 @@
-"""`ringzero run` from outside: small bare-metal guests, their exit codes, streams and the terminal."""
+"""`ringzero run` from outside: small guests, their exit codes, their streams, and the terminal."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_a_signal_ends_it_with_its_number(number: signal.Signals, tmp_path: Path
     assert process.stdout is not None
     assert process.stdout.read(1) == b">"  # it runs
     process.send_signal(number)
-    output, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     assert b"Traceback" not in errors
 
