@@ -24,14 +24,18 @@ HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 class Inode:
     """One file that the guest holds lookups of."""
 
-    __slots__ = ("gone", "id", "key", "lookups", "name", "opened", "parent")
+    __slots__ = ("gone", "id", "key", "kind", "lookups", "name", "opened", "parent")
 
-    def __init__(self, id: int, key: Key, parent: Inode | None, name: bytes) -> None:
-        self.id, self.key = id, key
+    def __init__(self, id: int, status: os.stat_result, parent: Inode | None, name: bytes) -> None:
+        self.id, self.key, self.kind = id, key_of(status), stat.S_IFMT(status.st_mode)
         self.parent, self.name = parent, name
         self.lookups = 0
         self.opened: list[int] = []  # descriptors the guest has open: they outlive the name
         self.gone = False  # its last name was removed
+
+    def is_file_of(self, status: os.stat_result) -> bool:
+        """Is this the same file? File systems give the numbers of removed ones again."""
+        return self.key == key_of(status) and self.kind == stat.S_IFMT(status.st_mode)
 
     def path(self) -> bytes:
         """Where it is, relative to the root."""
@@ -67,7 +71,7 @@ class Inodes:
         for fd in self._handles.values():
             os.close(fd)
         self._handles.clear()
-        root = Inode(ROOT_ID, key_of(os.fstat(self._root_fd)), None, b"")
+        root = Inode(ROOT_ID, os.fstat(self._root_fd), None, b"")
         self._by_id = {ROOT_ID: root}
         self._by_key = {root.key: root}
         self._next_id = ROOT_ID + 1
@@ -114,7 +118,7 @@ class Inodes:
                 below = os.open(node.name, HANDLE, dir_fd=fd)
             except FileNotFoundError:
                 raise FuseError(errno.ESTALE) from None
-            if key_of(os.fstat(below)) != node.key:
+            if not node.is_file_of(os.fstat(below)):
                 os.close(below)
                 raise FuseError(errno.ESTALE)
             fd = self._keep(node, below)
@@ -134,12 +138,12 @@ class Inodes:
 
     def adopt(self, parent: Inode, name: bytes, fd: int) -> Inode:
         """The inode of an O_PATH descriptor, which belongs to the table from now on."""
-        key = key_of(os.fstat(fd))
-        inode = self._by_key.get(key)
-        if inode is None:
-            inode = Inode(self._next_id, key, parent, name)
+        status = os.fstat(fd)
+        inode = self._by_key.get(key_of(status))
+        if inode is None or not inode.is_file_of(status):
+            inode = Inode(self._next_id, status, parent, name)
             self._next_id += 1
-            self._by_id[inode.id] = self._by_key[key] = inode
+            self._by_id[inode.id] = self._by_key[inode.key] = inode
             self._keep(inode, fd)
         elif inode.parent is None or inode in self._handles:
             os.close(fd)
@@ -169,7 +173,8 @@ class Inodes:
         if inode.lookups > 0:
             return None
         self._by_id.pop(number)
-        self._by_key.pop(inode.key, None)
+        if self._by_key.get(inode.key) is inode:
+            del self._by_key[inode.key]
         fd = self._handles.pop(inode, None)
         if fd is not None:
             os.close(fd)
@@ -187,8 +192,3 @@ def checked(name: bytes) -> bytes:
     if not name or name in (b".", b"..") or b"/" in name or b"\0" in name:
         raise FuseError(errno.EINVAL)
     return name
-
-
-def is_folder(status: os.stat_result) -> bool:
-    """Is this a directory?"""
-    return stat.S_ISDIR(status.st_mode)

@@ -144,6 +144,8 @@ class Request:
     uid: int
     gid: int
     body: bytes
+    whole: bool
+    """Is as much there as the header says?"""
 
     def fields(self, layout: struct.Struct) -> tuple[int, ...]:
         """The body's fixed part."""
@@ -162,8 +164,8 @@ def parse(message: bytes) -> Request | None:
     if len(message) < IN_HEADER.size:
         return None
     length, opcode, unique, node, uid, gid, _pid, _ext, _ = IN_HEADER.unpack_from(message)
-    body = message[IN_HEADER.size : length] if length <= len(message) else b""
-    return Request(opcode, unique, node, uid, gid, body)
+    body = message[IN_HEADER.size : length]
+    return Request(opcode, unique, node, uid, gid, body, IN_HEADER.size <= length <= len(message))
 
 
 def reply(unique: int, body: bytes = b"", error: int = 0) -> bytes:

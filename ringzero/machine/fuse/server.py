@@ -95,6 +95,8 @@ class FuseServer:
     def _check(self, request: Request) -> None:
         if not self.session.minor and request.opcode != Op.INIT:
             raise FuseError(errno.ENOTCONN)
+        if not request.whole:
+            raise FuseError(errno.EINVAL)
 
     def _body(self, request: Request) -> bytes:
         self._check(request)

@@ -1,0 +1,1 @@
+"""Tests of the FUSE server and of the device that carries it."""
