@@ -11,7 +11,6 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
-from ringzero.engine import program
 from ringzero.engine.core import (
     CONTEXT_SIZE,
     CONTEXTS,
@@ -38,19 +37,26 @@ _write_type = ctypes.CFUNCTYPE(
 _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 
 
+ENTRY_POINTS = [
+    "run_harts", "step_hart", "handler_table", "forget_range", "clear_scratch", "flush_all",
+]  # fmt: skip
+
+
+def _compile() -> bytes:
+    from ringzero.engine import program  # all of the isa: only when there is something to compile
+
+    return binding.object_code(program.build(binding.host_target()), binding.host_machine())
+
+
 class _Code:
     """The loaded interpreter; one per process."""
 
     _instance: _Code | None = None
 
     def __init__(self) -> None:
-        target = binding.host_target()
-        text = program.build(target)
-        key = cache.digest(text, binding.host_identity())
-        code = cache.cached(
-            "interpreter", key, lambda: binding.object_code(text, binding.host_machine())
-        )
-        self.library = binding.Library(code, list(program.ENTRY_POINTS))
+        key = cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
+        code = cache.cached("interpreter", key, _compile)
+        self.library = binding.Library(code, ENTRY_POINTS)
         pointer = ctypes.c_void_p
         u64 = ctypes.c_uint64
         entry = self.library.addresses

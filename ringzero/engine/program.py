@@ -1,5 +1,5 @@
 """The interpreter as one LLVM module: typed functions, instruction handlers, and the few handlers
-that are no instruction. `build()` gives its text; `entry_points()` what Python calls in it.
+that are no instruction. `build()` gives its text
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ BIND: dict[Native, Native] = {
     ports.fence_translation: tlb.fence_translation,
 }
 ROOTS = (slots.forget_range, slots.clear_scratch, tlb.flush_all)
-ENTRY_POINTS = ("run_harts", "step_hart", "handler_table", *(root.name for root in ROOTS))
 
 
 class Special(HandlerText):

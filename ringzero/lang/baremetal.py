@@ -6,9 +6,7 @@ alone: while nothing has changed, neither the typed text nor LLVM is imported.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringzero.lang import cache
@@ -16,8 +14,6 @@ from ringzero.lang.image import Image
 
 if TYPE_CHECKING:
     from ringzero.lang.native import Native, Stub
-
-PACKAGE = Path(__file__).parent.parent
 
 
 def build(
@@ -44,7 +40,7 @@ def build(
         program.global_symbol(value, name, "global")
     program.add_roots(roots)
     text = program.text()
-    key = cache.digest(text, llvm_identity(), str(level))
+    key = cache.digest(text, cache.llvm_identity(), str(level))
     code = cache.cached(
         "objects", key, lambda: binding.object_code(text, binding.bare_machine(), level)
     )
@@ -52,26 +48,7 @@ def build(
     return link(code, list(named.values()), entry, base)
 
 
-def llvm_identity() -> str:
-    """The version of LLVM's binding, without importing it: that alone takes longer than a hit."""
-    found = importlib.util.find_spec("llvmlite")
-    if found is None or not found.submodule_search_locations:
-        return "absent"
-    return (Path(found.submodule_search_locations[0]) / "_version.py").read_text()
-
-
-def sources(*parts: str) -> list[Path]:
-    """The source files of the given packages of ringzero (`"lang"`), or single files of them."""
-    found: list[Path] = []
-    for part in parts:
-        path = PACKAGE / part
-        found += sorted(path.glob("*.py")) if path.is_dir() else [path]
-    return found
-
-
 def cached_image(parts: Sequence[str], make: Callable[[], Image], *options: str) -> Image:
     """`make()`, kept under the digest of the source files in `parts` and of `options`."""
-    files = sources("lang", *parts)
-    texts = [part for file in files for part in (file.name.encode(), file.read_bytes())]
-    key = cache.digest(llvm_identity(), *options, *texts)
+    key = cache.source_digest("lang", *parts, options=options)
     return Image.read(cache.cached("images", key, lambda: make().elf))

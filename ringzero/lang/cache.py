@@ -7,10 +7,13 @@ foreign file is ignored and made anew, and several processes may share the folde
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent
 
 
 def folder() -> Path:
@@ -31,6 +34,29 @@ def digest(*parts: str | bytes) -> str:
         state.update(len(data).to_bytes(8, "little"))
         state.update(data)
     return state.hexdigest()[:40]
+
+
+def llvm_identity() -> str:
+    """The version of LLVM's binding, without importing it: that alone takes longer than a hit."""
+    found = importlib.util.find_spec("llvmlite")
+    if found is None or not found.submodule_search_locations:
+        return "absent"
+    return (Path(found.submodule_search_locations[0]) / "_version.py").read_text()
+
+
+def sources(*parts: str) -> list[Path]:
+    """The source files of the given packages of ringzero (`"lang"`), or single files of them."""
+    found: list[Path] = []
+    for part in parts:
+        path = PACKAGE / part
+        found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return found
+
+
+def source_digest(*parts: str, options: Sequence[str] = ()) -> str:
+    """A key for what is made from source files alone, with everything in `options`."""
+    texts = [part for file in sources(*parts) for part in (file.name.encode(), file.read_bytes())]
+    return digest(llvm_identity(), *options, *texts)
 
 
 def _read(path: Path) -> bytes | None:

@@ -115,6 +115,7 @@ class _Linker:
 
     def place_stubs(self) -> None:
         for name, stub in self.stubs.items():
+            self.align(8)  # a stub may be data
             start = self.here
             for item in stub.code:
                 words = 1 if isinstance(item, int) else 2
