@@ -114,7 +114,7 @@ def explain(stderr: str, command: str) -> str:
     said = said.strip().rstrip(".")
     if "Unable to locate package" in said or "No packages found" in said:
         return f"{command}: {said}; check the package's name, the suite and the architecture."
-    if any(hint in said for hint in ("resolve", "connect", "Connection", "timed out", "Network")):
+    if any(hint in said for hint in ("resolv", "connect", "Connection", "timed out", "Network")):
         return (
             f"The Debian mirror cannot be reached ({said}); check the network, "
             "or name another mirror or a directory of .deb files."

@@ -10,6 +10,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import os
 import shutil
 import stat
 import subprocess
@@ -55,7 +56,7 @@ def _members(file: IO[bytes], name: Path) -> Iterator[tuple[str, int, int]]:
     """Names, offsets and sizes of an `ar` archive's members."""
     if file.read(8) != AR_MAGIC:
         raise ImageError(f"{name} is not a Debian package; remove it or fetch it again.")
-    position = 8
+    position, end = 8, os.fstat(file.fileno()).st_size
     while True:
         file.seek(position)
         header = file.read(AR_HEADER)
@@ -65,6 +66,8 @@ def _members(file: IO[bytes], name: Path) -> Iterator[tuple[str, int, int]]:
         if header[58:60] != b"`\n" or not digits.isdigit():
             raise ImageError(f"{name} is cut short or damaged; remove it and fetch it again.")
         size = int(digits)
+        if position + AR_HEADER + size > end:
+            raise ImageError(f"{name} is cut short; remove it and fetch it again.")
         yield header[:16].decode("ascii", "replace").strip().rstrip("/"), position + AR_HEADER, size
         position += AR_HEADER + size + (size & 1)
 

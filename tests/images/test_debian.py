@@ -1,0 +1,195 @@
+"""Fetching Debian from a directory of packages: dependencies, kernel, initramfs, root, cache."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import lzma
+import multiprocessing
+import os
+import stat
+import struct
+from pathlib import Path
+
+import pytest
+
+from ringzero.images import (
+    ImageError,
+    cache_root,
+    cpio,
+    fetch_debian,
+    fetch_firmware,
+    fetch_installer,
+)
+from ringzero.images.cache import published
+from ringzero.images.directory import natural
+from tests.images import debs
+
+APPLETS = [f"applet{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+BUSYBOX = b"\x7fELF junk\0[\0[[\0" + b"".join(a.encode() + b"\0" for a in APPLETS) + b"\0rest"
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "debs"
+    place.mkdir()
+    debs.make(place, "busybox-static", {"usr/bin/busybox": BUSYBOX})
+    for version in ("6.12.9", "6.12.10"):
+        name = f"linux-image-{version}-riscv64"
+        modules = f"usr/lib/modules/{version}"
+        debs.make(
+            place,
+            name,
+            {
+                f"boot/vmlinux-{version}-riscv64": f"kernel {version}".encode(),
+                f"{modules}/virtio_blk.ko.xz": lzma.compress(module("virtio_blk", "")),
+                f"{modules}/ext4.ko.xz": lzma.compress(module("ext4", "jbd2,mbcache")),
+                f"{modules}/jbd2.ko.xz": lzma.compress(module("jbd2", "")),
+                f"{modules}/mbcache.ko.xz": lzma.compress(module("mbcache", "")),
+            },
+        )
+    debs.make(place, "tool", {"usr/bin/su": b"tool", "bin/x": b""}, Depends="libtool1 (>= 1) | no")
+    debs.make(place, "libtool1", {"usr/lib/libtool.so": b"lib"}, Provides="libvirtual")
+    debs.make(place, "needy", Depends="nowhere")
+    debs.make(place, "circle", Depends="circle, libvirtual", Pre_Depends="tool")
+    return place
+
+
+def module(name: str, depends: str) -> bytes:
+    """A minimal ELF with a .modinfo section, as a kernel module has."""
+    info = f"license=GPL\0depends={depends}\0name={name}\0".encode()
+    names = b"\0.modinfo\0.shstrtab\0"
+    header = b"\x7fELF\2\1\1" + bytes(9)
+    at = 64 + 3 * 64
+    header += struct.pack("<HHIQQQIHHHHHH", 1, 243, 1, 0, 0, 64, 0, 64, 0, 0, 64, 3, 2)
+    sections = bytes(64)
+    sections += struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, at, len(info), 0, 0, 1, 0)
+    sections += struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at + len(info), len(names), 0, 0, 1, 0)
+    return header + sections + info + names
+
+
+def test_the_newest_kernel_and_busybox(repository: Path) -> None:
+    phases: set[str] = set()
+    image = fetch_debian(debs=repository, progress=lambda phase, done, total: phases.add(phase))
+    assert image.version == "6.12.10"
+    assert image.kernel.read_bytes() == b"kernel 6.12.10"
+    assert phases == {"unpack", "initramfs"}
+    nodes = {n.path: n for n in cpio.entries(gzip.decompress(image.initrd.read_bytes()))}
+    assert nodes["usr/bin/busybox"].data == BUSYBOX
+    assert nodes["usr/bin/appletq"].data == b"busybox"
+    assert nodes["init"].data == b"usr/sbin/init"
+    assert b"ringzero.run" in nodes["usr/sbin/init"].data
+    assert nodes["dev/console"].rdev == (5, 1)
+    assert nodes["tmp"].mode & 0o7777 == 0o1777
+    assert image.root is not None
+    assert (image.root / "tree/usr/bin/appleta").is_symlink()
+    entries = json.loads((image.root / "manifest.json").read_text())["entries"]
+    assert entries["usr/bin/busybox"]["uid"] == 0
+    assert entries["dev/console"]["rdev"] == [5, 1]
+
+
+def test_an_answered_request_needs_nothing_again(repository: Path) -> None:
+    image = fetch_debian(debs=repository)
+    times = {path: path.stat().st_mtime_ns for path in cache_root().rglob("*")}
+    assert fetch_debian(debs=repository) == image
+    assert {path: path.stat().st_mtime_ns for path in cache_root().rglob("*")} == times
+    image.kernel.unlink()
+    assert fetch_debian(debs=repository).kernel.read_bytes() == b"kernel 6.12.10"
+
+
+def test_packages_with_what_they_need(repository: Path) -> None:
+    image = fetch_debian(debs=repository, packages=("circle",))
+    assert image.root is not None
+    tree = image.root / "tree"
+    assert (tree / "usr/lib/libtool.so").read_bytes() == b"lib"
+    assert (tree / "usr/bin/x").exists()
+    entries = json.loads((image.root / "manifest.json").read_text())["entries"]
+    assert entries["usr/bin/su"]["mode"] == stat.S_IFREG | 0o4755
+    assert not (tree / "usr/bin/su").stat().st_mode & stat.S_ISUID
+    assert fetch_debian(debs=repository, packages=None).root is None
+
+
+def test_modules_come_in_the_order_they_load(repository: Path) -> None:
+    image = fetch_debian(debs=repository, modules=("virtio-blk", "ext4"))
+    nodes = {n.path: n for n in cpio.entries(gzip.decompress(image.initrd.read_bytes()))}
+    listing = nodes["usr/lib/ringzero-modules"].data.decode().split()
+    names = [os.path.basename(path) for path in listing]
+    assert names[0] == "virtio_blk.ko"
+    assert set(names) == {"virtio_blk.ko", "jbd2.ko", "mbcache.ko", "ext4.ko"}
+    assert names[-1] == "ext4.ko"
+    assert nodes[listing[-1].lstrip("/")].data.startswith(b"\x7fELF")
+    with pytest.raises(ImageError, match="no kernel module absent"):
+        fetch_debian(debs=repository, modules=("absent",))
+
+
+def test_what_is_missing_is_named(repository: Path, tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="nowhere, which needy needs"):
+        fetch_debian(debs=repository, packages=("needy",))
+    with pytest.raises(ImageError, match="no package missing"):
+        fetch_debian(debs=repository, packages=("missing",))
+    with pytest.raises(ImageError, match="pdp11"):
+        fetch_debian("pdp11", debs=repository)
+    with pytest.raises(ImageError, match="not a directory"):
+        fetch_debian(debs=tmp_path / "absent")
+    with pytest.raises(ImageError, match=r"no \.deb file"):
+        fetch_debian("amd64", debs=repository)
+    with pytest.raises(ImageError, match="debian-installer-13-netboot-riscv64"):
+        fetch_installer(debs=repository)
+    with pytest.raises(ImageError, match="coreboot"):
+        fetch_firmware("coreboot", debs=repository)
+    assert ImageError("").exit_code == 127
+
+
+def test_installer_and_firmware(repository: Path) -> None:
+    folder = "usr/lib/debian-installer/images/13/riscv64/text/debian-installer/riscv64"
+    debs.make(
+        repository,
+        "debian-installer-13-netboot-riscv64",
+        {f"{folder}/linux": b"kernel", f"{folder}/initrd.gz": b"initrd", f"{folder}/x": b""},
+        architecture="all",
+    )
+    installer = fetch_installer(debs=repository)
+    assert (installer.kernel.read_bytes(), installer.initrd.read_bytes()) == (b"kernel", b"initrd")
+    generic = "usr/lib/riscv64-linux-gnu/opensbi/generic"
+    files: dict[str, bytes | str | tuple[str, int, int]] = {f"{generic}/fw_dynamic.bin": b"sbi"}
+    debs.make(repository, "opensbi", files, architecture="all")
+    assert fetch_firmware("opensbi", debs=repository)["fw_dynamic.bin"].read_bytes() == b"sbi"
+    files = {"usr/lib/u-boot/qemu-riscv64_smode/u-boot.bin": b"boot"}
+    debs.make(repository, "u-boot-qemu", files, architecture="all")
+    found = fetch_firmware("u-boot", debs=repository)
+    assert found["qemu-riscv64_smode/u-boot.bin"].read_bytes() == b"boot"
+
+
+def test_a_cache_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ImageError, match="RINGZERO_CACHE"):
+        cache_root()
+
+
+def _fetch(place: Path) -> str:
+    return str(fetch_debian(debs=place, packages=("tool",)))
+
+
+def test_several_processes_fetch_at_once(repository: Path) -> None:
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        answers = pool.map(_fetch, [repository] * 8)
+    assert len(set(answers)) == 1
+    assert not list(cache_root().rglob(".making-*"))
+
+
+def test_what_failed_leaves_nothing_behind(tmp_path: Path) -> None:
+    def build(place: Path) -> None:
+        place.mkdir()
+        (place / "half").touch()
+        raise ImageError("no more")
+
+    with pytest.raises(ImageError):
+        published(tmp_path / "thing", build)
+    assert not list(tmp_path.iterdir())
+
+
+def test_versions_in_natural_order() -> None:
+    versions = ["6.12.10", "6.2", "6.12.9", "7", "6.12.9+deb13"]
+    assert sorted(versions, key=natural) == ["6.2", "6.12.9", "6.12.9+deb13", "6.12.10", "7"]
