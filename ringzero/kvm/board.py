@@ -73,13 +73,11 @@ class Board:
         if self.memory.size > HIGH_RAM:
             self.vm.map(1, HIGH_RAM, host + HIGH_RAM, self.memory.size - HIGH_RAM)
 
-    def ram_ranges(self) -> list[tuple[int, int]]:
-        """Start and size of each piece of RAM."""
-        return [(slot.guest_phys_addr, slot.memory_size) for slot in self.vm.slots.values()]
-
-    def attach_ports(self, base: int, device: Device, count: int, gsi: int | None = None) -> None:
-        """Let a device answer at `count` I/O ports."""
-        wire = self._wire(base, device, gsi)
+    def attach_ports(
+        self, base: int, device: Device, count: int, gsi: int | None = None, offset: int = 0
+    ) -> None:
+        """Let a device answer at `count` I/O ports, the first of which is its own `offset`."""
+        wire = self._wire(base - offset, device, gsi)
         for port in range(base, base + count):
             if port in self.ports:
                 raise UsageError(
@@ -138,11 +136,6 @@ class Board:
         """Bring every vCPU out of the guest."""
         for vcpu in self.vm.vcpus:
             vcpu.kick()
-
-    @property
-    def halting(self) -> bool:
-        """Should vCPUs return instead of running on?"""
-        return self.pausing or self.ended is not None
 
     def close(self) -> None:
         """Unplug the devices; what other threads still hand over goes nowhere."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import NamedTuple
 
 from ringzero.errors import RingzeroError
 
@@ -22,8 +23,23 @@ class KvmUnavailable(KvmError):
     exit_code = 126
 
 
+class Where(NamedTuple):
+    """Where a vCPU stood."""
+
+    vcpu: int
+    rip: int
+    mode: str
+
+
 class KvmStuck(KvmError):
     """The guest is in a state that this host's KVM cannot run."""
+
+    def __init__(
+        self, message: str, where: Where | None = None, instruction: bytes = b""
+    ) -> None:
+        super().__init__(message)
+        self.where = where or Where(0, 0, "unknown")
+        self.instruction = instruction
 
 
 HINTS: dict[tuple[str, int], str] = {

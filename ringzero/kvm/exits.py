@@ -144,19 +144,23 @@ class Server:
         shown = f" {instruction.hex(' ')}" if instruction else ""
         raise KvmStuck(
             f"This host's KVM cannot run the guest any further: {what}{shown} "
-            f"({self.vcpu.describe()}); use a host with full VT-x or AMD-V, or --cpu emulate."
+            f"({self.vcpu.describe()}); use a host with full VT-x or AMD-V, or --cpu emulate.",
+            self.vcpu.where(),
+            instruction,
         )
 
     def fail_entry(self) -> None:
         """The processor refused the guest's state."""
         raise KvmStuck(
             f"The processor refused to enter the guest (hardware reason {self.vcpu.quads[4]:#x}; "
-            f"{self.vcpu.describe()}): the guest's state is inconsistent."
+            f"{self.vcpu.describe()}): the guest's state is inconsistent.",
+            self.vcpu.where(),
         )
 
     def unknown(self) -> None:
         """An exit that was never asked for."""
         raise KvmStuck(
-            f"KVM_RUN returned for a reason that this board does not know "
-            f"({self.vcpu.words[2]}, {self.vcpu.describe()}): use an older host kernel's defaults."
+            f"KVM_RUN returned for reason {self.vcpu.words[2]}, which this board does not know "
+            f"({self.vcpu.describe()}): report it with the host's kernel version.",
+            self.vcpu.where(),
         )

@@ -18,7 +18,7 @@ from time import perf_counter_ns
 from typing import NamedTuple
 
 from ringzero.kvm import api
-from ringzero.kvm.errors import request_failed
+from ringzero.kvm.errors import Where, request_failed
 from ringzero.kvm.stats import ExitStats
 
 # Real-time, so nothing else means it; glibc keeps the first two for itself.
@@ -190,10 +190,15 @@ class Vcpu:
         api.request(self.fd, api.TRANSLATE, request)
         return int(request.physical_address) if request.valid else None
 
+    def where(self) -> Where:
+        """Instruction pointer and mode."""
+        sregs = self.sregs()
+        mode = "long" if sregs.efer & 1 << 10 else "protected" if sregs.cr0 & 1 else "real"
+        return Where(self.number, self.regs().rip, mode)
+
     def describe(self) -> str:
         """Where the vCPU stands, in a line, for messages about a guest that stopped."""
-        regs, sregs = self.regs(), self.sregs()
-        mode = "long" if sregs.efer & 1 << 10 else "protected" if sregs.cr0 & 1 else "real"
+        regs, sregs, mode = self.regs(), self.sregs(), self.where().mode
         bits = 64 if sregs.cs.l and mode == "long" else 32 if sregs.cs.db else 16
         return (
             f"vCPU {self.number} in {mode} mode ({bits}-bit code, ring {sregs.ss.dpl}) at "
