@@ -18,6 +18,7 @@ from ringzero.lang import Struct, Stub, u64
 # Touches no memory that compiled text can see, yet neither repeatable nor to be moved.
 QUIET = "memory(inaccessiblemem: readwrite) willreturn"
 
+RET = 0x0000_8067
 _REFERENCE = re.compile(r"\s*(call|tail|la)\s+(?:([a-z0-9]+)\s*,\s*)?([A-Za-z_][\w.]*)\s*$")
 _LABEL = re.compile(r"^\s*([\w.$]+):", re.MULTILINE)
 
@@ -57,7 +58,7 @@ def stub(
     """A stub of assembly text. One instruction alone gets `ret`, and is put in place of calls."""
     code = assembled(text)
     inline = None
-    if len(code) == 1 and isinstance(code[0], int):
+    if len(code) == 1 and isinstance(code[0], int) and code[0] != RET:
         inline = code[0]
         code = [*code, *assembled("ret")]
     return Stub(name, list(parameters), result, code, inline=inline, attributes=attributes)

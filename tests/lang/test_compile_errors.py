@@ -34,7 +34,10 @@ def now(thing: Thing) -> u64:
 WRONG = {
     "mixed widths": ("    return a + u32(1)  # here", "needs u64, has u32|needs u32, has u64"),
     "literal that does not fit": ("    return u64(u8(a) + 0x1000)  # here", "does not fit u8"),
-    "variable without a width": ("    n = 0  # here\n    n += 1\n    return a", "width"),
+    "variable without a width": (
+        "    n = 0\n    for i in typed_range(a):\n        n += 1  # here\n    return a",
+        "width",
+    ),
     "signed division": ("    return u64(i64(a) // i64(3))  # here", "sdiv"),
     "unknown name": ("    return a + nothing  # here", "unknown name"),
     "name set on one branch": (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,6 @@ from ringzero.lang.baremetal import build, cached_image
 from ringzero.lang.image import Image
 from ringzero.lang.link import NOP, RET, LinkError
 from tests.lang import bare
-
-needs_qemu = pytest.mark.skipif(
-    shutil.which("qemu-system-riscv64") is None, reason="qemu-system-riscv64 is not installed"
-)
 
 MISA, CSRR_A0_MISA = 0x301, 0x3010_2573
 read_misa = Stub("read_misa", [], u64, [CSRR_A0_MISA, RET], inline=CSRR_A0_MISA)
@@ -68,7 +63,7 @@ def program() -> None:
     bare.show(address_of(table) & 7)
 
 
-@needs_qemu
+@pytest.mark.needs_qemu
 def test_references_resolve(tmp_path: Path) -> None:
     made = bare.image(program)
     assert bare.run(made, tmp_path) == [0x11, 0x2222_3333, 5, 2, 0x9999, 7, 1, 9, 0]

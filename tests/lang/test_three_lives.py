@@ -19,10 +19,6 @@ from tests.lang.generate import Generator
 INPUTS = [(0, 0), (1, 0xFFFF_FFFF_FFFF_FFFF), (0x8000_0000_0000_0000, 0x1234_5678_9ABC_DEF0),
           (0xDEAD_BEEF_0BAD_F00D, 7)]  # fmt: skip
 
-needs_qemu = pytest.mark.skipif(
-    shutil.which("qemu-system-riscv64") is None, reason="qemu-system-riscv64 is not installed"
-)
-
 
 def loaded(text: str, folder: Path, name: str) -> Any:
     """`text` as a module; from a file, because the compiler reads source."""
@@ -125,6 +121,6 @@ def program() -> None:
         bare.show(i)
 
 
-@needs_qemu
+@pytest.mark.needs_qemu
 def test_bare_metal_console(tmp_path: Path) -> None:
     assert bare.run(bare.image(program), tmp_path) == [0, 1, 2]

@@ -1,0 +1,125 @@
+"""Nanobenchmarks: the cost of one privileged operation, as `bench NAME COUNT INSTRUCTIONS TICKS`.
+
+The totals include a loop of a few instructions, which `loop` measures alone.
+"""
+
+from __future__ import annotations
+
+from ringzero.bare.stubs import csr
+from ringzero.bare.text import put
+from ringzero.guests import pages, privileged, sbi, user
+from ringzero.guests.pages import PAGE, R, W
+from ringzero.guests.processes import create, run, show_numbers
+from ringzero.guests.selftests import SCRATCH, expected
+from ringzero.lang import Struct, load, native, ptr, store, typed_range, u8, u64
+
+LINE_STATUS = pages.DEVICES + 5
+
+
+class Began(Struct):
+    """The counters when a measurement began."""
+
+    instructions: u64
+    ticks: u64
+
+
+began = Began()
+
+
+@native
+def begin() -> None:
+    """A measurement begins."""
+    began.ticks = privileged.now()
+    began.instructions = csr.instret.read()
+
+
+@native
+def end(name: ptr[u8], count: u64) -> None:
+    """A measurement ends: show it."""
+    instructions = csr.instret.read() - began.instructions
+    ticks = privileged.now() - began.ticks
+    put("bench ")
+    put(name)
+    show_numbers(count, instructions, ticks)
+
+
+@native(inline=False)
+def bench_registers(count: u64) -> None:
+    """CSRs, calls of the firmware, and a device."""
+    begin()
+    for _ in typed_range(count):
+        user.nothing()
+    end("loop", count)
+    begin()
+    for _ in typed_range(count):
+        privileged.read_status()
+    end("csr_read", count)
+    begin()
+    for _ in typed_range(count):
+        before = privileged.interrupts_off()
+        privileged.interrupts_restore(before)
+    end("interrupt_toggle", count)
+    begin()
+    for _ in typed_range(count):
+        sbi.ask(u64(sbi.BASE), u64(0), u64(0), u64(0))
+    end("hypercall", count)
+    begin()
+    for _ in typed_range(count):
+        privileged.set_timer(~u64(0))
+    end("timer_set", count)
+    begin()
+    for _ in typed_range(count):
+        load(u8, LINE_STATUS)
+    end("device_read", count)
+
+
+@native(inline=False)
+def bench_tables(count: u64) -> None:
+    """A page that moves back and forth, and two address spaces that take turns."""
+    first, second = pages.allocate(), pages.allocate()
+    at = pages.entry_of(pages.pool.root, u64(SCRATCH))
+    begin()
+    for i in typed_range(count):
+        store(u64, at, pages.leaf(first if i & 1 == 0 else second, u64(R | W)))
+        privileged.flush_page(u64(SCRATCH))
+        store(u64, SCRATCH, i)
+    end("page_table_update", count)
+    store(u64, at, 0)
+    privileged.flush_page(u64(SCRATCH))
+    pages.release(first)
+    pages.release(second)
+    other = pages.make_space()
+    begin()
+    for i in typed_range(count):
+        privileged.set_space(other if i & 1 == 0 else pages.pool.root, 1 + (i & 1))
+        load(u64, pages.KERNEL_BASE + PAGE)
+    end("space_switch", count)
+    pages.use(pages.pool.root)
+    pages.release_space(other)
+
+
+@native(inline=False)
+def bench_interrupts(count: u64) -> None:
+    """A software interrupt to this hart, taken at once."""
+    csr.sie.write(u64(privileged.SOFTWARE_PENDING))
+    before = expected.software
+    begin()
+    privileged.interrupts_on()
+    for _ in typed_range(count):
+        csr.sip.set(u64(privileged.SOFTWARE_PENDING))
+    privileged.interrupts_off()
+    end("interrupt", expected.software - before)
+    csr.sie.write(u64(privileged.TIMER_PENDING))
+
+
+@native
+def run_benchmarks(count: u64) -> None:
+    """All of them."""
+    bench_registers(count)
+    bench_tables(count)
+    bench_interrupts(count)
+    create(u64(0), u64(user.BENCHMARKS), count, True)
+    run()
+    create(u64(0), u64(user.YIELDER), count, False)
+    create(u64(1), u64(user.YIELDER), count, False)
+    run()

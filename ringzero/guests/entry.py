@@ -1,0 +1,148 @@
+"""The kernel's assembly: the image header, traps, and the way to user mode and back.
+
+`enter_user(frame)` returns when the user next traps, so the kernel is plain sequential text with
+one stack. sscratch holds the frame while the user runs, and zero while the kernel does.
+"""
+
+from __future__ import annotations
+
+from ringzero.bare.stubs import offsets, stub
+from ringzero.lang import Struct, u64
+
+STACK_SIZE = 0x8000
+IMAGE_SIZE = 0x80_0000  # memory that the kernel takes: itself, then its pool of pages
+
+
+class Frame(Struct):
+    """A context: its registers, and why it stopped."""
+
+    x: u64[32]
+    pc: u64
+    status: u64
+    cause: u64
+    value: u64
+    kernel_sp: u64
+
+
+class Stack(Struct):
+    words: u64[4096]
+
+
+stack = Stack()
+
+CALLEE_SAVED = ["ra", *(f"s{i}" for i in range(12))]
+EQUATES = offsets(Frame, "frame.")
+
+
+def _all(operation: str, base: str, but: tuple[int, ...]) -> str:
+    registers = [number for number in range(1, 32) if number not in but]
+    return "\n".join(f"{operation} x{n}, {8 * n}({base})" for n in registers)
+
+
+def _kept(operation: str) -> str:
+    return "\n".join(f"{operation} {name}, {8 * i}(sp)" for i, name in enumerate(CALLEE_SAVED))
+
+
+# The header is Linux's (Documentation/arch/riscv/boot-image-header.rst), so loaders know it.
+start = stub(
+    "start",
+    f"""
+    j begin
+    nop
+    .dword 0x200000                 # text_offset
+    .dword {IMAGE_SIZE}
+    .dword 0                        # flags: little-endian
+    .word 2                         # header version 0.2
+    .word 0
+    .dword 0
+    .ascii "RISCV"
+    .byte 0, 0, 0
+    .ascii "RSC"
+    .byte 5
+    .word 0
+begin:
+    csrw sie, zero
+    csrw sscratch, zero
+    la t0, trap
+    csrw stvec, t0
+    la t0, _bss
+    la t1, _end
+clear:
+    sd zero, 0(t0)
+    addi t0, t0, 8
+    bltu t0, t1, clear
+    la sp, stack
+    li t0, {STACK_SIZE}
+    add sp, sp, t0
+    call main
+""",
+)
+
+enter_user = stub(
+    "enter_user",
+    EQUATES
+    + f"""
+    addi sp, sp, -112
+{_kept("sd")}
+    sd sp, frame.kernel_sp(a0)
+    csrw sscratch, a0
+    ld t0, frame.pc(a0)
+    csrw sepc, t0
+    ld t0, frame.status(a0)
+    csrw sstatus, t0
+{_all("ld", "a0", (10,))}
+    ld a0, 80(a0)
+    sret
+""",
+    [Frame],
+)
+
+SAVE_CAUSES = """
+    csrr t0, sepc
+    sd t0, frame.pc({0})
+    csrr t0, sstatus
+    sd t0, frame.status({0})
+    csrr t0, scause
+    sd t0, frame.cause({0})
+    csrr t0, stval
+    sd t0, frame.value({0})
+"""
+
+trap = stub(
+    "trap",
+    EQUATES
+    + f"""
+    csrrw a0, sscratch, a0
+    bnez a0, from_user
+    csrrw a0, sscratch, a0          # from the kernel itself: all goes on its stack
+    addi sp, sp, -frame.size
+{_all("sd", "sp", (2,))}
+    addi t0, sp, frame.size
+    sd t0, 16(sp)
+"""
+    + SAVE_CAUSES.format("sp")
+    + f"""
+    mv a0, sp
+    call handle_kernel_trap
+    ld t0, frame.pc(sp)
+    csrw sepc, t0
+    ld t0, frame.status(sp)
+    csrw sstatus, t0
+{_all("ld", "sp", (2,))}
+    ld sp, 16(sp)
+    sret
+from_user:
+{_all("sd", "a0", (10,))}
+    csrrw t0, sscratch, zero
+    sd t0, 80(a0)
+"""
+    + SAVE_CAUSES.format("a0")
+    + f"""
+    ld sp, frame.kernel_sp(a0)
+{_kept("ld")}
+    addi sp, sp, 112
+    ret
+""",
+)
+
+STUBS = (start, trap, enter_user)

@@ -1,0 +1,98 @@
+"""Every privileged operation of the kernel, in one place.
+
+A paravirtual kernel is the same text with these functions bound to hypercalls. What the self-tests
+do to the hart on purpose stands in `probes.py` and is not for binding.
+"""
+
+from __future__ import annotations
+
+from ringzero.bare.stubs import csr, fence_page, fence_translation, wait
+from ringzero.guests import sbi
+from ringzero.lang import native, u64
+
+SIE = 1 << 1
+SPIE, SPP = 1 << 5, 1 << 8
+SUM, MXR = 1 << 18, 1 << 19
+FS_INITIAL = 1 << 13
+SOFTWARE_PENDING, TIMER_PENDING = 1 << 1, 1 << 5
+SV39 = 8 << 60
+
+
+@native
+def read_status() -> u64:
+    """sstatus."""
+    return csr.sstatus.read()
+
+
+@native
+def interrupts_off() -> u64:
+    """Mask interrupts; whether they were on, for `interrupts_restore`."""
+    return csr.sstatus.read_clear(u64(SIE)) & SIE
+
+
+@native
+def interrupts_restore(before: u64) -> None:
+    """As they were."""
+    csr.sstatus.set(before)
+
+
+@native
+def interrupts_on() -> None:
+    csr.sstatus.set(u64(SIE))
+
+
+@native
+def enable_interrupts(which: u64) -> None:
+    """Set sie."""
+    csr.sie.write(which)
+
+
+@native
+def user_access(allowed: bool) -> None:
+    """Whether the kernel may touch user pages (SUM)."""
+    if allowed:
+        csr.sstatus.set(u64(SUM))
+    else:
+        csr.sstatus.clear(u64(SUM))
+
+
+@native
+def set_space(root: u64, space: u64) -> None:
+    """Use the tables at `root`, under the address space identifier `space`."""
+    csr.satp.write(SV39 | space << 44 | root >> 12)
+
+
+@native
+def get_space() -> u64:
+    """satp."""
+    return csr.satp.read()
+
+
+@native
+def flush_all() -> None:
+    """Tables have changed anywhere."""
+    fence_translation()
+
+
+@native
+def flush_page(address: u64) -> None:
+    """The table entry of one page has changed."""
+    fence_page(address)
+
+
+@native
+def set_timer(time: u64) -> None:
+    """The next timer interrupt."""
+    sbi.set_timer(time)
+
+
+@native
+def now() -> u64:
+    """The clock, 10 MHz on this board."""
+    return csr.time.read()
+
+
+@native
+def idle() -> None:
+    """Wait for an interrupt."""
+    wait()
