@@ -134,3 +134,5 @@ class VirtioDevice(Stateful):
                 queue.event_index = self.negotiated(EVENT_IDX)
             if self.running:
                 self.poll()
+            else:  # a ring was unusable from the start
+                self.isr |= CONFIG_INTERRUPT
