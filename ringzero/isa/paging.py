@@ -152,13 +152,13 @@ def finish(
     """A leaf was found: check it, keep A and D, and describe the page."""
     allowed = leaf_permissions(hart, pte, mode)
     span = level * 9 + 12
+    base = (pte & PPN) << 2
     if pte & N != 0:
         span = 16  # the only size of Svnapot: sixteen pages, told by PPN[3:0] = 1000
         if level != 0 or (pte >> 10) & 15 != 8:
             raise page_fault(hart, address, access)
-        pte = pte & ~(15 << 10)
+        base = base & ~(15 << 12)
     within = (u64(1) << span) - 1
-    base = (pte & PPN) << 2
     if allowed & NEEDED[access] == 0 or base & within != 0:
         raise page_fault(hart, address, access)
     if access == STORE:

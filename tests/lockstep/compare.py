@@ -24,6 +24,7 @@ AT_THE_END = tuple(number for number in NUMBERS.values() if number not in AWAY)
 NAMES = {number: name for name, number in NUMBERS.items()}
 REGISTERS = ("pc", *(f"x{i}" for i in range(32)), *(f"f{i}" for i in range(32)), "mode")
 STUCK_WINDOW, STUCK_RETIRED = 64, 8  # fewer instructions than this in a window: traps that loop
+SYSTEM_OPCODE = 0x73
 LIMIT = 4000  # steps of one program
 
 
@@ -46,7 +47,6 @@ class Outcome:
     """What a program without a difference did."""
 
     steps: int = 0
-    retired: int = 0
     traps: dict[int, int] = field(default_factory=dict)
     modes: dict[int, int] = field(default_factory=dict)
 
@@ -78,7 +78,6 @@ class Lockstep:
 
     def _step(self) -> bool:
         before = self.spike.registers()
-        retired = self.spike.csr(NUMBERS["minstret"])
         self.spike.step()
         self.subject.step()
         self.outcome.steps += 1
@@ -91,22 +90,28 @@ class Lockstep:
         page = self.spike.differs(self.subject.address, WATCHED)
         if page is not None:
             self._fail([f"RAM differs at {self._where(page):#x}"])
-        trapped = golden[0] != before[0] + 4 and golden[0] != before[0] + 2
-        moved = golden[65] != before[65]
-        self.started = self.started or moved
+        self.started = self.started or golden[65] != before[65]
+        cause = self._trap(before[0], golden)
         if self.started:
-            system = trapped or moved or self._word(before[0]) & 0x7F == 0x73
+            system = cause is not None or self._word(before[0]) & 0x7F == SYSTEM_OPCODE
             self._compare_csrs(AFTER_SYSTEM if system else ALWAYS)
-        return self._count(before[65], golden, retired)
+        self._count(before[65], cause)
+        return cause is None
 
-    def _count(self, mode: int, golden: list[int], retired: int) -> bool:
-        done = self.spike.csr(NUMBERS["minstret"]) != retired
-        self.outcome.modes[mode] = self.outcome.modes.get(mode, 0) + done
-        self.outcome.retired += done
-        if not done:
-            cause = self.spike.csr(NUMBERS["mcause" if golden[65] == 3 else "scause"])
+    def _trap(self, pc: int, golden: list[int]) -> int | None:
+        """The cause, if this step entered a handler instead of retiring."""
+        if golden[0] in (pc + 2, pc + 4):
+            return None
+        level = "m" if golden[65] == 3 else "s"
+        epc, vector, cause = (self.spike.csr(NUMBERS[level + n]) for n in ("epc", "tvec", "cause"))
+        spread = (cause & 63) * 4 if vector & 1 and cause >> 63 else 0
+        return cause if epc == pc and golden[0] == (vector & ~3) + spread else None
+
+    def _count(self, mode: int, cause: int | None) -> None:
+        if cause is None:
+            self.outcome.modes[mode] = self.outcome.modes.get(mode, 0) + 1
+        else:
             self.outcome.traps[cause] = self.outcome.traps.get(cause, 0) + 1
-        return done
 
     def _compare_csrs(self, numbers: tuple[int, ...]) -> None:
         wrong = self._different(numbers)

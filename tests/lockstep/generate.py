@@ -73,7 +73,11 @@ def _start() -> str:
 
 
 def _dispatch() -> str:
-    csrs = "\n".join(f"ld x2, {8 * i}(x30)\ncsrw {csr}, x2" for i, csr in enumerate(CHUNK_CSRS))
+    csrs = "\n".join(
+        f"ld x2, {8 * i}(x30)\ncsrw {csr}, x2"
+        for i, csr in enumerate(CHUNK_CSRS)
+        if csr != "mstatus"  # last, because MPRV holds at once
+    )
     return f"""
         .align 3
     handler:
@@ -87,6 +91,8 @@ def _dispatch() -> str:
         ld x2, 72(x30)
         ld x8, 80(x30)
         ld x9, 88(x30)
+        ld x30, {8 * CHUNK_CSRS.index("mstatus")}(x30)
+        csrw mstatus, x30
         csrrw x31, mscratch, x31
         mret
     """
@@ -124,6 +130,7 @@ class Program:
         self.seed = seed
         self.chance = random.Random(seed)
         self.timer = self.chance.choice((0, STCE))  # see _features
+        self.modes = [self.chance.choice((0, 0, 1, 1, 1, 3, 3)) for _ in range(CHUNK_COUNT)]
         self.image = bytearray(TABLES - RAM)
         code, self.handler = _machine_code()
         self.put(RAM, code)
@@ -131,7 +138,7 @@ class Program:
         self.put(CONTROL, self._control())
         self.put(DATA, self._data())
         for number in range(CHUNK_COUNT):
-            self.put(CHUNKS + number * CHUNK_BYTES, self._chunk())
+            self.put(CHUNKS + number * CHUNK_BYTES, self._chunk(number))
             self.put(DESCRIPTORS + number * DESCRIPTOR_BYTES, self._descriptor(number))
         self.put(CHUNKS + CHUNK_COUNT * CHUNK_BYTES, self._end())
         self.image += Tables(self.chance).image()
@@ -162,7 +169,7 @@ class Program:
         if name == "stvec":
             return HANDLER_S
         if name == "stimecmp":
-            return chance.choice((0, 1, values.MASK))
+            return chance.choice((0, 1, values.MASK)) if self.timer else values.MASK
         if name == "mip":
             return 0
         if name == "menvcfg":
@@ -197,18 +204,19 @@ class Program:
         draw = (values.integer, values.real)
         return pack([draw[self.chance.randrange(2)](self.chance) for _ in range(DATA_BYTES // 8)])
 
-    def _chunk(self) -> bytes:
+    def _chunk(self, number: int) -> bytes:
         size = self.chance.choice((64, 128, 192, CHUNK_BYTES))
-        stream = Stream(self.chance, bool(self.timer))
+        stream = Stream(self.chance, self.modes[number], bool(self.timer))
         stream.fill(size)
-        stream.emit("ecall")
+        while len(stream.code) < CHUNK_BYTES:  # a jump may go past the first of them
+            stream.emit("ecall")
         return bytes(stream.code[:CHUNK_BYTES])
 
     def _descriptor(self, number: int) -> bytes:
         chance = self.chance
         if number == CHUNK_COUNT - 1:
-            return pack([self.end, FS | 3 << 11, *[0] * 14])
-        mode = chance.choice((0, 0, 1, 1, 1, 3, 3))
+            return pack([self.end, FS | 3 << 11, 0, 0, 0, 0, self.timer, *[0] * 9])
+        mode = self.modes[number]
         paging = chance.choice((0, SV39, SV39, SV48, SV57))
         status = self._status(mode, paging)
         pc = CHUNKS + number * CHUNK_BYTES
@@ -259,13 +267,13 @@ class Program:
         if mode == 3 and not borrowed or not paging:
             return plain
         choice = chance.random()
-        if choice < 0.3:
+        if choice < 0.5:
             return plain if mode else plain + USER - RAM
-        if choice < 0.75:
+        if choice < 0.8:
             return WINDOW + chance.randrange(WINDOW_PAGES) * PAGE + chance.choice((inside, 0xFFE))
-        if choice < 0.85:
+        if choice < 0.88:
             return SUPERPAGES + chance.randrange(8) * 0x20_0000 + DATA - RAM + data
-        if choice < 0.92:
+        if choice < 0.94:
             return GIGAPAGES + chance.randrange(4) * 0x4000_0000 + DATA - RAM + data
         if choice < 0.97 and paging != SV39:
             return TERAPAGES * chance.randrange(1, 4) + plain

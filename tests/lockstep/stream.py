@@ -10,7 +10,7 @@ import random
 
 from ringzero.isa.assembler import encode
 from ringzero.isa.compressed import RULES, Rule
-from ringzero.isa.csrs import NUMBERS
+from ringzero.isa.csrs import ALL, NUMBERS
 from ringzero.isa.decode import lookup
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS
@@ -20,10 +20,13 @@ POINTERS = (2, 8, 9)
 WORDS_POINTER, DOUBLES_POINTER = 8, 9  # lr.w and lr.d at addresses that never meet
 AWAY = (0x301, 0xF12, 0x5A8, 0x7A8, 0x747, 0x757, *range(0x7A0, 0x7A6))  # not comparable: see README
 CSRS = sorted(set(NUMBERS.values()) - set(AWAY))
+ROWS = [[n for n in CSRS if csr.first <= n <= csr.last] for csr in ALL if csr.first < csr.last]
+GROUPS = [*filter(None, ROWS), *([n] for n in CSRS if not any(n in row for row in ROWS))]  # a row weighs as one
 MSTATUS, SSTATUS, MENVCFG, SENVCFG = 0x300, 0x100, 0x30A, 0x10A
+STIMECMP = 0x14D
 FRAGILE = (0x305, 0x340, 0x105)  # mtvec, mscratch, stvec: written, and put back at once
 MAPPING = (0x180, MENVCFG, *range(0x3A0, 0x3F0))  # followed by sfence.vma
-CHOSEN = (MSTATUS, SSTATUS, MENVCFG, SENVCFG)  # not every value is comparable
+CHOSEN = (MSTATUS, SSTATUS, MENVCFG, SENVCFG, 0x14D)  # not every value is comparable
 FS = 3 << 13
 
 PLAIN = [
@@ -38,15 +41,15 @@ FLOATS = [one for one in PLAIN if one.floats and not one.memory]
 BRANCHES = [one for one in INSTRUCTIONS if one.kind is BRANCH]
 CSR_NAMES = ("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci")
 OTHERS = ("ecall", "ebreak", "mret", "sret", "sfence.vma", "sinval.vma", "sfence.w.inval",
-          "sfence.inval.ir", "fence.i", "wrs.nto", "wrs.sto")  # fmt: skip
+          "sfence.inval.ir", "fence.i", "wrs.sto")  # fmt: skip; wrs.nto may trap or not while mstatus.TW is set
 SKIPPED_RULES = ("c.addi16sp", "c.ebreak")
 
 
 class Stream:
     """Draws instructions; `code` collects their bytes."""
 
-    def __init__(self, chance: random.Random, timer: bool) -> None:
-        self.chance, self.timer = chance, timer
+    def __init__(self, chance: random.Random, mode: int, timer: bool) -> None:
+        self.chance, self.mode, self.timer = chance, mode, timer
         self.code = bytearray()
 
     def fill(self, size: int) -> bytes:
@@ -185,7 +188,9 @@ class Stream:
 
     def csr(self) -> None:
         """Read and write a CSR with a random value."""
-        number = self.chance.choice(CSRS)
+        number = self.chance.choice(self.chance.choice(GROUPS))
+        if number >> 8 & 3 > self.mode and self.chance.random() < 0.9:
+            return
         if self.chance.random() < 0.03:
             number = self.chance.randrange(4096)
             if number in AWAY:
@@ -194,7 +199,7 @@ class Stream:
             self.emit("csrrw", rd=5, rs1=self.chance.randrange(32), csr=number)
             self.emit("csrrw", rd=self.register(), rs1=5, csr=number)
             return
-        name = "csrrw" if number == MENVCFG else self.chance.choice(CSR_NAMES)
+        name = "csrrw" if number in (MENVCFG, STIMECMP) else self.chance.choice(CSR_NAMES)
         if name.endswith("i"):
             small = self.chance.randrange(32) & (~1 if number in (MENVCFG, SENVCFG) else ~0)
             self.emit(name, rd=self.register(), csr=number, uimm=small)
@@ -212,6 +217,8 @@ class Stream:
         value = values.integer(self.chance)
         if number in (MSTATUS, SSTATUS):
             value = value | FS if self.chance.random() < 0.8 else value & ~FS
+        if number == STIMECMP and not self.timer:  # Spike lets it drive STIP without STCE
+            value = values.MASK
         if number in (MENVCFG, SENVCFG):
             value &= ~1  # FIOM, which Spike has not
         if number == MENVCFG:  # the constant's sign becomes STCE, which stays as it is
@@ -225,7 +232,7 @@ class Stream:
         self.emit("addiw", rd=register, rs1=register, imm=low)
 
     def other(self) -> None:
-        name = self.chance.choice(OTHERS)
+        name = self.chance.choice(OTHERS if self.mode else ("ecall", "ebreak", "fence.i", "wrs.sto"))
         if name in ("sfence.vma", "sinval.vma"):
             self.emit(name, rs1=self.chance.randrange(32), rs2=self.chance.randrange(32))
             if name == "sinval.vma":
