@@ -150,7 +150,7 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
     deadline = None if timeout is None else session.started + timeout
     while True:
         with _machine(plan, session.output) as machine:
-            with terminal.raw(STDIN):
+            with terminal.raw(STDIN, session.end):
                 outcome = session.run(machine, deadline)
             elapsed = time.monotonic() - session.started
             if isinstance(outcome, Rebooted) and plan.command is None:

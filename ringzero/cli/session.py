@@ -7,6 +7,7 @@ machine is to queue bytes and to pause it, and the main thread serves what was a
 from __future__ import annotations
 
 import os
+import select
 import signal
 import threading
 import time
@@ -25,25 +26,28 @@ if TYPE_CHECKING:
     from ringzero.api import Machine
 
 STDIN, STDOUT = 0, 1
+PATIENCE = 0.2  # seconds between looks at whether the machine is to end
 
 
 class Output:
-    """The guest's console on standard output; a reader that went away is an event, not an error."""
+    """The guest's console on standard output; a reader that went away is like a signal."""
 
-    def __init__(self, gone: Callable[[], None]) -> None:
-        self.gone = gone
-        self.broken = False
+    def __init__(self, end: Callable[[int], None]) -> None:
+        self.end = end
+        self.open = True
 
     def write(self, data: bytes) -> None:
         """Bytes from the guest. Called from inside the engine, so it must not raise."""
-        while data and not self.broken:
+        while data and self.open:
             try:
-                data = data[os.write(STDOUT, data) :]
+                # A reader that stands still must not keep a signal from ending the machine.
+                if select.select([], [STDOUT], [], PATIENCE)[1]:
+                    data = data[os.write(STDOUT, data) :]
             except BlockingIOError:
-                time.sleep(0.001)
+                continue
             except OSError:
-                self.broken = True
-                self.gone()
+                self.open = False
+                self.end(signal.SIGPIPE)
 
 
 class Session:
@@ -51,11 +55,12 @@ class Session:
 
     def __init__(self) -> None:
         self.machine: Machine | None = None
-        self.output = Output(self._pause)
+        self.output = Output(self.end)
         self.requests: deque[Command] = deque()
         self.keys = KeyFilter() if in_foreground(STDIN) else None
         self.reader: threading.Thread | None = None
         self.started = time.monotonic()
+        self.signal = 0
 
     def run(self, machine: Machine, deadline: float | None) -> Outcome | None:
         """The machine's outcome, or None where the user ended it."""
@@ -66,13 +71,19 @@ class Session:
             if remaining == 0.0:
                 return TimedOut()
             outcome = machine.run(timeout=remaining)
-            if self.output.broken:
-                raise Interrupted(signal.SIGPIPE)
+            if self.signal:
+                raise Interrupted(self.signal)
             if not isinstance(outcome, Paused):
                 return outcome
             while self.requests:
                 if self._serve(machine, self.requests.popleft()):
                     return None
+
+    def end(self, number: int) -> None:
+        """From any thread: a signal asks for the end of the run."""
+        self.signal = number
+        self.output.open = False
+        self._pause()
 
     def _pause(self) -> None:
         if self.machine is not None:

@@ -11,16 +11,15 @@ import contextlib
 import os
 import signal
 import termios
-from collections.abc import Iterator
-from types import FrameType
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
-
-from ringzero.cli.exits import Interrupted
 
 INPUT, CONTROL, LOCAL, CHARACTERS = 0, 2, 3, 6
 """Places in what `tcgetattr` gives: c_iflag, c_cflag, c_lflag, c_cc."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+WATCHED = (*ENDING, signal.SIGTSTP, signal.SIGCONT)
 
 
 def in_foreground(descriptor: int) -> bool:
@@ -65,34 +64,58 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def raw(descriptor: int) -> Iterator[Terminal]:
-    """A raw terminal inside, and the old one after: also at exit, on signals, and while stopped."""
+def raw(descriptor: int, ended: Callable[[int], None]) -> Iterator[Terminal]:
+    """A raw terminal inside, and the old one after: at any exit, on signals, and while stopped.
+
+    `ended` is called, on another thread, with the number of a signal that asks this process to end.
+    The main thread may be in native code for long, where no Python handler would run.
+    """
     terminal = Terminal(descriptor)
     atexit.register(terminal.restore)
-    # What is ignored (`nohup`, a shell's background job) stays ignored.
-    caught = [number for number in ENDING if signal.getsignal(number) is not signal.SIG_IGN]
-    previous = {number: signal.signal(number, _end) for number in caught}
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        terminal.restore()
-        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTSTP)
+    def arrived(number: int) -> None:
+        if number == signal.SIGTSTP:
+            terminal.restore()
+            os.kill(os.getpid(), signal.SIGSTOP)  # the shell sees a stopped job, and continues it
+            terminal.make_raw()
+        elif number == signal.SIGCONT:
+            terminal.make_raw()
+        else:
+            ended(number)
 
-    def resume(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTSTP, stop)
-        terminal.make_raw()
-
-    previous[signal.SIGTSTP] = signal.signal(signal.SIGTSTP, stop)
-    previous[signal.SIGCONT] = signal.signal(signal.SIGCONT, resume)
     try:
-        terminal.make_raw()
-        yield terminal
+        with _signals(arrived):
+            terminal.make_raw()
+            yield terminal
     finally:
         terminal.restore()
-        for number, handler in previous.items():
-            signal.signal(number, handler)
         atexit.unregister(terminal.restore)
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    raise Interrupted(number)
+@contextlib.contextmanager
+def _signals(arrived: Callable[[int], None]) -> Iterator[None]:
+    """Call `arrived` on a thread of its own for each signal that came."""
+    # What is ignored (`nohup`, a shell's background job) stays ignored.
+    caught = [number for number in WATCHED if signal.getsignal(number) is not signal.SIG_IGN]
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    thread = threading.Thread(target=_watch, args=(reader, arrived), name="signals", daemon=True)
+    thread.start()
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    # The handler itself has nothing to do: the interpreter has written the number to the pipe.
+    previous = {number: signal.signal(number, lambda *_: None) for number in caught}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(wakeup)
+        os.close(writer)
+        thread.join(timeout=1)
+        os.close(reader)
+
+
+def _watch(reader: int, arrived: Callable[[int], None]) -> None:
+    while numbers := os.read(reader, 16):
+        for number in numbers:
+            arrived(number)
