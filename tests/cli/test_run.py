@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import select
 import signal
 import subprocess
@@ -22,6 +23,9 @@ COMMAND = [sys.executable, "-m", "ringzero", "run", "-m", "16M", "--kernel"]
 
 LOOP = elf(program(["jal zero, 0"]))
 NOWHERE = elf(program(["jalr zero, 0(zero)"]))
+
+# Prints `>`, and then does not leave native code any more.
+BUSY = elf(program(["lui s0, 0x10000", "addi a0, zero, 62", "sb a0, 0(s0)", "jal zero, 0"]))
 
 # Prints `>` once, then echoes what the serial port receives, and ends when that is a `q`.
 ECHO = elf(
@@ -119,9 +123,12 @@ def test_instruction_clock_repeats_a_run_exactly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
-def test_a_signal_ends_it_with_its_number(number: signal.Signals, tmp_path: Path) -> None:
+@pytest.mark.parametrize("busy", [False, True], ids=["at devices", "in native code"])
+def test_a_signal_ends_it_with_its_number(
+    number: signal.Signals, busy: bool, tmp_path: Path
+) -> None:
     process = subprocess.Popen(
-        [*COMMAND, guest(tmp_path, ECHO)],
+        [*COMMAND, guest(tmp_path, BUSY if busy else ECHO)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
@@ -129,7 +136,7 @@ def test_a_signal_ends_it_with_its_number(number: signal.Signals, tmp_path: Path
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 128 + number
-    assert b"Traceback" not in errors
+    assert errors == b""
 
 
 def test_a_reader_that_went_away_ends_it(tmp_path: Path) -> None:
@@ -211,14 +218,18 @@ def test_terminal_is_restored_when_the_guest_ends_or_time_is_up(tmp_path: Path) 
 
 
 def test_a_bare_program_starts_at_once(tmp_path: Path) -> None:
-    """Half a second from start to exit with a warm cache; the least of some tries."""
+    """Half a second from start to exit with a warm cache.
+
+    Processor time is looked at, and the least of some tries, since other tests run beside this one.
+    """
     assert run(tmp_path, htif_exit(0)).returncode == 0
     took = []
     for _ in range(5):
-        started = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         run(tmp_path, htif_exit(0), "-m", "128M")
-        took.append(time.perf_counter() - started)
-    assert min(took) < 0.8, "0.5 s on an idle machine"
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) < 0.5
 
 
 @pytest.mark.slow
