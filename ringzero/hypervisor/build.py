@@ -1,0 +1,154 @@
+"""A hypervisor with its guests: `build([Guest(...), …])` gives one ELF that boots them all.
+
+The image is the compiled program with `hv_config` filled in, and per VM its device tree, kernel and
+initial RAM disk as further segments, at their places in the VM's slice. With `embed=False` the
+files stay outside, and `Built.files` says which address a loader has to put each at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringzero.errors import RingzeroError
+from ringzero.hypervisor.device_tree import EXTENSIONS, guest_tree
+from ringzero.hypervisor.layout import (
+    ESCAPE,
+    GUEST_RAM,
+    MAGIC,
+    PREFIX,
+    REPORT,
+    SLICES,
+    SUPERPAGE,
+    VMS,
+    Config,
+)
+from ringzero.hypervisor.program import program
+from ringzero.lang.host import view
+from ringzero.lang.image import READ, WRITE, Image, Label, Segment, write
+
+KERNEL_OFFSET = 0x20_0000  # where RISC-V Linux wants to be, from the start of memory
+TREE_SPACE = 0x20_0000  # at the end of memory
+MEGABYTE = 1 << 20
+
+
+class GuestError(RingzeroError):
+    """VMs that cannot be had as they were asked for."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """One VM: how much memory, and what is in it. Kernel and initrd are bytes, or files."""
+
+    kernel: bytes | Path
+    initrd: bytes | Path | None = None
+    append: str = ""
+    memory: int = 512 * MEGABYTE
+    extensions: tuple[str, ...] = EXTENSIONS
+    updates_accessed: bool = True
+    """Whether the virtual hart sets A and D bits itself (Svadu) or faults (Svade)."""
+    kernel_offset: int = KERNEL_OFFSET
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Bytes for an address of the machine."""
+
+    address: int
+    content: bytes | Path
+    name: str
+
+    @property
+    def size(self) -> int:
+        """How many bytes."""
+        if isinstance(self.content, bytes):
+            return len(self.content)
+        return self.content.stat().st_size
+
+    @property
+    def data(self) -> bytes:
+        """The bytes."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A hypervisor ready to be loaded."""
+
+    image: Image
+    files: tuple[Piece, ...]
+    """What a loader has to add; nothing where the guests are embedded."""
+    memory: int
+    """Bytes of RAM, from 0x80000000, that the machine needs at least."""
+
+
+def build(
+    guests: Sequence[Guest],
+    *,
+    embed: bool = True,
+    report: bool = False,
+    prefix: bool | None = None,
+    slice_ticks: int = 100_000,
+) -> Built:
+    """The hypervisor for `guests`. `report` prints the exit tables at the end, on the console."""
+    if not 1 <= len(guests) <= VMS:
+        raise GuestError(f"{len(guests)} VMs were asked for: 1 to {VMS} are possible")
+    several = len(guests) > 1
+    base = program()
+    config = view(Config)(magic=MAGIC, count=len(guests), slice_ticks=slice_ticks)
+    config.flags = (
+        PREFIX * (several if prefix is None else prefix) | ESCAPE * several | REPORT * report
+    )
+    pieces: list[Piece] = []
+    address = SLICES
+    for index, guest in enumerate(guests):
+        one = config.vms[index]
+        one.memory, one.size = address, guest.memory
+        one.entry = GUEST_RAM + guest.kernel_offset
+        one.tree = GUEST_RAM + guest.memory - TREE_SPACE
+        one.writes_accessed = guest.updates_accessed
+        pieces += _pieces(index, guest, address)
+        address += guest.memory
+    small = [piece for piece in pieces if embed or isinstance(piece.content, bytes)]
+    image = _with(base, bytes(config), small)
+    files = tuple(piece for piece in pieces if piece not in small)
+    return Built(image, files, address - GUEST_RAM + 32 * MEGABYTE)
+
+
+def _pieces(index: int, guest: Guest, slice_start: int) -> list[Piece]:
+    """Kernel, initrd and device tree of one VM at the machine's addresses."""
+    if guest.memory % SUPERPAGE or guest.memory < 2 * TREE_SPACE:
+        raise GuestError(
+            f"VM {index} has {guest.memory} bytes of memory: use a multiple of 2 MiB, at least 4"
+        )
+    kernel = Piece(slice_start + guest.kernel_offset, guest.kernel, f"vm{index} kernel")
+    pieces, initrd = [kernel], None
+    limit = slice_start + guest.memory - TREE_SPACE
+    if guest.initrd is not None:
+        disk = Piece(0, guest.initrd, f"vm{index} initrd")
+        place = (limit - disk.size) & ~(SUPERPAGE - 1)
+        pieces.append(Piece(place, guest.initrd, disk.name))
+        initrd = (place - slice_start + GUEST_RAM, disk.size)
+        limit = place
+    if kernel.address + kernel.size > limit:
+        raise GuestError(
+            f"VM {index} with {guest.memory >> 20} MiB has no room for its kernel and initrd"
+        )
+    tree = guest_tree(
+        guest.memory, append=guest.append, initrd=initrd, extensions=guest.extensions
+    )
+    place = slice_start + guest.memory - TREE_SPACE
+    return [*pieces, Piece(place, tree, f"vm{index} tree")]
+
+
+def _with(base: Image, config: bytes, pieces: Sequence[Piece]) -> Image:
+    """The program with its configuration, and more segments."""
+    flat = bytearray(base.flat)
+    at = base.symbols["hv_config"] - base.base
+    flat[at : at + len(config)] = config
+    segments = [Segment(base.base, bytes(flat), base.memory_size, READ | WRITE | 1)]
+    segments += [Segment(p.address, p.data, p.size, READ | WRITE) for p in pieces]
+    labels = {name: Label(value, 0, False) for name, value in base.symbols.items()}
+    elf = write(segments, labels, base.entry)
+    return Image(elf, bytes(flat), base.symbols, base.entry, base.base, base.memory_size)

@@ -1,0 +1,100 @@
+"""Executing one guest instruction on the virtual hart, by the isa's own text.
+
+Two kinds come here: privileged instructions, which the real hart refuses in U-mode, and loads and
+stores that reach a device. Everything else that traps is the guest's own affair.
+"""
+
+from __future__ import annotations
+
+from ringzero.isa import rv_i, rv_priv, rv_zicsr
+from ringzero.isa.access import fetch
+from ringzero.isa.decode import Decoded
+from ringzero.isa.hart import Hart
+from ringzero.isa.registry import INSTRUCTIONS
+from ringzero.isa.trap import LOAD, STORE, access_fault, illegal_instruction
+from ringzero.lang import native, u64
+
+KINDS = ("csr", "sret", "fence", "wfi", "load", "store", "other")
+CSR, RETURN, FENCE, WAIT, READ, WRITE, OTHER = range(7)
+
+LOADS = (rv_i.lb, rv_i.lh, rv_i.lw, rv_i.ld, rv_i.lbu, rv_i.lhu, rv_i.lwu)
+STORES = (rv_i.sb, rv_i.sh, rv_i.sw, rv_i.sd)
+WITH_REGISTER = (rv_zicsr.csrrs, rv_zicsr.csrrc)
+WITH_NUMBER = (rv_zicsr.csrrsi, rv_zicsr.csrrci)
+FENCES = (rv_priv.sfence_vma, rv_priv.sinval_vma)
+PLAIN_FENCES = (rv_priv.sfence_w_inval, rv_priv.sfence_inval_ir)
+
+INDEX = {one.name: INSTRUCTIONS.index(one) for one in INSTRUCTIONS}
+
+decoded = Decoded()
+
+
+@native
+def put(hart: Hart, value: u64) -> None:
+    """The result goes to rd."""
+    if decoded.rd != 0:
+        hart.x[u64(decoded.rd)] = value
+
+
+@native(inline=False)
+def execute_system(hart: Hart) -> u64:
+    """Execute the decoded SYSTEM instruction; hart.pc was advanced. Returns which of KINDS it is."""
+    index, first, second = decoded.index, u64(decoded.rs1), u64(decoded.rs2)
+    a, b, target, number = hart.x[first], hart.x[second], u64(decoded.rd), decoded.imm
+    if index == INDEX["csrrw"]:
+        put(hart, rv_zicsr.csrrw.function(hart, number, a, target))
+        return u64(CSR)
+    if index == INDEX["csrrwi"]:
+        put(hart, rv_zicsr.csrrwi.function(hart, number, first, target))
+        return u64(CSR)
+    for one in WITH_REGISTER:
+        if index == INDEX[one.name]:
+            put(hart, one.function(hart, number, a, first))
+            return u64(CSR)
+    for one in WITH_NUMBER:
+        if index == INDEX[one.name]:
+            put(hart, one.function(hart, number, first))
+            return u64(CSR)
+    for one in FENCES:
+        if index == INDEX[one.name]:
+            one.function(hart, a, b, first, second)
+            return u64(FENCE)
+    for one in PLAIN_FENCES:
+        if index == INDEX[one.name]:
+            one.function(hart)
+            return u64(FENCE)
+    if index == INDEX["sret"]:
+        rv_priv.sret.function(hart)
+        return u64(RETURN)
+    if index == INDEX["wfi"]:
+        rv_priv.wfi.function(hart)
+        return u64(WAIT)
+    raise illegal_instruction(hart)
+
+
+@native(inline=False)
+def execute_load(hart: Hart, address: u64) -> None:
+    """Execute the decoded instruction, which reads a device, if it is an integer load."""
+    base = hart.x[u64(decoded.rs1)]
+    for one in LOADS:
+        if decoded.index == INDEX[one.name]:
+            put(hart, one.function(hart, base, decoded.imm))
+            return
+    raise access_fault(hart, address, LOAD)
+
+
+@native(inline=False)
+def execute_store(hart: Hart, address: u64) -> None:
+    """Execute the decoded instruction, which writes a device, if it is an integer store."""
+    base, value = hart.x[u64(decoded.rs1)], hart.x[u64(decoded.rs2)]
+    for one in STORES:
+        if decoded.index == INDEX[one.name]:
+            one.function(hart, base, value, decoded.imm)
+            return
+    raise access_fault(hart, address, STORE)
+
+
+@native(inline=False)
+def instruction_at(hart: Hart) -> u64:
+    """The word that the virtual hart is at; fetching it may raise."""
+    return u64(fetch(hart, hart.pc))

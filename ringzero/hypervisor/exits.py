@@ -1,0 +1,210 @@
+"""Why a guest stopped running, and what follows: the hypervisor's dispatch.
+
+An exit ends with a virtual hart on which something was executed, or which took a trap; then it is
+decided whose turn it is, interrupts are delivered, and that world is entered.
+"""
+
+from __future__ import annotations
+
+from ringzero.bare.stubs import csr, fence_translation
+from ringzero.hypervisor import calls, console, emulate, machines, shadow
+from ringzero.hypervisor.entry import SWITCH_IN, SWITCH_OUT_FULL
+from ringzero.hypervisor.layout import GUEST_RAM, SUPERPAGE, Status, Vm, status, vms
+from ringzero.isa.counters import TIME
+from ringzero.isa.decode import decode
+from ringzero.isa.hart import WAIT, S, U
+from ringzero.isa.paging import BARE, Translation, walk
+from ringzero.isa.pmp import ALL
+from ringzero.isa.trap import (
+    ECALL_FROM_U,
+    FETCH,
+    FETCH_PAGE,
+    ILLEGAL_INSTRUCTION,
+    INTERRUPT,
+    LOAD,
+    LOAD_PAGE,
+    MEI,
+    MTI,
+    STATUS_FS,
+    STATUS_MPP,
+    STORE,
+    STORE_PAGE,
+    Trap,
+    access_fault,
+    interrupts_pending,
+    pending_interrupt,
+    take_trap,
+)
+from ringzero.lang import address_of, native, u32, u64
+
+# What an exit was about, beside its cause: a CSR's number, or one of these plus an index.
+INSTRUCTION, CALL, NOTHING = 1 << 12, 1 << 13, 1 << 14
+ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do
+
+found = Translation()
+
+
+@native
+def reflect(vm: Vm, cause: u64, value: u64) -> None:
+    """The guest's own kernel handles this trap."""
+    take_trap(vm.hart, cause, value, vm.hart.pc)
+    status[vm.index].reflected[(cause & 15) + (cause >> 63 << 4)] += 1
+
+
+@native
+def system(vm: Vm, told: u64) -> u64:
+    """An instruction that U-mode may not execute. `told` is mtval: the word, or zero."""
+    hart, word, about = vm.hart, told, u64(NOTHING)
+    pc = hart.pc
+    try:
+        if word == 0:
+            word = emulate.instruction_at(hart)
+        decode(u32(word), emulate.decoded)
+        hart.pc = pc + u64(emulate.decoded.size)
+        kind = emulate.execute_system(hart)
+        about = INSTRUCTION + kind
+        if kind == emulate.CSR:
+            about = emulate.decoded.imm
+        hart.retired += 1
+    except Trap:
+        hart.pc = pc
+        if hart.cause == ILLEGAL_INSTRUCTION:
+            hart.tval = word
+        reflect(vm, hart.cause, hart.tval)
+    if hart.changes & WAIT != 0:
+        vm.waiting = 1
+    return about
+
+
+@native
+def translate_page(vm: Vm, address: u64, access: int) -> None:
+    """What the guest's tables say about an address, in `found`."""
+    hart = vm.hart
+    if hart.satp >> 60 != BARE:
+        walk(hart, hart.satp, address, access, hart.mode, found)
+        return
+    found.physical, found.size, found.permissions = address, SUPERPAGE, ALL
+
+
+@native
+def touch(vm: Vm, address: u64, access: int) -> u64:
+    """The real hart found no translation: make one, emulate a device, or let the guest know."""
+    hart, about = vm.hart, u64(NOTHING)
+    try:
+        translate_page(vm, address, access)
+        if found.physical - GUEST_RAM < vm.size:
+            shadow.fill(vm, address, found)
+        elif access == FETCH:
+            raise access_fault(hart, address, FETCH)
+        else:
+            decode(u32(emulate.instruction_at(hart)), emulate.decoded)
+            if access == LOAD:
+                emulate.execute_load(hart, address)
+                about = u64(INSTRUCTION + emulate.READ)
+            else:
+                emulate.execute_store(hart, address)
+                about = u64(INSTRUCTION + emulate.WRITE)
+            hart.pc += u64(emulate.decoded.size)
+            hart.retired += 1
+    except Trap:
+        reflect(vm, hart.cause, hart.tval)
+    return about
+
+
+@native
+def interrupt(cause: u64) -> None:
+    """The machine's own interrupts: all are the hypervisor's."""
+    number = cause & 63
+    if number == MTI:
+        machines.timer_struck()
+    elif number == MEI:
+        console.interrupt()
+
+
+@native
+def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
+    """Handle one exit; returns what it was about."""
+    if cause & INTERRUPT != 0:
+        interrupt(cause)
+        return u64(NOTHING)
+    if cause == ILLEGAL_INSTRUCTION:
+        return system(vm, value)
+    if cause == FETCH_PAGE:
+        return touch(vm, value, FETCH)
+    if cause == LOAD_PAGE:
+        return touch(vm, value, LOAD)
+    if cause == STORE_PAGE:
+        return touch(vm, value, STORE)
+    if cause == ECALL_FROM_U and vm.hart.mode == S:
+        return CALL + calls.answer_call(vm)
+    reflect(vm, cause, value)
+    return u64(NOTHING)
+
+
+@native
+def handle_exit(vm: Vm) -> u64:
+    """Everything that `quick_exit` did not answer; returns the Vm whose world to enter."""
+    hart, cause = vm.hart, csr.mcause.read()
+    if csr.mstatus.read() & STATUS_MPP != 0:
+        machines.fail(cause, csr.mepc.read(), csr.mtval.read())
+    mode = hart.mode
+    hart.pc = csr.mepc.read()
+    hart.changes = 0
+    about = dispatch(vm, cause, csr.mtval.read())
+    one = status[vm.index]
+    gained = hart.retired - vm.counted
+    vm.counted = hart.retired
+    if mode == U:
+        one.user += gained
+    else:
+        one.kernel += gained
+    world = vms[machines.turn(vm)]
+    enter(world)
+    spent = csr.minstret.read() - vm.entered + (SWITCH_IN + SWITCH_OUT_FULL)
+    count(one, cause, about, spent)
+    return address_of(world)
+
+
+@native
+def count(one: Status, cause: u64, about: u64, spent: u64) -> None:
+    """The exit table."""
+    tally = one.exceptions[cause & 31]
+    if cause & INTERRUPT != 0:
+        tally = one.interrupts[cause & 15]
+    tally.count += 1
+    tally.instructions += spent
+    if about < INSTRUCTION:
+        detail = one.csrs[about]
+    elif about < CALL:
+        detail = one.instructions[about - INSTRUCTION]
+    elif about < NOTHING:
+        detail = one.calls[about - CALL]
+    else:
+        return
+    detail.count += 1
+    detail.instructions += spent
+
+
+@native
+def enter(vm: Vm) -> None:
+    """Deliver what is pending on the virtual hart, and make the real one its likeness."""
+    hart = vm.hart
+    machines.arm_timer()
+    cause = pending_interrupt(hart)
+    if cause != 0:
+        reflect(vm, cause, u64(0))
+    vm.attention = u64(interrupts_pending(hart) & hart.mie != 0)
+    shadow.select(vm)
+    if csr.satp.read() != vm.space:
+        csr.satp.write(vm.space)
+        if csr.satp.read() != vm.space:  # no address space identifiers here
+            fence_translation()
+    csr.mstatus.clear(STATUS_FS)
+    csr.mstatus.set(hart.mstatus & STATUS_FS)
+    counters, environment = hart.mcounteren & TIME, hart.menvcfg & ENVIRONMENT
+    if hart.mode == U:
+        counters = counters & hart.scounteren
+        environment = environment & hart.senvcfg
+    csr.scounteren.write(counters)
+    csr.senvcfg.write(environment)
+    csr.mepc.write(hart.pc)

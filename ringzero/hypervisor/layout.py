@@ -1,0 +1,173 @@
+"""Where things are, and the state of the hypervisor: its configuration, its VMs, their statistics.
+
+`config` and `status` are exported as `hv_config` and `hv_status`: the host fills in the one before
+the program starts and reads the other at any time (`report.py`), by the layout of these Structs.
+"""
+
+from __future__ import annotations
+
+from ringzero.isa.hart import Hart
+from ringzero.lang import Struct, u8, u64
+
+BASE, SIZE = 0x8000_0000, 0x40_0000  # the hypervisor's code, data and stack
+POOLS = BASE + SIZE  # shadow page tables: POOL_SIZE for each VM
+POOL_SIZE = 0x40_0000
+VMS = 8
+SLICES = POOLS + VMS * POOL_SIZE  # the first VM's memory; the others follow
+STACK_SIZE = 0x4000
+
+# The board: QEMU's `virt` or compatible.
+FINISHER = 0x10_0000
+CLINT_MTIMECMP = 0x200_4000
+PLIC = 0xC00_0000
+UART, UART_SOURCE = 0x1000_0000, 10
+
+# What a guest sees at the same places, and its memory.
+GUEST_RAM = 0x8000_0000
+PAGE, SUPERPAGE = 0x1000, 0x20_0000
+
+# States of a VM.
+ABSENT, CREATED, RUNNING, PAUSED, STOPPED, CRASHED = 0, 1, 2, 3, 4, 5
+STATES = ("absent", "created", "running", "paused", "stopped", "crashed")
+
+# Orders from the host, in hv_status: the hypervisor looks at them at timer interrupts.
+NO_ORDER, PAUSE, RESUME, KILL = 0, 1, 2, 3
+
+# Config.flags
+PREFIX, REPORT, HEARTBEAT, ESCAPE = 1, 2, 4, 8
+
+MAGIC = 0x7A72_6830  # "0hrz"
+ROOTS, LOG = 24, 1024
+NEVER = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class VmConfig(Struct):
+    """One VM as the host wants it. Addresses of memory are the machine's, others the guest's."""
+
+    memory: u64  # where its slice begins, and its size; both multiples of 2 MiB
+    size: u64
+    entry: u64
+    tree: u64  # the device tree
+    writes_accessed: u64  # menvcfg.ADUE of the virtual hart: 1 sets A and D, 0 faults
+
+
+class Config(Struct):
+    """What the host decides before the program starts."""
+
+    magic: u64
+    count: u64
+    flags: u64
+    slice_ticks: u64  # of mtime, before another VM may run
+    vms: VmConfig[8]
+
+
+class Tally(Struct):
+    """How often something happened, and the hypervisor's instructions for it."""
+
+    count: u64
+    instructions: u64
+
+
+class Status(Struct):
+    """One VM as the host sees it."""
+
+    state: u64
+    exit_code: u64
+    order: u64
+    user: u64  # guest instructions retired in virtual U, and in virtual S
+    kernel: u64
+    spent: u64  # hypervisor instructions for this VM
+    fills: u64  # shadow entries made
+    flushes: u64  # shadow roots emptied
+    recycles: u64  # times that the pool of table pages ran out
+    switches: u64  # times that another VM's world was replaced by this one
+    exceptions: Tally[32]  # by mcause
+    interrupts: Tally[16]
+    instructions: Tally[8]  # emulated, by kind: see emulate.KINDS
+    devices: Tally[4]  # accesses by device: see devices
+    calls: Tally[4]  # SBI: timer, console, fence, other
+    reflected: u64[32]  # exceptions and interrupts handed on to the guest, by scause
+    csrs: Tally[4096]
+
+
+class Root(Struct):
+    """One shadow page table: a guest's address space as one mode sees it."""
+
+    satp: u64  # the guest's
+    rights: u64  # the virtual mode, SUM and MXR; see shadow.rights_now
+    table: u64  # the root page; 0 while this root is not in use
+    space: u64  # its value for the real satp
+    count: u64  # entries in `log`
+    split_from: u64  # guest addresses whose guest page is larger than the shadow's
+    split_to: u64
+    log: u64[1024]  # where leaves were written since the root was emptied
+
+
+class Serial(Struct):
+    """The state of an ns16550a."""
+
+    enable: u64
+    control: u64  # LCR
+    modem: u64
+    scratch: u64
+    divisor: u64
+    empty_pending: u64  # the transmitter-empty interrupt was not yet seen
+    first: u64
+    used: u64
+    input: u8[256]
+
+
+class Plic(Struct):
+    """The interrupt controller of one VM: one source that exists, one context."""
+
+    priority: u64
+    enabled: u64  # sources 31..0 of the supervisor's context
+    threshold: u64
+    claimed: u64
+    level: u64  # of the line from the UART
+
+
+class Vm(Struct):
+    """One virtual machine. Its virtual hart comes first: a pointer to one is a pointer to both."""
+
+    hart: Hart
+    index: u64
+    memory: u64
+    size: u64
+    active: u64  # index of the shadow root in use
+    space: u64  # its value for the real satp
+    pool_next: u64
+    pool_end: u64
+    victim: u64  # the next root to give up
+    attention: u64  # an interrupt is pending that only mstatus.SIE holds back
+    waiting: u64
+    entered: u64  # minstret as the present exit's first instructions read it
+    resumed: u64  # minstret at the guest's first instruction after the last exit
+    counted: u64  # hart.retired when `user` and `kernel` were last brought up to date
+    serial: Serial
+    plic: Plic
+    roots: Root[24]
+
+
+class Machine(Struct):
+    """What the VMs share."""
+
+    slice_end: u64
+    deadline: u64  # what mtimecmp holds
+    focus: u64  # the VM that gets input
+    speaker: u64  # the VM that wrote last, plus one
+    column: u64  # 0 at the beginning of a line
+    escape: u64  # the escape character came in
+
+
+class Stack(Struct):
+    words: u64[2048]
+
+
+config = Config()
+config.magic = MAGIC
+config.slice_ticks = 100_000  # 10 ms
+status = Status[8]()
+vms = Vm[8]()
+machine = Machine()
+stack = Stack()

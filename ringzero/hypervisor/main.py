@@ -1,0 +1,85 @@
+"""The hypervisor's beginning: the machine is taken, and every configured VM made and started."""
+
+from __future__ import annotations
+
+from ringzero.bare.stubs import csr
+from ringzero.hypervisor import console, exits, machines, quick
+from ringzero.hypervisor.entry import trap
+from ringzero.hypervisor.layout import (
+    BASE,
+    CREATED,
+    POOL_SIZE,
+    POOLS,
+    RUNNING,
+    SIZE,
+    Vm,
+    config,
+    machine,
+    status,
+    vms,
+)
+from ringzero.isa.hart import S, reset
+from ringzero.isa.paging import ADUE, PBMTE
+from ringzero.isa.trap import MEI, MTI, SEI, SSI, STCE, STI
+from ringzero.lang import address_of, native, typed_range, u64
+
+NAPOT, ALL_ACCESS = 3 << 3, 7
+CACHE_BLOCKS = 0xF0  # CBIE, CBCFE, CBZE
+TIME, COUNTERS = 2, 7
+STATEEN = 1 << 63 | 1 << 62
+GUEST_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI
+
+
+@native
+def take_machine() -> None:
+    """Machine mode for us alone: nothing is delegated, and our memory is closed to U."""
+    csr.mtvec.write(address_of(trap))
+    csr.medeleg.write(u64(0))
+    csr.mideleg.write(u64(0))
+    csr.mcounteren.write(u64(TIME))
+    csr.mcountinhibit.try_set(u64(0))
+    csr.menvcfg.try_set(u64(CACHE_BLOCKS | 1))
+    csr.mtvec.write(address_of(trap))
+    csr.pmpaddr0.write(u64(BASE >> 2 | (SIZE >> 3) - 1))
+    csr.pmpaddr1.write(~u64(0))
+    csr.pmpcfg0.write(u64(NAPOT | (NAPOT | ALL_ACCESS) << 8))
+    csr.mie.write(u64(1 << MTI | 1 << MEI))
+
+
+@native
+def create(vm: Vm, index: u64) -> None:
+    """A VM with its virtual hart as firmware would leave a real one to a supervisor."""
+    wanted, hart = config.vms[index], vm.hart
+    vm.index, vm.memory, vm.size = index, wanted.memory, wanted.size
+    vm.pool_next = POOLS + index * POOL_SIZE
+    vm.pool_end = vm.pool_next + POOL_SIZE
+    reset(hart, u64(0), wanted.entry)
+    hart.mode = S
+    hart.medeleg = ~u64(0)
+    hart.mideleg = GUEST_INTERRUPTS
+    hart.menvcfg = STCE | PBMTE | CACHE_BLOCKS
+    if wanted.writes_accessed != 0:
+        hart.menvcfg = hart.menvcfg | ADUE
+    hart.mcounteren = 0xFFFF_FFFF
+    hart.scounteren = COUNTERS
+    hart.mstateen0 = STATEEN
+    hart.x[10], hart.x[11] = 0, wanted.tree
+    status[index].state = CREATED
+
+
+@native
+def start_all() -> u64:
+    """Returns the Vm whose world to enter first."""
+    console.setup()
+    take_machine()
+    for i in typed_range(config.count):
+        create(vms[i], i)
+    for i in typed_range(config.count):
+        status[i].state = RUNNING
+    machine.slice_end = csr.time.read() + config.slice_ticks
+    world = vms[machines.choose(config.count - 1)]
+    exits.enter(world)
+    return address_of(world)
+
+
+ROOTS = (start_all, quick.quick_exit, exits.handle_exit, machines.fail)

@@ -1,0 +1,225 @@
+"""Shadow page tables: what the real hart translates with while a guest runs.
+
+A root is one guest address space as one virtual mode sees it under its SUM and MXR. Its leaves are
+copies of what `paging.walk` finds in the guest's tables, made when the guest first touches a page,
+and never permit more. A shadow is a translation cache: `sfence.vma` empties it. Tables below a root
+hold nothing of the guest, so emptying a root clears its leaves only, which its log names.
+"""
+
+from __future__ import annotations
+
+from ringzero.bare.stubs import fence_space, fence_space_page
+from ringzero.hypervisor.layout import (
+    GUEST_RAM,
+    LOG,
+    PAGE,
+    POOL_SIZE,
+    POOLS,
+    ROOTS,
+    SUPERPAGE,
+    Root,
+    Vm,
+    status,
+)
+from ringzero.isa.hart import S
+from ringzero.isa.paging import BARE, SV39, STATUS_MXR, STATUS_SUM, A, D, R, Translation, U, V, W, X
+from ringzero.lang import load, native, store, typed_range, u64
+
+LEAF = R | W | X
+SPACE_SHIFT, SPACES = 44, 1 << 16
+
+
+@native
+def rights_now(mode: u64, status: u64) -> u64:
+    """What of the virtual hart's state decides what a page permits: the mode, SUM and MXR."""
+    rights = mode | (status & STATUS_MXR) >> 17
+    if mode == S:
+        rights = rights | (status & STATUS_SUM) >> 17
+    return rights
+
+
+@native
+def select(vm: Vm) -> None:
+    """Use the root for what the virtual hart is now; give up an old one if there is none."""
+    hart = vm.hart
+    rights = rights_now(hart.mode, hart.mstatus)
+    chosen = u64(ROOTS)
+    active = vm.roots[vm.active]
+    if active.satp == hart.satp and active.rights == rights and active.table != 0:
+        chosen = vm.active
+    else:
+        for i in typed_range(u64(ROOTS)):
+            root = vm.roots[i]
+            if root.satp == hart.satp and root.rights == rights and root.table != 0:
+                chosen = i
+                break
+    if chosen == ROOTS:
+        chosen = adopt(vm, rights)
+    vm.active = chosen
+    vm.space = vm.roots[chosen].space
+
+
+@native(inline=False)
+def adopt(vm: Vm, rights: u64) -> u64:
+    """An empty root for the present address space."""
+    satp = vm.hart.satp
+    mode = satp >> 60
+    if mode == BARE:
+        mode = u64(SV39)
+    chosen = vm.victim
+    vm.victim = chosen + 1
+    if vm.victim == ROOTS:
+        vm.victim = u64(0)
+    root = vm.roots[chosen]
+    empty(vm, root)
+    if root.table == 0 or root.space >> 60 != mode:
+        table = new_table(vm)
+        if table == 0:
+            recycle(vm)
+            table = new_table(vm)
+        root.table = table
+    space = vm.index * ROOTS + chosen + 1
+    root.satp, root.rights = satp, rights
+    root.space = mode << 60 | space << SPACE_SHIFT | root.table >> 12
+    fence_space(space)  # the number may have stood for tables that are gone
+    return chosen
+
+
+@native
+def new_table(vm: Vm) -> u64:
+    """A table page of zeros, or 0 when the pool is used up."""
+    page = vm.pool_next
+    if page >= vm.pool_end:
+        return u64(0)
+    vm.pool_next = page + PAGE
+    at = page
+    while at < page + PAGE:
+        for i in range(0, 64, 8):
+            store(u64, at + i, 0)
+        at += 64
+    return page
+
+
+@native(inline=False)
+def recycle(vm: Vm) -> None:
+    """The pool is used up: forget every root of this VM."""
+    for i in typed_range(u64(ROOTS)):
+        root = vm.roots[i]
+        root.table, root.count = 0, 0
+        root.split_from, root.split_to = 0, 0
+        fence_space(vm.index * ROOTS + i + 1)
+    vm.pool_next = POOLS + vm.index * POOL_SIZE
+    status[vm.index].recycles += 1
+
+
+@native(inline=False)
+def empty(vm: Vm, root: Root) -> None:
+    """Forget all translations of a root."""
+    if root.count == 0:
+        return
+    for i in typed_range(root.count):
+        store(u64, root.log[i], 0)
+    root.count = 0
+    root.split_from, root.split_to = 0, 0
+    fence_space(root.space >> SPACE_SHIFT & (SPACES - 1))
+    status[vm.index].flushes += 1
+
+
+@native
+def fill(vm: Vm, address: u64, found: Translation) -> None:
+    """Add the page around `address` to the active root; its guest-physical place is in RAM."""
+    root = vm.roots[vm.active]
+    if root.count == LOG:
+        empty(vm, root)
+    place = vm.memory + (found.physical - GUEST_RAM)
+    permissions = V | U | A | D | found.permissions << 1
+    offset = address & (SUPERPAGE - 1)
+    whole = found.size >= SUPERPAGE and place & (SUPERPAGE - 1) == offset
+    if found.size > PAGE and (not whole or found.size > SUPERPAGE):
+        remember_split(root, address & ~(found.size - 1), found.size)
+    level = (root.space >> 60) - SV39 + 2
+    table = root.table
+    lowest = u64(1) if whole else u64(0)
+    slot = table + (address >> level * 9 + 12 & 511) * 8
+    while level > lowest:
+        entry = load(u64, slot)
+        if entry & V == 0 or entry & LEAF != 0:
+            table = new_table(vm)
+            if table == 0:
+                start_again(vm, address, found)
+                return
+            store(u64, slot, table >> 2 | V)
+            if entry & V != 0:  # a superpage stood here, and is nowhere to be found from now on
+                fence_space(root.space >> SPACE_SHIFT & (SPACES - 1))
+        else:
+            table = (entry >> 10) << 12
+        level -= 1
+        slot = table + (address >> level * 9 + 12 & 511) * 8
+    old = load(u64, slot)
+    if level == 1 and old & V != 0 and old & LEAF == 0:  # smaller pages were here before
+        remember_split(root, address & ~u64(SUPERPAGE - 1), u64(SUPERPAGE))
+        slot = (old >> 10 << 12) + (address >> 12 & 511) * 8
+        old = load(u64, slot)
+        level = u64(0)
+    page = place & ~u64(PAGE - 1)
+    if level == 1:
+        page = place & ~u64(SUPERPAGE - 1)
+    store(u64, slot, page >> 2 | permissions)
+    if old & V != 0:  # the hart may hold what stood here
+        fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
+    root.log[root.count] = slot
+    root.count += 1
+    status[vm.index].fills += 1
+
+
+@native(inline=False)
+def start_again(vm: Vm, address: u64, found: Translation) -> None:
+    """No page is left for a table: drop all, and fill the first entry of a new root."""
+    recycle(vm)
+    vm.active = adopt(vm, rights_now(vm.hart.mode, vm.hart.mstatus))
+    vm.space = vm.roots[vm.active].space
+    fill(vm, address, found)
+
+
+@native
+def remember_split(root: Root, start: u64, size: u64) -> None:
+    """A guest page has several entries here: a fence of one of its addresses concerns them all."""
+    if root.split_to == 0 or start < root.split_from:
+        root.split_from = start
+    if root.split_to == 0 or start + size - 1 > root.split_to:
+        root.split_to = start + size - 1
+
+
+@native
+def forget_page(vm: Vm, root: Root, address: u64) -> None:
+    """Void what a root says about one address."""
+    if root.split_to != 0 and root.split_from <= address <= root.split_to:
+        empty(vm, root)
+        return
+    level = (root.space >> 60) - SV39 + 2
+    table = root.table
+    while True:
+        slot = table + (address >> level * 9 + 12 & 511) * 8
+        entry = load(u64, slot)
+        if entry & V == 0:
+            return
+        if entry & LEAF != 0:
+            store(u64, slot, 0)
+            fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
+            return
+        level -= 1
+        table = entry >> 10 << 12
+
+
+@native
+def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
+    """sfence.vma, as `ports.fence_translation` describes it."""
+    for i in typed_range(u64(ROOTS)):
+        root = vm.roots[i]
+        if root.count != 0 and (
+            which & 2 == 0 or root.satp >> SPACE_SHIFT & 0xFFFF == asid & 0xFFFF
+        ):
+            if which & 1 != 0:
+                forget_page(vm, root, address)
+            else:
+                empty(vm, root)
