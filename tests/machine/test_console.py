@@ -11,13 +11,18 @@ BUFFER = RAM + 0x10_000
 
 def test_output_in_order() -> None:
     bench = Bench()
-    driver, (_, transmit) = start(bench, ConsoleDevice(bench.printed.extend), "pci", queues=2)
+    device = ConsoleDevice(bench.printed.extend)
+    driver, (_, transmit) = start(bench, device, "pci", queues=2)
+    assert not device.opened
     for number in range(30):
         bench.memory.write(BUFFER, b"line %02d\n" % number)
         transmit.add((BUFFER, 5, 0), (BUFFER + 5, 3, 0))
         driver.kick(1)
     assert bench.printed == b"".join(b"line %02d\n" % number for number in range(30))
     assert len(transmit.answers()) == 30
+    assert device.opened
+    driver.status(0)
+    assert not device.opened
 
 
 def test_input_waits_for_buffers_and_wakes_the_harts() -> None:

@@ -23,13 +23,14 @@ class ConsoleDevice(VirtioDevice):
     name = "virtio-console"
     device_id: ClassVar[int] = 3
     device_class: ClassVar[int] = 0x078000
-    stored: ClassVar[tuple[str, ...]] = ("columns", "rows", "waiting")
+    stored: ClassVar[tuple[str, ...]] = ("columns", "rows", "waiting", "opened")
 
     def __init__(self, output: Callable[[bytes], object], columns: int = 0, rows: int = 0) -> None:
         super().__init__([64, 64], EMERGENCY_WRITE | (SIZE if columns and rows else 0))
         self.output = output
         self.columns, self.rows = columns, rows
         self.waiting: deque[bytes] = deque()
+        self.opened = False  # the guest has printed here, so it is where a user should type
         self._resized: tuple[int, int] | None = None
 
     @property
@@ -53,6 +54,11 @@ class ConsoleDevice(VirtioDevice):
         self._resized = (columns, rows)
         self.changed()
 
+    def reset(self) -> None:
+        """The driver let go of the port."""
+        super().reset()
+        self.opened = False
+
     def notify(self, queue_index: int) -> None:
         """Buffers for input, or output."""
         if queue_index == TRANSMIT:
@@ -73,6 +79,7 @@ class ConsoleDevice(VirtioDevice):
     def _transmit(self) -> None:
         queue = self.queues[TRANSMIT]
         for chain in queue.requests():
+            self.opened = True
             for segment in chain.readable:
                 self.output(bytes(segment))
             self.push(queue, chain, 0)
