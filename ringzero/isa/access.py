@@ -114,6 +114,9 @@ def store_conditional(hart: Hart, kind: type, address: u64, value: u64) -> u64:
     reserved = hart.reservation == physical
     hart.reservation = NO_RESERVATION
     if not reserved:
+        ignored, there = physical_read(hart, kind, physical)
+        if not there:  # what can hold no reservation faults even so, as a store would
+            raise access_fault(hart, address, STORE)
         return 1
     expected = u64(kind(hart.reservation_value))
     swapped, answered = physical_compare_exchange(hart, kind, physical, expected, value)

@@ -37,18 +37,21 @@ def entry_range(hart: Hart, index: u64, matching: u64) -> tuple[u64, u64]:
 @native
 def pmp_permissions(hart: Hart, address: u64, size: u64, mode: u64) -> u64:
     """READ, WRITE, EXECUTE bits of the lowest-numbered entry that covers the range; or SPLIT."""
-    if hart.pmpcfg[0] | hart.pmpcfg[1] != 0:
-        for index in typed_range(u64(PMP_ENTRIES)):
-            configuration = entry_configuration(hart, index)
-            matching = (configuration >> 3) & 3
+    for half in typed_range(u64(PMP_ENTRIES // 8)):
+        rest = hart.pmpcfg[half]
+        index = half << 3
+        while rest != 0:
+            matching = (rest >> 3) & 3
             if matching != OFF:
                 start, end = entry_range(hart, index, matching)
                 if address < end and address + size > start:
                     if address < start or address + size > end:
                         return SPLIT
-                    if mode == M and configuration & LOCKED == 0:
+                    if mode == M and rest & LOCKED == 0:
                         return ALL
-                    return configuration & ALL
+                    return rest & ALL
+            rest = rest >> 8
+            index = index + 1
     if mode == M:
         return ALL
     return 0

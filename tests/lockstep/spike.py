@@ -19,6 +19,10 @@ PAGE = 4096
 PMPCFG0, PMPADDR0 = 0x3A0, 0x3B0
 
 
+COMPARE = ctypes.CDLL(None).memcmp
+COMPARE.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
+
+
 class SpikeMissing(Exception):
     """The package is not installed, or is laid out in a way that this driver does not know."""
 
@@ -111,10 +115,8 @@ class Spike:
 
     def differs(self, address: int, pages: Sequence[int]) -> int | None:
         """The first of `pages` (numbers from the start of RAM) unlike that at host `address`."""
-        compare = ctypes.CDLL(None).memcmp
-        compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
         for page in pages:
-            if compare(self.pages[page], address + page * PAGE, PAGE):
+            if COMPARE(self.pages[page], address + page * PAGE, PAGE):
                 return page
         return None
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from ringzero.engine.reference import ReferenceEngine
-from ringzero.isa.csr import read_csr
-from ringzero.isa.csrs import ALL
 from ringzero.isa.hart import Hart, reset
-from ringzero.lang import u64
+from ringzero.lang import Array, u64
+from ringzero.machine.memory import GuestMemory
+from tests.lockstep.views import READERS
 
 RAM = 0x8000_0000
 CLINT, MSIP, MTIMECMP = 0x0200_0000, 0, 0x4000
@@ -113,10 +113,59 @@ class ReferenceSubject:
 
     def csr(self, number: int) -> int:
         """A CSR's value, without permission checks."""
-        for csr in ALL:
-            if csr.first <= number <= csr.last:
-                return int(read_csr(self.hart, csr, u64(number)))
-        raise KeyError(number)
+        return READERS[number](self.hart)
 
 
-SUBJECTS: dict[str, Callable[[int], Subject]] = {"reference": ReferenceSubject}
+class InterpreterSubject:
+    """The native interpreter on the same bare board: its RAM, and a bus for the CLINT."""
+
+    def __init__(self, size: int) -> None:
+        from ringzero.engine.interpreter import Interpreter
+
+        self.size = size
+        self.memory = GuestMemory(size, RAM)
+        self.address = self.memory.address_of_buffer
+        self.board = BareBoard(0)
+        self.board.changed = self._lines
+        self.native: Any = Interpreter(self.memory, self.board, 1, deterministic=True)
+        self.hart = self.native.hart(0)
+
+    def load(self, image: bytes) -> None:
+        """The state out of reset, in place: a new interpreter would cost more than its program."""
+        self.board.timer, self.board.software = (1 << 64) - 1, 0
+        self.memory.write(RAM, image.ljust(self.size, b"\0"))
+        fresh = Hart()
+        reset(fresh, 0, RAM)
+        for name, kind in Hart.fields.items():
+            if issubclass(kind, Array):
+                for index in range(kind.length):
+                    getattr(self.hart, name)[index] = 0
+            else:
+                setattr(self.hart, name, int(getattr(fresh, name)))
+        core = self.native.cores[0]
+        core.seen = core.counted = core.waiting = 0
+        self.native.flush_translations()
+
+    def _lines(self, lines: int) -> None:
+        self.native.set_lines(0, MSIP_LINE | MTIP_LINE, lines)
+
+    def step(self) -> None:
+        """One step, at mtime 0 as Spike has it."""
+        native = self.native
+        native.shared.clock_offset = -(native.shared.elapsed // 100) & ((1 << 64) - 1)
+        native.step(0)
+
+    def registers(self) -> list[int]:
+        """pc, x0–x31, f0–f31, mode."""
+        hart = self.hart
+        return [hart.pc, *hart.x[:32], *hart.f[:], hart.mode]
+
+    def csr(self, number: int) -> int:
+        """A CSR's value, without permission checks."""
+        return READERS[number](self.hart)
+
+
+SUBJECTS: dict[str, Callable[[int], Subject]] = {
+    "interpreter": InterpreterSubject,
+    "reference": ReferenceSubject,
+}
