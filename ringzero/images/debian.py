@@ -53,19 +53,22 @@ def fetch_debian(
     modules: Sequence[str] = (),
     progress: Progress = silent,
     refresh: bool = False,
+    flavour: str | None = None,
 ) -> DebianImage:
     """Debian's newest kernel, an initramfs with busybox, and a root with `packages` as well.
 
     `packages=None` makes no root. `modules` are kernel modules that the initramfs loads first.
-    `refresh` reads the mirror's lists again instead of giving the image had before.
+    `refresh` reads the mirror's lists again instead of giving the image had before. `flavour` is
+    the kernel's, such as `cloud-amd64`; by default the architecture's usual one.
     """
     if arch not in FLAVOUR:
         raise ImageError(f"No Debian for {arch!r} is known here; there is {', '.join(FLAVOUR)}.")
-    request = [arch, suite, packages, modules, busybox.init_script().decode()]
+    flavour = flavour or FLAVOUR[arch]
+    request = [arch, suite, flavour, packages, modules, busybox.init_script().decode()]
 
     def build() -> dict[str, str]:
         source = _source(arch, suite, mirror, debs, refresh)
-        kernel_deb, version = _kernel_package(source, arch, progress)
+        kernel_deb, version = _kernel_package(source, flavour, progress)
         names = None if packages is None else [BUSYBOX, *packages]
         parts = source.closure(names) if names else source.exactly([BUSYBOX])
         files = source.fetch(parts, progress)
@@ -173,20 +176,20 @@ def _write_note(place: Path, answer: dict[str, str]) -> None:
     place.write_text(json.dumps(answer, indent=1, sort_keys=True))
 
 
-def _kernel_package(source: PackageSource, arch: str, progress: Progress) -> tuple[Path, str]:
+def _kernel_package(source: PackageSource, flavour: str, progress: Progress) -> tuple[Path, str]:
     """The file of the newest kernel's package, and the kernel's version.
 
     The metapackage names it. Suites after trixie split the kernel proper off into linux-binary-*.
     """
-    name = f"linux-image-{FLAVOUR[arch]}"
+    name = f"linux-image-{flavour}"
     for prefix in ("linux-image-", "linux-binary-"):
         for needed in source.depends(name):
             if needed.startswith(prefix):
                 name = needed
-    if name == f"linux-image-{FLAVOUR[arch]}":
+    if name == f"linux-image-{flavour}":
         raise ImageError(f"The package {name} names no kernel; try another suite.")
     package = source.fetch(source.exactly([name]), progress)[0]
-    return package, name.split("-", 2)[2].removesuffix(f"-{FLAVOUR[arch]}")
+    return package, name.split("-", 2)[2].removesuffix(f"-{flavour}")
 
 
 def _kernel(package: Path, progress: Progress) -> Path:

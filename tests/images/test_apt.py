@@ -87,6 +87,41 @@ def test_no_root_is_needed(tmp_path: Path) -> None:
     assert "Package files" in done.stdout
 
 
+TARGETS = """\
+Component: contrib
+Release: bookworm
+Created-By: Packages
+Repo-URI: http://contrib.example/
+
+Component: main
+Release: cloud-tools
+Created-By: Packages
+Repo-URI: http://vendor.example/
+
+Component: main
+Release: bookworm-security
+Created-By: Packages
+Repo-URI: http://security.example/
+
+Component: main
+Release: bookworm
+Created-By: Packages
+Repo-URI: http://mirror.example/debian/
+"""
+
+
+def test_the_hosts_mirror_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(apt, "_run", lambda *ignored: TARGETS)
+    assert apt.host_mirror() == "http://mirror.example/debian/"
+    assert AptSource("riscv64", "trixie").mirror == "http://mirror.example/debian/"
+    monkeypatch.setenv("RINGZERO_MIRROR", "http://named.example/")
+    assert AptSource("riscv64", "trixie").mirror == "http://named.example/"
+    assert AptSource("riscv64", "trixie", "http://given.example/").mirror.endswith("given.example/")
+    monkeypatch.setattr(apt, "_run", lambda *ignored: "")
+    with pytest.raises(ImageError, match="--mirror"):
+        apt.host_mirror()
+
+
 def test_a_wrong_hash_is_refused(tmp_path: Path) -> None:
     source = AptSource("riscv64", "trixie", "file:/nowhere")
     source.store.mkdir(parents=True)
