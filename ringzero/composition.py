@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FIRMWARE_SIZE = 0x8_0000  # what the built-in firmware keeps for itself
 NEXT_STAGE = RAM_BASE + 0x20_0000
 INFO_OFFSET = 40  # of fw_dynamic_info in the boot ROM (machine/boot.py)
-ENGINES = ("auto", "interpreter", "reference")
+ENGINES = ("auto", "regions", "interpreter", "reference")
 DETERMINISTIC_EPOCH = 1_700_000_000 * 1_000_000_000  # the real-time clock of equal runs
 
 
@@ -82,9 +82,13 @@ def engine_class(name: str) -> Any:
         from ringzero.engine.reference_harts import ReferenceHarts
 
         return ReferenceHarts
-    from ringzero.engine.interpreter import Interpreter
+    if name == "interpreter":
+        from ringzero.engine.interpreter import Interpreter
 
-    return Interpreter
+        return Interpreter
+    from ringzero.engine.regions import Regions
+
+    return Regions
 
 
 def assemble(
@@ -133,6 +137,7 @@ def assemble(
 
 
 def _close(parts: Parts, closers: list[Callable[[], None]]) -> None:
+    parts.harts.close()
     for close in closers:
         close()
     parts.memory.close()

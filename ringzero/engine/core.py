@@ -24,6 +24,9 @@ SLOT_BYTES = 16
 PAGE_SLOTS = 2048  # one per two bytes of a code page
 PAGE_STRIDE = 65536  # bytes between slot arrays: 32 KiB of slots, then the guard slots
 NO_PAGE = 0
+ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has displaced, or 0
+REGIONS = 0xF000  # in a slot array: how many slots hold regions
+SAMPLES = 1024  # a power of two
 
 # Why `enter` came back (Core.why).
 RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
@@ -70,6 +73,8 @@ class Shared(Struct):
     elapsed: u64  # instructions retired by all harts, as of the last look
     watched: u64  # page (by index) whose stores Python hears of, or NO_WATCH
     notify: u64  # C function: (address, core)
+    samples: ptr[u64]  # a ring of slots (byte offsets) that were running as slices ended
+    sampled: u64  # how many were ever written
     stop: u64  # Python asks all harts to come back
     turn: u64  # instructions per hart and turn, where harts share a thread
     next: u64  # whose turn it is
@@ -85,6 +90,7 @@ class Core(Struct):
 
     hart: Hart
     shared: ptr[Shared]
+    memory: ptr[u8]  # Shared.memory again, one load nearer
     tlb: ptr[TlbEntry]  # the tables of the present context
     contexts: ptr[TlbEntry]
     context: u64

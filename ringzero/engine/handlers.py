@@ -12,11 +12,13 @@ from ringzero.engine.slots import (
     COUNT,
     CROSS,
     DECODE,
+    EVENT,
     FAR,
     HALT,
     HANDLERS,
     ILLEGAL_2,
     ILLEGAL_4,
+    JUMP_TO,
     STRADDLE,
 )
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
@@ -244,7 +246,8 @@ def handler_names() -> list[str]:
             names[FAR + 2 * index] = f"{one.name}/4/far"
             names[FAR + 2 * index + 1] = f"{one.name}/2/far"
     special = {ILLEGAL_4: "illegal", ILLEGAL_2: "illegal", DECODE: "decode", CROSS: "cross"}
-    for number, name in {**special, STRADDLE: "straddle", HALT: "halt"}.items():
+    special |= {STRADDLE: "straddle", HALT: "halt", JUMP_TO: "jump", EVENT: "event"}
+    for number, name in special.items():
         names[number] = name
     assert len(names) == FAR + COUNT
     return names

@@ -16,6 +16,7 @@ from ringzero.engine.core import (
     CONTEXTS,
     NO_WATCH,
     PAGE_STRIDE,
+    SAMPLES,
     SLICE,
     Core,
     Shared,
@@ -39,6 +40,7 @@ _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 
 ENTRY_POINTS = [
     "run_harts", "step_hart", "handler_table", "forget_range", "clear_scratch", "flush_all",
+    "decode_all", "install_region",
 ]  # fmt: skip
 
 
@@ -65,6 +67,10 @@ class _Code:
         self.forget_range = ctypes.CFUNCTYPE(None, pointer, u64, u64)(entry["forget_range"])
         self.clear_scratch = ctypes.CFUNCTYPE(None, pointer)(entry["clear_scratch"])
         self.flush_all = ctypes.CFUNCTYPE(None, pointer)(entry["flush_all"])
+        self.decode_all = ctypes.CFUNCTYPE(None, pointer, u64, ctypes.c_char_p)(entry["decode_all"])
+        self.install_region = ctypes.CFUNCTYPE(None, pointer, u64, u64, u64)(
+            entry["install_region"]
+        )
         self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
 
     @classmethod
@@ -108,8 +114,9 @@ class Interpreter:
             _anonymous((arrays + 1) * PAGE_STRIDE),
             _anonymous(max(4096, self.memory.size // 4096 * 4)),
             _anonymous(SLOT_ARRAYS * 4),
+            _anonymous(SAMPLES * 8),
         ]
-        shared, cores, tlbs, slots, pages, owners = map(_address, self._parts)
+        shared, cores, tlbs, slots, pages, owners, samples = map(_address, self._parts)
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared
@@ -117,6 +124,7 @@ class Interpreter:
         s = self.shared
         s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
         s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
+        s.samples = samples
         s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
         s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
         self._callbacks = (
@@ -131,6 +139,7 @@ class Interpreter:
             at = cores + index * ctypes.sizeof(core_type)
             core = core_type.from_address(at)
             core.shared, core.contexts = shared, tlbs + index * tables
+            core.memory = s.memory
             core.tlb = core.contexts
             core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
             core.mtimecmp = NEVER
@@ -247,6 +256,9 @@ class Interpreter:
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""
         return bool(self.cores[index].waiting)
+
+    def close(self) -> None:
+        """Nothing works in the background."""
 
     @property
     def elapsed(self) -> int:

@@ -38,7 +38,7 @@ def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
     if where != NOWHERE:
-        return u64(peek(kind, core.shared[0].memory, where)), True
+        return u64(peek(kind, core.memory, where)), True
     return device_read(core, address, kind.bits // 8)
 
 
@@ -57,7 +57,7 @@ def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
     where = backing(core.shared[0], address, kind.bits // 8)
     if where == NOWHERE:
         return device_write(core, address, kind.bits // 8, value)
-    poke(kind, core.shared[0].memory, where, kind(value))
+    poke(kind, core.memory, where, kind(value))
     written(core, where, kind.bits // 8)
     return True
 
@@ -83,7 +83,7 @@ def written(core: Core, where: u64, size: u64) -> None:
 @native
 def atomically(core: Core, operation: str, kind: type, where: u64, operand: u64) -> u64:
     """The read-modify-write itself, on backed memory."""
-    return u64(atomic(operation, kind, core.shared[0].memory, where, kind(operand)))
+    return u64(atomic(operation, kind, core.memory, where, kind(operand)))
 
 
 @native
@@ -109,7 +109,7 @@ def physical_compare_exchange(
     where = backing(core.shared[0], address, kind.bits // 8)
     if where == NOWHERE:
         return False, False
-    swapped = compare_exchange(kind, core.shared[0].memory, where, kind(expected), kind(value))
+    swapped = compare_exchange(kind, core.memory, where, kind(expected), kind(value))
     if swapped:
         written(core, where, kind.bits // 8)
     return swapped, True

@@ -100,6 +100,9 @@ class Harts(Protocol):
     def counts(self, index: int) -> HartCounts:
         """What a hart did since it was made."""
 
+    def close(self) -> None:
+        """End whatever works in the background; memory may go away afterwards."""
+
     @property
     def elapsed(self) -> int:
         """Instructions retired by all harts."""

@@ -30,7 +30,9 @@ BIND: dict[Native, Native] = {
     ports.now: physical.now,
     ports.fence_translation: tlb.fence_translation,
 }
-ROOTS = (slots.forget_range, slots.clear_scratch, tlb.flush_all)
+ROOTS = (
+    slots.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region, tlb.flush_all
+)  # fmt: skip
 
 
 class Special(HandlerText):
@@ -84,7 +86,7 @@ class Special(HandlerText):
     def event(self) -> str:
         """The budget is spent."""
         self.synchronise(self.pc())
-        going, _ = self.call(run.end_slice, "ptr %core")
+        going, _ = self.call(run.end_slice, "ptr %core", "ptr %ip")
         self.go_on_if(going)
         budget, _ = self.call(run.begin_slice, "ptr %core")
         self.resume(budget)

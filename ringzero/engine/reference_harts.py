@@ -131,6 +131,9 @@ class ReferenceHarts:
         counts = self.engines[index].counts
         return HartCounts(dict(counts.retired), dict(counts.traps))
 
+    def close(self) -> None:
+        """Nothing works in the background."""
+
     @property
     def elapsed(self) -> int:
         """Instructions retired by all harts."""

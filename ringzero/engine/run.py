@@ -10,6 +10,7 @@ from ringzero.engine.core import (
     FAULT,
     LIMIT,
     RUNNING,
+    SAMPLES,
     SLICE,
     STEPPED,
     STOPPED,
@@ -33,7 +34,7 @@ from ringzero.isa.trap import (
     pending_interrupt,
     take_trap,
 )
-from ringzero.lang import native, ptr, typed_range, u64
+from ringzero.lang import address_of, native, ptr, typed_range, u64
 
 LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
@@ -145,9 +146,11 @@ def begin_slice(core: Core) -> u64:
 
 
 @native(cold=True)
-def end_slice(core: Core) -> bool:
-    """The budget is spent: whether to go on, with Core.why if not."""
+def end_slice(core: Core, slot: ptr[Slot]) -> bool:
+    """The budget is spent at a slot: whether to go on, with Core.why if not."""
     shared = core.shared[0]
+    shared.samples[shared.sampled & (SAMPLES - 1)] = address_of(slot) - address_of(shared.slots)
+    shared.sampled += 1
     attribute(core)
     shared.elapsed += core.hart.retired - core.seen
     core.seen = core.hart.retired

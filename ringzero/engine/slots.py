@@ -12,8 +12,10 @@ from ringzero.engine.core import (
     CONTEXTS,
     EXECUTES,
     NO_PAGE,
+    ORIGINALS,
     PAGE_SLOTS,
     PAGE_STRIDE,
+    REGIONS,
     SLOT_BYTES,
     TLB_SIZE,
     WRITES,
@@ -28,6 +30,7 @@ from ringzero.lang import (
     advance,
     native,
     peek,
+    poke,
     ptr,
     reinterpret,
     typed_range,
@@ -44,7 +47,9 @@ DECODE = COUNT + 2  # not decoded yet
 CROSS = COUNT + 3  # a guard: go on at the next page
 STRADDLE = COUNT + 4  # a 32-bit instruction over the end of its page
 HALT = COUNT + 5  # in the scratch array: the single step ends here
-FAR = COUNT + 6  # branches and jumps to another page: FAR + 2 * index + (size == 2)
+JUMP_TO = COUNT + 6  # to any address, given in place of the slot
+EVENT = COUNT + 7  # the budget is spent
+FAR = COUNT + 8  # branches and jumps to another page: FAR + 2 * index + (size == 2)
 HANDLERS = FAR + COUNT
 
 NEVER_NEAR = 1 << 62  # an offset from which every target is on another page
@@ -71,6 +76,8 @@ def code_page(shared: Shared, page: u64) -> u64:
     index = shared.slot_used
     shared.slot_used += 1
     shared.owners[index] = u32(page)
+    if region_count(shared, index) != 0:
+        drop_regions(shared, index)
     shared.pages[page] = u32(index + 1)
     clear_slots(shared, slot_array(shared, index), DECODE, CROSS)
     protect_code(shared, page)
@@ -109,7 +116,8 @@ def core_at(shared: Shared, index: u64) -> Core:
 def forget_code(shared: Shared, where: u64, size: u64) -> None:
     """Memory at an offset changed: its slots, and one that began before it, decode again."""
     first = where & 0xFFF
-    slots = slot_array(shared, u64(shared.pages[where >> 12]) - 1)
+    array = u64(shared.pages[where >> 12]) - 1
+    slots = slot_array(shared, array)
     low = first >> 1
     if low > 0:
         low -= 1  # a 32-bit instruction may have begun two bytes earlier
@@ -117,8 +125,14 @@ def forget_code(shared: Shared, where: u64, size: u64) -> None:
     if high > PAGE_SLOTS:
         high = u64(PAGE_SLOTS)
     decode_handler = shared.handlers[DECODE]
+    was_code = False
     for i in typed_range(low, high):
-        slots[i].handler = decode_handler
+        if slots[i].handler != decode_handler:
+            was_code = True
+            slots[i].handler = decode_handler
+            set_original(shared, array, i, 0)
+    if was_code and region_count(shared, array) != 0:
+        drop_regions(shared, array)
 
 
 @native
@@ -223,3 +237,58 @@ def clear_scratch(core: Core) -> None:
 def slots_base(core: Core) -> ptr[u8]:
     """The first byte of all slot arrays."""
     return core.shared[0].slots
+
+
+# ---- regions: slots whose handler is compiled code, and the handler that it displaced
+
+
+@native
+def original(shared: Shared, array: u64, slot: u64) -> u64:
+    """The handler under a region, or zero."""
+    return peek(u64, shared.slots, array * PAGE_STRIDE + ORIGINALS + slot * 8)
+
+
+@native
+def set_original(shared: Shared, array: u64, slot: u64, handler: u64) -> None:
+    """Remember what a region displaces."""
+    poke(u64, shared.slots, array * PAGE_STRIDE + ORIGINALS + slot * 8, handler)
+
+
+@native
+def region_count(shared: Shared, array: u64) -> u64:
+    """How many slots of an array hold regions."""
+    return peek(u64, shared.slots, array * PAGE_STRIDE + REGIONS)
+
+
+@native(cold=True)
+def drop_regions(shared: Shared, array: u64) -> None:
+    """Code of a page changed: its regions go, whichever instructions they hold."""
+    slots = slot_array(shared, array)
+    for i in typed_range(u64(PAGE_SLOTS)):
+        handler = original(shared, array, i)
+        if handler != 0:
+            slots[i].handler = handler
+            set_original(shared, array, i, 0)
+    poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, u64(0))
+
+
+@native
+def decode_all(core: Core, array: u64, wanted: ptr[u8]) -> None:
+    """Decode the slots that `wanted` marks: from now on a store to them counts as code."""
+    shared = core.shared[0]
+    slots = slot_array(shared, array)
+    for i in typed_range(u64(PAGE_SLOTS)):
+        if wanted[i] != 0 and slots[i].handler == shared.handlers[DECODE]:
+            decode_slot(core, advance(slots, i))
+
+
+@native
+def install_region(core: Core, array: u64, slot: u64, address: u64) -> None:
+    """Let a compiled region stand at a slot; its instructions have been decoded."""
+    shared = core.shared[0]
+    slots = slot_array(shared, array)
+    if original(shared, array, slot) == 0:
+        set_original(shared, array, slot, slots[slot].handler)
+        count = region_count(shared, array) + 1
+        poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, count)
+    slots[slot].handler = address

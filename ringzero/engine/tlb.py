@@ -72,7 +72,7 @@ def load(hart: Hart, kind: type, address: u64) -> u64:
     core = core_of(hart)
     entry = entry_for(core, READS, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
-        return u64(peek(kind, core.shared[0].memory, address + entry.offset))
+        return u64(peek(kind, core.memory, address + entry.offset))
     return load_missed(hart, kind, address)
 
 
@@ -90,7 +90,7 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
-        poke(kind, core.shared[0].memory, address + entry.offset, kind(value))
+        poke(kind, core.memory, address + entry.offset, kind(value))
     else:
         store_missed(hart, kind, address, value)
 
@@ -128,7 +128,7 @@ def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
     entry = entry_for(core, READS, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
         where = address + entry.offset
-        value = u64(peek(kind, core.shared[0].memory, where))
+        value = u64(peek(kind, core.memory, where))
         hart.reservation = where + core.shared[0].ram_base
         hart.reservation_value = value
         return value
@@ -155,7 +155,7 @@ def store_conditional(hart: Hart, kind: type, address: u64, value: u64) -> u64:
         if not reserved:
             return 1
         expected = kind(hart.reservation_value)
-        memory = core.shared[0].memory
+        memory = core.memory
         return u64(not compare_exchange(kind, memory, where, expected, kind(value)))
     return store_conditional_missed(hart, kind, address, value)
 

@@ -123,3 +123,22 @@ class Library:
             builder.import_symbol(name, address)
         self._tracker = builder.link(_jit(), f"library{_loaded}")
         self.addresses = {name: int(self._tracker[name]) for name in symbols}
+
+
+def region_object(text: str, machine: Any, context: Any, passes: tuple[str, ...]) -> bytes:
+    """An object of a module whose one function inlines all others: few passes, little time."""
+    binding = llvm()
+    module = binding.parse_assembly(text, context)
+    builder = binding.create_pass_builder(
+        machine, binding.create_pipeline_tuning_options(speed_level=1)
+    )
+    inliner = binding.create_new_module_pass_manager()
+    inliner.add_always_inliner_pass()
+    inliner.run(module, builder)
+    manager = binding.create_new_function_pass_manager()
+    for name in passes:
+        getattr(manager, f"add_{name}_pass")()
+    for function in module.functions:
+        if not function.is_declaration:
+            manager.run(function, builder)
+    return bytes(machine.emit_object(module))

@@ -1,0 +1,155 @@
+"""The instructions as regions use them: optimised LLVM functions, inlined where they are called.
+
+One module holds every instruction's function with memory access bound to the tables alone. Its
+text is optimised once and kept; a region's module takes from it what it calls. Big functions that
+were not inlined (IEEE arithmetic) are compiled once, here, and regions call them.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable
+
+from ringzero.engine import region_access
+from ringzero.engine.physical import now
+from ringzero.isa import access, ports
+from ringzero.isa.instruction import SYSTEM, Instruction
+from ringzero.isa.registry import INSTRUCTIONS
+from ringzero.lang import binding, cache
+from ringzero.lang.compiler import Program, result_type
+from ringzero.lang.native import Native
+
+BIND: dict[Native, Native] = {
+    access.load: region_access.load,
+    access.store: region_access.store,
+    access.amo: region_access.amo,
+    access.load_reserved: region_access.load_reserved,
+    access.store_conditional: region_access.store_conditional,
+    ports.now: now,
+}
+EXCLUDED = ("Zicbom", "Zicboz")
+_POINTER = re.compile(r"(= load ptr, ptr %\S+, align 8)$", re.M)
+INVARIANT, UNLIKELY = 90_000, 90_001  # metadata numbers that LLVM's own text never reaches
+_NAME = re.compile(r'@("[^"]+"|[\w.]+)')
+
+
+def compilable(one: Instruction) -> bool:
+    """Whether regions execute an instruction; the interpreter does the others."""
+    return one.kind is not SYSTEM and one.extension not in EXCLUDED
+
+
+def symbol(one: Instruction) -> str:
+    """An instruction's function in the library."""
+    return f"r.{one.name}"
+
+
+def _source() -> str:
+    """The unoptimised module, with a line per instruction that says what it returns."""
+    program = Program(binding.host_target(), BIND)
+    lines = []
+    for one in INSTRUCTIONS:
+        if compilable(one):
+            program.add_roots([one.function], {one.function: symbol(one)})
+            made = program.function(one.function)
+            kind = result_type(made.result, made.raises)
+            lines.append(f"; {one.name}: {int(made.raises)} {kind}")
+    return "\n".join(lines) + "\n;;\n" + program.text()
+
+
+def _optimised() -> bytes:
+    head, _, text = _source().partition("\n;;\n")
+    module = binding.optimised(text, binding.host_machine())
+    return (head + "\n;;\n" + str(module)).encode()
+
+
+class RegionLibrary:
+    """Text to make region modules of."""
+
+    def __init__(self) -> None:
+        options = [binding.host_identity()]
+        key = cache.source_digest("lang", "isa", "engine", options=options)
+        head, _, text = cache.cached("region-library", key, _optimised).decode().partition("\n;;\n")
+        self.results: dict[str, tuple[bool, str]] = {}
+        for line in head.splitlines():
+            name, _, rest = line[2:].partition(": ")
+            raises, _, kind = rest.partition(" ")
+            self.results[name] = (raises == "1", kind)
+        self.definitions: dict[str, str] = {}
+        self.declarations: dict[str, str] = {}
+        self.prologue: list[str] = []
+        self.epilogue: list[str] = []
+        # The pointers in a core (its tables, its memory) stay as they are while a region runs.
+        self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", text))
+        self.epilogue.append(f"!{INVARIANT} = !{{}}")
+        self.epilogue.append(f'!{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
+        self._load_helpers(key)
+
+    def _split(self, text: str) -> None:
+        name, body = "", []
+        for line in text.splitlines():
+            if body:
+                body.append(line)
+                if line == "}":
+                    self.definitions[name] = "\n".join(body)
+                    body = []
+            elif line.startswith("define "):
+                name = _NAME.findall(line)[0].strip('"')
+                body = [line]
+            elif line.startswith("declare "):
+                self.declarations[_NAME.findall(line)[0].strip('"')] = line
+            elif line.startswith(("attributes ", "!")):
+                self.epilogue.append(line)
+            elif line.startswith(("target ", "%", "@", "source_filename")):
+                self.prologue.append(line)
+
+    def _load_helpers(self, key: str) -> None:
+        """Compile and load what regions call rather than inline."""
+        names = [n for n in self.definitions if not n.startswith("r.")]
+        self.helpers: dict[str, int] = {}
+        if not names:
+            return
+        texts = [self.definitions[n].replace("define internal ", "define ", 1) for n in names]
+        module = "\n".join(
+            [*self.prologue, *self.declarations.values(), *texts, *self.epilogue]
+        )
+        code = cache.cached(
+            "region-helpers", key, lambda: binding.object_code(module, binding.host_machine())
+        )
+        self._library = binding.Library(code, names)
+        self.helpers = self._library.addresses
+
+    @functools.cache  # noqa: B019 — one library per process
+    def _needs(self, name: str) -> tuple[str, ...]:
+        found = {n.strip('"') for n in _NAME.findall(self.definitions[name])}
+        return tuple(sorted(found - {name}))
+
+    def module(self, text: str, used: Iterable[str]) -> tuple[str, list[str]]:
+        """A module with a region's text, and the helpers that it calls."""
+        parts, helpers, seen = [], [], set()
+        pending = [f"r.{name}" for name in used]
+        while pending:
+            name = pending.pop()
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in self.helpers:
+                line = self.definitions[name].split("\n", 1)[0]
+                parts.append(line.replace("define internal ", "declare ", 1).rstrip(" {"))
+                helpers.append(name)
+            elif name in self.definitions:
+                body = self.definitions[name]
+                head, brace, rest = body.partition(" {\n")
+                head = head.replace("define ", "define internal ", 1)
+                head = re.sub(r"(\) *)(local_unnamed_addr|unnamed_addr)?( *#)", r"\1alwaysinline\3", head)
+                parts.append(head + brace + rest)
+                pending += self._needs(name)
+            elif name in self.declarations:
+                parts.append(self.declarations[name])
+        return "\n".join([*self.prologue, *parts, text, *self.epilogue]), helpers
+
+
+@functools.cache
+def library() -> RegionLibrary:
+    """The library of this process."""
+    return RegionLibrary()

@@ -1,0 +1,150 @@
+"""The region tier: the interpreter, with hot code compiled by LLVM on a background thread.
+
+Native code samples where slices end. The thread counts those samples by code page and offset,
+compiles what is hot, and hands regions to the harts' thread, which installs them between two
+stretches of native code, if the page still holds what was compiled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import threading
+from collections import Counter, deque
+from typing import Any
+
+from ringzero.engine.core import NO_PAGE, PAGE_STRIDE, SAMPLES
+from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.ports import Bus, Memory, Stop, Why
+from ringzero.engine.region_compile import Region, RegionCompiler
+from ringzero.engine.region_graph import PAGE, explore
+
+HOT = 3  # samples at one place before it is compiled
+POLL = 0.004  # seconds between two looks at the samples
+SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
+
+
+class Regions(Interpreter):
+    """`engine.ports.Harts` with compiled regions."""
+
+    def __init__(
+        self, memory: Memory, bus: Bus, harts: int, *, deterministic: bool = False
+    ) -> None:
+        super().__init__(memory, bus, harts, deterministic=deterministic)
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._counts: Counter[tuple[int, int]] = Counter()
+        self._tried: set[tuple[int, int, bytes]] = set()
+        self._ready: deque[tuple[int, int, bytes, Region]] = deque()
+        self._seen = 0
+        self._running = threading.Event()
+        self._closed = False
+        self.installed = 0
+        self._thread = threading.Thread(target=self._work, name="regions", daemon=True)
+        self._thread.start()
+
+    # ---- the harts' thread
+
+    def run(self, instructions: int | None = None) -> Stop:
+        """See `engine.ports.Harts`; comes back now and then to install what is ready."""
+        end = None if instructions is None else self.elapsed + instructions
+        while True:
+            self._install()
+            self._running.set()
+            remaining = None if end is None else end - self.elapsed
+            stop = super().run(remaining)
+            self._running.clear()
+            if stop.why is not Why.STOPPED or not self._ready or self._asked:
+                self._asked = False
+                return stop
+
+    _asked = False
+
+    def stop(self) -> None:
+        """See `engine.ports.Harts`."""
+        self._asked = True
+        super().stop()
+
+    def _install(self) -> None:
+        core = ctypes.addressof(self.cores[0])
+        while self._ready:
+            array, owner, page, region = self._ready.popleft()
+            if self._page_of(array) != owner or self._bytes(owner) != page:
+                continue
+            wanted = bytearray(PAGE // 2)
+            for offset, _ in region.operations:
+                wanted[offset // 2] = 1
+            self.code.decode_all(core, array, bytes(wanted))
+            for entry in region.entries:
+                self.code.install_region(core, array, entry // 2, region.address)
+            self.installed += 1
+
+    # ---- the compiling thread
+
+    def _work(self) -> None:
+        compiler: RegionCompiler | None = None
+        while not self._closed:
+            self._running.wait(1.0)
+            threading.Event().wait(POLL)
+            hot = self._hot()
+            if hot and compiler is None:
+                compiler = RegionCompiler()
+            for array, offset in hot:
+                if self._closed:
+                    return
+                assert compiler is not None
+                self._make(compiler, array, offset)
+
+    def _hot(self) -> list[tuple[int, int]]:
+        """Places that the samples since the last look have made hot, hottest first."""
+        total = int(self.shared.sampled)
+        first = max(self._seen, total - SAMPLES)
+        samples = self._samples
+        fresh: set[tuple[int, int]] = set()
+        for index in range(first, total):
+            slot = samples[index % SAMPLES]
+            place = (slot // PAGE_STRIDE, slot % PAGE_STRIDE // 8)
+            self._counts[place] += 1
+            if self._counts[place] >= HOT:
+                fresh.add(place)
+        self._seen = total
+        return sorted(fresh, key=lambda place: -self._counts[place])
+
+    @property
+    def _samples(self) -> Any:
+        return (ctypes.c_uint64 * SAMPLES).from_address(self.shared.samples)
+
+    def _make(self, compiler: RegionCompiler, array: int, offset: int) -> None:
+        self._counts[array, offset] = 0
+        owner = self._page_of(array)
+        if self._closed or owner is None or offset >= PAGE:
+            return
+        page = self._bytes(owner)
+        key = (array, offset, page)
+        if self._is_region(array, offset) or key in self._tried:
+            return
+        self._tried.add(key)
+        graph = explore(page, offset)
+        if not graph.operations:
+            return
+        self._ready.append((array, owner, page, compiler.region(graph, page)))
+        self.shared.stop = 1  # not `stop()`: the run goes on at once
+
+    def _is_region(self, array: int, offset: int) -> bool:
+        at = self.shared.slots + array * PAGE_STRIDE + 0xA000 + offset * 4
+        return ctypes.c_uint64.from_address(at).value != 0
+
+    def _page_of(self, array: int) -> int | None:
+        if array >= self.shared.slot_used:
+            return None
+        owner = (ctypes.c_uint32 * (array + 1)).from_address(self.shared.owners)[array]
+        present = ctypes.c_uint32.from_address(self.shared.pages + 4 * owner).value
+        return owner if present != NO_PAGE and present == array + 1 else None
+
+    def _bytes(self, owner: int) -> bytes:
+        return self.memory.read(self.memory.base + owner * PAGE, PAGE)
+
+    def close(self) -> None:
+        """End the compiling thread before memory goes away."""
+        self._closed = True
+        self._running.set()
+        self._thread.join()
