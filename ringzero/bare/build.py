@@ -18,8 +18,9 @@ def build(
     base: int,
     exported: Mapping[str, Any],
     bind: Mapping[Native, Native],
+    names: Mapping[Native, str] = {},
 ) -> Image:
     """The image; `lang.baremetal.build` says what the arguments are."""
     return baremetal.build(
-        [*roots, *MEMORY], stubs, entry=entry, base=base, exported=exported, bind=bind
+        [*roots, *MEMORY], stubs, entry=entry, base=base, exported=exported, bind=bind, names=names
     )

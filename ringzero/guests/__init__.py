@@ -1,6 +1,7 @@
-"""Bundled guests, in typed Python: a small kernel with its self-tests and nanobenchmarks.
+"""Bundled guests, in typed Python: a small kernel, and programs that run alone in M-mode.
 
-`build("kernel")` gives the image: an ELF file, and flat with Linux's header, for 0x80200000.
+`build("kernel")` gives its image: an ELF file, and flat with Linux's header, for 0x80200000. The
+others (`hello`, `workloads`, `machine-tests`) are ELF files with `tohost`, for 0x80000000.
 """
 
 from __future__ import annotations
@@ -47,4 +48,29 @@ def _user() -> Image:
     return build_program([user_main], [start], entry="start", base=USER_BASE, exported={}, bind={})
 
 
-GUESTS: dict[str, Callable[[], Image]] = {"kernel": _kernel}
+def _machine_program(name: str) -> Image:
+    from ringzero.bare.build import build as build_program
+    from ringzero.bare.text import put_byte
+    from ringzero.guests import entry, machine_entry, machine_programs, machine_tests
+    from ringzero.lang import Native
+
+    main: Native = getattr(machine_tests, name, None) or getattr(machine_programs, name)
+    testing = name == "machine_tests"
+    handler = machine_tests.handle_kernel_trap if testing else machine_programs.crash
+    return build_program(
+        [main, handler, machine_entry.finish],
+        [*machine_entry.STUBS, *(machine_tests.STUBS if testing else ())],
+        entry="start",
+        base=machine_entry.BASE,
+        exported={"stack": entry.stack, "guarded": machine_tests.guarded, **machine_entry.EXPORTED},
+        bind={put_byte: machine_entry.put_byte},
+        names={main: "main", handler: "handle_kernel_trap"},
+    )
+
+
+GUESTS: dict[str, Callable[[], Image]] = {
+    "kernel": _kernel,
+    "hello": lambda: _machine_program("hello"),
+    "workloads": lambda: _machine_program("workloads"),
+    "machine-tests": lambda: _machine_program("machine_tests"),
+}

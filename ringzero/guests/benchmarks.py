@@ -10,7 +10,8 @@ from ringzero.bare.text import put
 from ringzero.guests import pages, privileged, sbi, user
 from ringzero.guests.pages import PAGE, R, W
 from ringzero.guests.processes import create, run, show_numbers
-from ringzero.guests.selftests import SCRATCH, expected
+from ringzero.guests.selftests import SCRATCH
+from ringzero.guests.verdicts import expected
 from ringzero.lang import Struct, load, native, ptr, store, typed_range, u8, u64
 
 LINE_STATUS = pages.DEVICES + 5

@@ -1,13 +1,14 @@
 """The kernel's assembly: the image header, traps, and the way to user mode and back.
 
 `enter_user(frame)` returns when the user next traps, so the kernel is plain sequential text with
-one stack. sscratch holds the frame while the user runs, and zero while the kernel does.
+one stack. sscratch holds the frame while the user runs, and zero while the kernel does. Programs
+for M-mode use the same text with M-mode's registers.
 """
 
 from __future__ import annotations
 
 from ringzero.bare.stubs import offsets, stub
-from ringzero.lang import Struct, u64
+from ringzero.lang import Struct, Stub, u64
 
 STACK_SIZE = 0x8000
 IMAGE_SIZE = 0x80_0000  # memory that the kernel takes: itself, then its pool of pages
@@ -78,71 +79,72 @@ clear:
 """,
 )
 
-enter_user = stub(
-    "enter_user",
-    EQUATES
-    + f"""
+
+def enter_stub(name: str, mode: str) -> Stub:
+    """`enter(frame)` from mode "s" or "m": goes down to the frame, returns at the next trap."""
+    return stub(
+        name,
+        EQUATES
+        + f"""
     addi sp, sp, -112
 {_kept("sd")}
     sd sp, frame.kernel_sp(a0)
-    csrw sscratch, a0
+    csrw {mode}scratch, a0
     ld t0, frame.pc(a0)
-    csrw sepc, t0
+    csrw {mode}epc, t0
     ld t0, frame.status(a0)
-    csrw sstatus, t0
+    csrw {mode}status, t0
 {_all("ld", "a0", (10,))}
     ld a0, 80(a0)
-    sret
+    {mode}ret
 """,
-    [Frame],
-)
+        [Frame],
+    )
 
-SAVE_CAUSES = """
-    csrr t0, sepc
-    sd t0, frame.pc({0})
-    csrr t0, sstatus
-    sd t0, frame.status({0})
-    csrr t0, scause
-    sd t0, frame.cause({0})
-    csrr t0, stval
-    sd t0, frame.value({0})
-"""
 
-trap = stub(
-    "trap",
-    EQUATES
-    + f"""
-    csrrw a0, sscratch, a0
-    bnez a0, from_user
-    csrrw a0, sscratch, a0          # from the kernel itself: all goes on its stack
+def _save_causes(mode: str, base: str) -> str:
+    pairs = (("pc", "epc"), ("status", "status"), ("cause", "cause"), ("value", "tval"))
+    return "".join(
+        f"csrr t0, {mode}{register}\nsd t0, frame.{field}({base})\n" for field, register in pairs
+    )
+
+
+def trap_stub(mode: str) -> Stub:
+    """Where traps to mode "s" or "m" arrive, from below or from that mode itself."""
+    return stub(
+        "trap",
+        EQUATES
+        + f"""
+    csrrw a0, {mode}scratch, a0
+    bnez a0, from_below
+    csrrw a0, {mode}scratch, a0     # from the kernel itself: all goes on its stack
     addi sp, sp, -frame.size
 {_all("sd", "sp", (2,))}
     addi t0, sp, frame.size
     sd t0, 16(sp)
-"""
-    + SAVE_CAUSES.format("sp")
-    + f"""
+{_save_causes(mode, "sp")}
     mv a0, sp
     call handle_kernel_trap
     ld t0, frame.pc(sp)
-    csrw sepc, t0
+    csrw {mode}epc, t0
     ld t0, frame.status(sp)
-    csrw sstatus, t0
+    csrw {mode}status, t0
 {_all("ld", "sp", (2,))}
     ld sp, 16(sp)
-    sret
-from_user:
+    {mode}ret
+from_below:
 {_all("sd", "a0", (10,))}
-    csrrw t0, sscratch, zero
+    csrrw t0, {mode}scratch, zero
     sd t0, 80(a0)
-"""
-    + SAVE_CAUSES.format("a0")
-    + f"""
+{_save_causes(mode, "a0")}
     ld sp, frame.kernel_sp(a0)
 {_kept("ld")}
     addi sp, sp, 112
     ret
 """,
-)
+    )
 
+
+enter_user = enter_stub("enter_user", "s")
+trap = trap_stub("s")
 STUBS = (start, trap, enter_user)

@@ -5,20 +5,28 @@ System calls take their number in a7 and arguments in a0–a2, and answer in a0.
 
 from __future__ import annotations
 
-from ringzero.bare.text import put, put_byte, put_decimal, put_hex
+from ringzero.bare.text import put, put_byte, put_decimal
 from ringzero.guests import pages, privileged
 from ringzero.guests.entry import Frame, enter_user
 from ringzero.guests.layout import HEAP, HEAP_END, USER_BASE, USER_STACK, user_image, user_layout
 from ringzero.guests.pages import PAGE, R, U, W, X
+from ringzero.guests.verdicts import (
+    INTERRUPT,
+    LOAD_FAULT,
+    STORE_FAULT,
+    USER_CALL,
+    count_check,
+    put_trap,
+    put_verdict,
+    skip,
+)
 from ringzero.lang import Struct, address_of, load, native, store, u8, u64
 
-EXIT, WRITE, PROCESS_ID, YIELD, BENCH, FAULT, CHECK = 0, 1, 2, 3, 4, 5, 6
+EXIT, WRITE, PROCESS_ID, YIELD, BENCH, FAULT, CHECK, SLICES = 0, 1, 2, 3, 4, 5, 6, 7
 ABSENT, READY, ENDED = 0, 1, 2
 MOST = 4
 SLICE = 20_000  # ticks: 2 ms
-INTERRUPT = 1 << 63
 TIMER_INTERRUPT = INTERRUPT | 5
-FETCH_FAULT, LOAD_FAULT, STORE_FAULT, USER_CALL = 12, 13, 15, 8
 USER_STATUS = privileged.SPIE
 
 
@@ -40,8 +48,6 @@ class Processes(Struct):
     all: Process[4]
     switches: u64
     has_spaces: bool  # ASIDs are implemented
-    passed: u64
-    failed: u64
 
 
 processes = Processes()
@@ -164,26 +170,9 @@ def unhandled(which: u64, process: Process) -> bool:
     if process.probing:
         skip(process.frame)
         return True
-    put("process ")
-    put_decimal(which)
-    put(" killed: scause ")
-    put_hex(process.frame.cause)
-    put(" sepc ")
-    put_hex(process.frame.pc)
-    put(" stval ")
-    put_hex(process.frame.value)
-    put_byte(10)
+    put_trap("process killed", process.frame)
     process.state, process.result = ENDED, ~u64(0)
     return False
-
-
-@native
-def skip(frame: Frame) -> None:
-    """Go on after the instruction that trapped, or return from a call to nowhere."""
-    if frame.cause == FETCH_FAULT or frame.cause == 1:
-        frame.pc = frame.x[1]
-    else:
-        frame.pc += 4
 
 
 @native
@@ -205,6 +194,8 @@ def system_call(which: u64, process: Process) -> bool:
     elif number == FAULT:
         frame.x[10], frame.x[11] = process.last_cause, process.last_value
         process.last_cause = 0
+    elif number == SLICES:
+        frame.x[10] = process.slices
     elif number == CHECK:
         count_check(frame.x[11] != 0)
         put("test user ")
@@ -213,24 +204,6 @@ def system_call(which: u64, process: Process) -> bool:
     else:
         frame.x[10] = ~u64(0)
     return True
-
-
-@native
-def count_check(good: bool) -> None:
-    """One more test has ended."""
-    if good:
-        processes.passed += 1
-    else:
-        processes.failed += 1
-
-
-@native
-def put_verdict(good: bool) -> None:
-    """The end of a test's line."""
-    if good:
-        put(" ok\n")
-    else:
-        put(" FAIL\n")
 
 
 @native(inline=False)

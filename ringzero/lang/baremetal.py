@@ -24,12 +24,14 @@ def build(
     base: int,
     exported: Mapping[str, Any] = {},
     bind: Mapping[Native, Native] = {},
+    names: Mapping[Native, str] = {},
     level: int = 2,
 ) -> Image:
     """The image of `roots`, all that they use, and `stubs`.
 
-    Roots keep their bare names for stubs to call; `exported` gives module-level structs and
-    arrays names that stubs may refer to (LLVM is free to rename or split any other).
+    Roots keep their bare names, or those in `names`, for stubs to call; `exported` gives
+    module-level structs and arrays names that stubs may refer to (LLVM is free to rename or
+    split any other).
     """
     from ringzero.lang import binding
     from ringzero.lang.compiler import Program
@@ -38,7 +40,7 @@ def build(
     program = Program(binding.bare_target(), bind)
     for name, value in exported.items():
         program.global_symbol(value, name, "global")
-    program.add_roots(roots)
+    program.add_roots(roots, names)
     text = program.text()
     key = cache.digest(text, cache.llvm_identity(), str(level))
     code = cache.cached(
