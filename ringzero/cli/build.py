@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ringzero.cli import report
 
-PROGRAMS = {"firmware": "ringzero.firmware"}
-"""Packages with a `build()` that gives an image."""
+if TYPE_CHECKING:
+    from ringzero.lang.image import Image
+
+
+def _firmware() -> Image:
+    from ringzero.firmware import build
+
+    return build()
+
+
+def _guest() -> Image:
+    from ringzero.guests import build
+
+    return build("kernel")
+
+
+PROGRAMS: dict[str, Callable[[], Image]] = {"firmware": _firmware, "guest": _guest}
 
 
 @click.command()
@@ -26,9 +42,10 @@ PROGRAMS = {"firmware": "ringzero.firmware"}
 def build(program: str, output: Path, flat: bool) -> None:
     """Compile one of ringzero's own programs for riscv64.
 
-    `firmware` is the built-in SBI: `qemu-system-riscv64 -M virt -bios FILE` takes it too.
+    `firmware` is the built-in SBI, and `guest` the bundled kernel; `qemu-system-riscv64 -M virt`
+    takes them too, with -bios and -kernel.
     """
-    image = importlib.import_module(PROGRAMS[program]).build()
+    image = PROGRAMS[program]()
     data = image.flat if flat else image.elf
     output.write_bytes(data)
     report.note(f"{output} is written: {len(data)} bytes.")

@@ -21,7 +21,18 @@ IMAGES = {
     "debian": "Debian's kernel with a busybox shell",
     "debian-installer": "the Debian installer, as started from the network",
     "guest": "the bundled guest kernel, which needs nothing from outside",
+    "guest-hello": "a bundled program that greets and ends, alone in M-mode",
+    "guest-workloads": "bundled programs that compute, for measuring",
+    "guest-tests": "bundled tests of the machine itself, in M-mode",
 }
+
+BUNDLED = {
+    "guest": "kernel",
+    "guest-hello": "hello",
+    "guest-workloads": "workloads",
+    "guest-tests": "machine-tests",
+}
+"""Images that `ringzero.guests` builds, by the names they have there."""
 
 FETCHED = ("debian", "debian-installer")
 """Images that come from outside."""
@@ -43,7 +54,7 @@ class Plan:
     clock: str
     disks: tuple[Disk, ...] = ()
     mounts: tuple[Mount, ...] = ()
-    bundled: bool = False
+    bundled: str | None = None
     command: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -54,7 +65,7 @@ class Plan:
         """The plan in lines for people."""
         lines = [f"{self.title}"]
         facts = {
-            "kernel": self.kernel or ("bundled" if self.bundled else None),
+            "kernel": self.kernel or (f"bundled {self.bundled}" if self.bundled else None),
             "initrd": self.initrd,
             "firmware": self.bios,
             "command line": self.append or None,
@@ -89,8 +100,8 @@ def with_image(plan: Plan, image: str | None, fetch: bool = True) -> Plan:
         return _debian(plan)
     if image == "debian-installer":
         return _installer(plan)
-    if image == "guest":
-        return _bundled(plan)
+    if image in BUNDLED:
+        return _bundled(plan, image)
     path = Path(image)
     if path.exists() or "/" in image:
         return replace(plan, kernel=path, title=image)
@@ -147,7 +158,7 @@ def _debian_or_bundled(plan: Plan) -> Plan:
         return _debian(plan)
     except ImageError as error:
         report.note(f"{error} Booting the bundled guest kernel instead.")
-        return _bundled(plan)
+        return _bundled(plan, "guest")
 
 
 def _debian(plan: Plan) -> Plan:
@@ -178,8 +189,8 @@ def _installer(plan: Plan) -> Plan:
     )
 
 
-def _bundled(plan: Plan) -> Plan:
-    return replace(plan, title="the bundled guest kernel", bundled=True)
+def _bundled(plan: Plan, image: str) -> Plan:
+    return replace(plan, title=IMAGES[image], bundled=BUNDLED[image])
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Verbosity(enum.IntEnum):
@@ -84,25 +84,46 @@ def progress() -> Iterator[Progress]:
     if not sys.stderr.isatty() or verbosity == Verbosity.QUIET:
         yield _named_once()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bars
+    bars = _Bars()
+    try:
+        yield bars
+    finally:
+        bars.close()
 
-    columns = (
+
+class _Bars:
+    """Progress bars, one for each phase; nothing is drawn, or imported, before the first."""
+
+    def __init__(self) -> None:
+        self.bars: Any = None
+        self.tasks: dict[str, Any] = {}
+
+    def __call__(self, phase: str, done: int, total: int, /) -> None:
+        if self.bars is None:
+            self.bars = _bars()
+            self.bars.start()
+        if phase not in self.tasks:
+            self.tasks[phase] = self.bars.add_task(phase, total=total or None)
+        self.bars.update(self.tasks[phase], completed=done, total=total or None)
+
+    def close(self) -> None:
+        """Take the bars away again."""
+        if self.bars is not None:
+            self.bars.stop()
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+
+    return Progress(
         TextColumn("{task.description:>10}"),
         BarColumn(),
         DownloadColumn(),
         TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
     )
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
-        tasks = {}
-
-        def draw(phase: str, done: int, total: int) -> None:
-            if phase not in tasks:
-                tasks[phase] = bars.add_task(phase, total=total or None)
-            bars.update(tasks[phase], completed=done, total=total or None)
-
-        yield draw
 
 
 def _named_once() -> Progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import time
 from dataclasses import asdict
@@ -22,9 +21,6 @@ if TYPE_CHECKING:
 
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
-
-BUNDLED = "ringzero.guests"
-"""The package whose `build()` gives the bundled guest kernel."""
 
 
 class RunCommand(click.Command):
@@ -167,7 +163,11 @@ def _machine(plan: Plan, console: Any) -> Machine:
 
     for disk in plan.disks:
         refuse_other_formats(disk)
-    kernel = importlib.import_module(BUNDLED).build() if plan.bundled else plan.kernel
+    kernel: Any = plan.kernel
+    if plan.bundled:
+        from ringzero.guests import build
+
+        kernel = build(plan.bundled)
     return Machine(
         memory=plan.memory,
         cpus=plan.cpus,

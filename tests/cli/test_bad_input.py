@@ -109,7 +109,7 @@ def test_directories_are_no_files(option: str, good: Path, tmp_path: Path) -> No
 
 
 def test_a_file_is_no_folder_to_mount(good: Path) -> None:
-    assert_refused(ringzero("run", "--kernel", good, "--mount", f"tag={good}"), 125, str(good))
+    assert_refused(ringzero("run", "--kernel", good, "--mount", f"tag={good}"), 127, str(good))
 
 
 def test_garbage_firmware(good: Path, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_file_without_permission(good: Path) -> None:
     assert_refused(ringzero("run", "--kernel", good), 125, str(good), "Permission denied")
 
 
-@pytest.mark.parametrize("memory", ["1", "1B", "999999G"])
+@pytest.mark.parametrize("memory", ["1B", "1K", "999999G"])
 def test_memory_that_cannot_be(memory: str, good: Path) -> None:
     assert_refused(ringzero("run", "--kernel", good, "-m", memory), 125)
 

@@ -38,7 +38,7 @@ def test_two_kernels_are_refused() -> None:
 
 
 def test_bundled_guest_needs_nothing() -> None:
-    assert with_image(PLAN, "guest").bundled
+    assert with_image(PLAN, "guest").bundled == "kernel"
 
 
 def test_without_debian_the_bundled_guest_is_booted_and_it_says_so(
@@ -78,7 +78,7 @@ def test_command_reaches_the_first_program() -> None:
 
 def test_command_needs_a_guest_that_runs_one() -> None:
     with pytest.raises(UsageError, match="needs the image `debian`"):
-        with_command(replace(PLAN, bundled=True), ("true",))
+        with_command(replace(PLAN, bundled="kernel"), ("true",))
 
 
 def test_command_that_the_kernel_would_cut_is_refused() -> None:
