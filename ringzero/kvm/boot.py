@@ -7,6 +7,8 @@ with Linux's boot parameters in rsi. No instruction of ours runs in the guest.
 
 from __future__ import annotations
 
+import mmap
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from ringzero.errors import UsageError
 from ringzero.kvm import layout
-from ringzero.machine.kernel_file import Segment, read_file
+from ringzero.machine.kernel_file import read_file
 from ringzero.machine.memory import GuestMemory
 
 X86_64, I386 = 62, 3
@@ -36,13 +38,23 @@ class Entry(Enum):
 
 
 @dataclass(frozen=True)
+class Piece:
+    """Bytes of the file that belong at a physical address, and zeroes after them up to `size`."""
+
+    address: int
+    offset: int
+    in_file: int
+    size: int
+
+
+@dataclass(frozen=True)
 class X86Kernel:
     """What there is to load and how it starts."""
 
     path: Path
     entry: Entry
     address: int
-    segments: tuple[Segment, ...] = field(repr=False)
+    pieces: tuple[Piece, ...] = field(repr=False)
     header: bytes = field(repr=False, default=b"")  # a bzImage's setup header
     initrd_max: int = 0x7FFF_FFFF
     command_line_max: int = 2047
@@ -51,7 +63,7 @@ class X86Kernel:
     @property
     def end(self) -> int:
         """The first address behind the kernel, what it needs to unpack itself included."""
-        return max(segment.address + segment.size for segment in self.segments)
+        return max(piece.address + piece.size for piece in self.pieces)
 
 
 @dataclass(frozen=True)
@@ -63,19 +75,25 @@ class Loaded:
 
 
 def read_kernel(path: Path) -> X86Kernel:
-    """The kernel in a file."""
-    data = read_file(path, "kernel")
-    if data[:4] == b"\x7fELF":
-        return _elf(path, data)
-    if data[0x202:0x206] == b"HdrS" and len(data) > 0x1000:
-        return _bzimage(path, data)
+    """The kernel in a file. Only its headers are read; its bytes go straight to guest memory."""
+    try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError):
+        read_file(path, "kernel")  # says in a sentence what is wrong with it
+        raise
+    with data:
+        if data[:4] == b"\x7fELF":
+            return _elf(path, data)
+        if data[0x202:0x206] == b"HdrS" and len(data) > 0x1000:
+            return _bzimage(path, data)
     raise UsageError(
         f"The kernel {path} is neither a Linux bzImage nor an ELF file for x86-64: for kernels of "
         "another architecture use --cpu emulate."
     )
 
 
-def _bzimage(path: Path, data: bytes) -> X86Kernel:
+def _bzimage(path: Path, data: mmap.mmap) -> X86Kernel:
     header = data[0x1F1 : 0x202 + data[0x201]]
 
     def at(offset: int, pattern: str) -> int:
@@ -96,12 +114,13 @@ def _bzimage(path: Path, data: bytes) -> X86Kernel:
         )
     preferred, size = at(0x258, "Q"), at(0x260, "I")
     # The file's own preference; a kernel that is not relocatable runs nowhere else.
-    segment = Segment(preferred, data[start:], max(size, len(data) - start))
+    in_file = len(data) - start
+    piece = Piece(preferred, start, in_file, max(size, in_file))
     return X86Kernel(
         path,
         Entry.LINUX,
         preferred + ENTRY_64,
-        (segment,),
+        (piece,),
         header,
         initrd_max=at(0x22C, "I"),
         command_line_max=at(0x238, "I"),
@@ -109,7 +128,7 @@ def _bzimage(path: Path, data: bytes) -> X86Kernel:
     )
 
 
-def _elf(path: Path, data: bytes) -> X86Kernel:
+def _elf(path: Path, data: mmap.mmap) -> X86Kernel:
     damaged = UsageError(f"The ELF file {path} is cut off or damaged: fetch or build it again.")
     if len(data) < 64:
         raise damaged
@@ -124,30 +143,30 @@ def _elf(path: Path, data: bytes) -> X86Kernel:
         entry, headers = _program_headers(data, bits)
     except struct.error:
         raise damaged from None
-    segments = []
+    pieces = []
     pvh: int | None = None
     for kind, offset, physical, in_file, in_memory in headers:
         if offset + in_file > len(data) or (kind == PT_LOAD and in_file > in_memory):
             raise damaged
         if kind == PT_LOAD and in_memory:
-            segments.append(Segment(physical, data[offset : offset + in_file], in_memory))
+            pieces.append(Piece(physical, offset, in_file, in_memory))
         elif kind == PT_NOTE:
             found = _pvh_note(data[offset : offset + in_file])
             pvh = pvh if found is None else found
-    if not segments:
+    if not pieces:
         raise UsageError(f"The kernel {path} is an ELF file with nothing to load: link it again.")
     if pvh is not None:
-        return X86Kernel(path, Entry.PVH, pvh, tuple(segments))
+        return X86Kernel(path, Entry.PVH, pvh, tuple(pieces))
     if bits != 2:
         raise UsageError(
             f"The kernel {path} is a 32-bit ELF file without a PVH note (XEN_ELFNOTE_PHYS32_ENTRY):"
             " build it with CONFIG_PVH, or use a bzImage."
         )
-    return X86Kernel(path, Entry.LINUX, entry, tuple(segments))
+    return X86Kernel(path, Entry.LINUX, entry, tuple(pieces))
 
 
 def _program_headers(
-    data: bytes, bits: int
+    data: mmap.mmap, bits: int
 ) -> tuple[int, list[tuple[int, int, int, int, int]]]:
     """The entry, and (type, offset, physical address, size in file, size in memory) of each."""
     wide = bits == 2
@@ -203,9 +222,9 @@ def load(
             " shorten --append."
         )
     top = ram[0][0] + ram[0][1]
-    for segment in kernel.segments:
-        _check_place(kernel, segment, top)
-        memory.write(segment.address, segment.data)
+    for piece in kernel.pieces:
+        _check_place(kernel, piece, top)
+    _read_pieces(memory, kernel)
     memory.write(layout.COMMAND_LINE, words + b"\0")
     memory.write(layout.ACPI_TABLES, tables)
     module = (_place_initrd(memory, kernel, top, initrd), len(initrd)) if initrd else (0, 0)
@@ -214,11 +233,24 @@ def load(
     return Loaded(kernel, _boot_params(memory, ram, kernel, module, len(words)))
 
 
-def _check_place(kernel: X86Kernel, segment: Segment, top: int) -> None:
-    end = segment.address + segment.size
-    if segment.address < layout.HIGH_MEMORY:
+def _read_pieces(memory: GuestMemory, kernel: X86Kernel) -> None:
+    """From the file into guest memory, which is zero where nothing is read."""
+    with kernel.path.open("rb") as file:
+        for piece in kernel.pieces:
+            place = memory.view(piece.address, piece.in_file)
+            done = 0
+            while done < piece.in_file:
+                got = os.preadv(file.fileno(), [place[done:]], piece.offset + done)
+                if not got:
+                    raise UsageError(f"The kernel {kernel.path} became shorter: try again.")
+                done += got
+
+
+def _check_place(kernel: X86Kernel, piece: Piece, top: int) -> None:
+    end = piece.address + piece.size
+    if piece.address < layout.HIGH_MEMORY:
         raise UsageError(
-            f"The kernel {kernel.path} wants to be at {segment.address:#x}, where this board has "
+            f"The kernel {kernel.path} wants to be at {piece.address:#x}, where this board has "
             "its boot structures: link it for 0x100000 or above."
         )
     if end > top:

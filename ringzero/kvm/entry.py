@@ -69,8 +69,6 @@ def _map_one_to_one(memory: GuestMemory) -> None:
     directories = [pointers + 0x1000 * (i + 1) for i in range(4)]
     memory.write(root, struct.pack("<Q", pointers | PRESENT | WRITABLE))
     memory.write(pointers, struct.pack("<4Q", *(d | PRESENT | WRITABLE for d in directories)))
-    flags = PRESENT | WRITABLE | LARGE
-    for index, directory in enumerate(directories):
-        first = index * 512
-        entries = ((first + i) * TWO_MEGABYTES | flags for i in range(512))
-        memory.write(directory, struct.pack("<512Q", *entries))
+    first = PRESENT | WRITABLE | LARGE
+    entries = range(first, first + (1 << 32), TWO_MEGABYTES)
+    memory.write(directories[0], struct.pack("<2048Q", *entries))

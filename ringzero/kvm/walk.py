@@ -289,6 +289,7 @@ class Program(Assembler):
 
     def user_round_trips(self) -> None:
         """Ways into ring 0 and back: by instruction, by gate, by fault."""
+        self.read_segment("edx", "cs")
         self.user_mark("ring 3")
         with self.loop("syscall", user=True):
             self.mov("eax", NULL_CALL)
