@@ -27,6 +27,7 @@ from ringzero.lang import binding, cache
 from ringzero.lang.host import view
 
 NEVER = (1 << 64) - 1
+OVERSHOOT = 2400  # a budget is looked at where code jumps: at most a page of straight code later
 SLOT_ARRAYS = 3072  # decoded pages kept: 36 KiB each
 
 _read_type = ctypes.CFUNCTYPE(
@@ -188,16 +189,39 @@ class Interpreter:
         return self.cores[index].hart
 
     def run(self, instructions: int | None = None) -> Stop:
-        """Run all harts, in turns, until one stops; `instructions` limits them all together."""
-        limit = NEVER if instructions is None else self.shared.elapsed + instructions
+        """Run all harts, in turns, until one stops.
+
+        `instructions` limits them all together; with one hart it is exact.
+        """
+        if instructions is None:
+            return self._run(NEVER)
+        end = self.elapsed + instructions
+        stop = Stop(Why.LIMIT, 0)
+        while end - self.elapsed > OVERSHOOT and stop.why is Why.LIMIT:
+            stop = self._run(end - OVERSHOOT)
+        while self.elapsed < end and stop.why is Why.LIMIT:
+            if self.count > 1:
+                return self._run(end)
+            self.step(0)
+            if self.idle(0):
+                return Stop(Why.WAITING, 0)
+            if self.shared.stop:
+                self.shared.stop = 0
+                return Stop(Why.STOPPED, 0)
+        return stop
+
+    def _run(self, limit: int) -> Stop:
         self.shared.limit = limit
         self.code.run_harts(self.shared_address)
         self.shared.stop = 0
+        self._raise_failure()
+        index = self.shared.stopped
+        return Stop(Why(self.cores[index].why), index)
+
+    def _raise_failure(self) -> None:
         if self.failure is not None:
             failure, self.failure = self.failure, None
             raise failure
-        index = self.shared.stopped
-        return Stop(Why(self.cores[index].why), index)
 
     def step(self, index: int = 0) -> None:
         """One instruction of one hart, or one trap or interrupt taken instead."""
@@ -206,9 +230,7 @@ class Interpreter:
         self.code.step_hart(ctypes.addressof(core))
         core.stepping = False
         self._account(core)
-        if self.failure is not None:
-            failure, self.failure = self.failure, None
-            raise failure
+        self._raise_failure()
 
     def _account(self, core: Any) -> None:
         self.shared.elapsed += core.hart.retired - core.seen

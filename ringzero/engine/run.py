@@ -47,6 +47,13 @@ def attribute(core: Core) -> None:
 
 
 @native
+def account(core: Core) -> None:
+    """Add what was retired since the last look to the machine's total, which drives its clock."""
+    core.shared[0].elapsed += core.hart.retired - core.seen
+    core.seen = core.hart.retired
+
+
+@native
 def enter_trap(core: Core, cause: u64, tval: u64) -> None:
     """Take a trap at hart.pc and count it."""
     attribute(core)
@@ -116,6 +123,7 @@ def after_system(core: Core) -> bool:
     settle(core)
     interrupt_if_due(core)
     if core.waiting:
+        account(core)
         core.why = WAITING
     return not core.waiting
 
@@ -152,8 +160,7 @@ def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     shared.samples[shared.sampled & (SAMPLES - 1)] = address_of(slot) - address_of(shared.slots)
     shared.sampled += 1
     attribute(core)
-    shared.elapsed += core.hart.retired - core.seen
-    core.seen = core.hart.retired
+    account(core)
     if core.stepping:
         core.why = STEPPED
         return False
@@ -182,8 +189,7 @@ def prepare(core: Core) -> None:
     core.why = RUNNING
     core.trap_loop = 0
     core.last_trap = NEVER
-    core.seen = core.hart.retired
-    core.counted = core.hart.retired
+    account(core)
     core.limit = core.shared[0].limit
     if core.limit != NEVER:
         core.limit = core.hart.retired + (core.shared[0].limit - core.shared[0].elapsed)

@@ -1,0 +1,135 @@
+"""The native engines against the reference engine, on random programs: whole states compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.ports import Why
+from ringzero.engine.reference_harts import ReferenceHarts
+from ringzero.engine.region_compile import RegionCompiler
+from ringzero.engine.region_graph import explore
+from ringzero.engine.regions import Regions
+from ringzero.isa.hart import Hart
+from ringzero.lang import Array
+from ringzero.machine.bus import Bus
+from ringzero.machine.memory import GuestMemory
+from tests.engine.random_programs import BASE, DATA, program, registers
+
+STATE = [
+    name
+    for name in Hart.fields
+    if name not in ("x", "changes", "cause", "tval", "reservation", "reservation_value")
+]
+ENOUGH = 400_000
+
+
+def start(make: Any, seed: int) -> tuple[Any, GuestMemory]:
+    """A machine of one hart with a random program."""
+    memory = GuestMemory(4 << 20)
+    harts = make(memory, Bus(), 1, deterministic=True)
+    memory.write(BASE, program(seed))
+    memory.write(DATA - 4096, bytes(range(256)) * 32)
+    hart = harts.hart(0)
+    fields = {"pc": BASE, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
+              "reservation": (1 << 64) - 1}  # fmt: skip
+    for name, value in fields.items():
+        setattr(hart, name, type(getattr(hart, name))(value))
+    values = registers(seed)
+    for number in range(1, 32):
+        hart.x[number] = type(hart.x[number])(values[number])
+    for number in range(32):
+        hart.f[number] = type(hart.f[number])(values[32 + number])
+    return harts, memory
+
+
+def state(harts: Any, memory: GuestMemory) -> dict[str, Any]:
+    """Everything that programs can see."""
+    hart = harts.hart(0)
+    found: dict[str, Any] = {"x": [int(hart.x[i]) for i in range(32)]}
+    for name in STATE:
+        value = getattr(hart, name)
+        if issubclass(Hart.fields[name], Array):
+            found[name] = [int(v) for v in value]
+        else:
+            found[name] = int(value)
+    found["memory"] = memory.read(BASE, 4 << 20)
+    counts = harts.counts(0)
+    found["traps"], found["retired_in"] = dict(counts.traps), dict(counts.retired)
+    return found
+
+
+def compare(left: dict[str, Any], right: dict[str, Any]) -> None:
+    differing = [name for name in left if left[name] != right[name]]
+    assert not differing, {
+        name: (left[name], right[name]) for name in differing if name != "memory"
+    }
+
+
+def finish(harts: Any) -> None:
+    stop = harts.run(ENOUGH)
+    assert stop.why in (Why.WAITING, Why.LIMIT, Why.FAULT)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_interpreter_equals_reference(seed: int) -> None:
+    reference, its_memory = start(ReferenceHarts, seed)
+    reference.run(3000)
+    native, memory = start(Interpreter, seed)
+    native.run(3000)
+    compare(state(reference, its_memory), state(native, memory))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_single_steps_equal_a_free_run(seed: int) -> None:
+    free, its_memory = start(Interpreter, seed)
+    finish(free)
+    stepped, memory = start(Interpreter, seed)
+    while not stepped.idle(0) and stepped.elapsed < ENOUGH:
+        stepped.step()
+    compare(state(free, its_memory), state(stepped, memory))
+
+
+class Eager(Regions):
+    """Compiles a region wherever it is told to, at once, in this thread."""
+
+    compiler: RegionCompiler | None = None
+
+    def _work(self) -> None:
+        return
+
+    def compile_at(self, offset: int) -> None:
+        """A region from this offset of the first page of RAM."""
+        if Eager.compiler is None:
+            Eager.compiler = RegionCompiler()
+        array = int((self.shared.pages and _page(self.shared.pages)) or 0) - 1
+        page = self._bytes(0)
+        graph = explore(page, offset)
+        if array >= 0 and graph.operations:
+            self._ready.append((array, 0, page, Eager.compiler.region(graph, page)))
+            self._install()
+
+
+def _page(address: int) -> int:
+    import ctypes
+
+    return ctypes.c_uint32.from_address(address).value
+
+
+@pytest.mark.parametrize("seed", range(100, 110))
+def test_regions_equal_the_interpreter(seed: int) -> None:
+    expected, its_memory = start(Interpreter, seed)
+    regions, memory = start(Eager, seed)
+    for _ in range(6):
+        expected.run(700)
+        regions.run(700)
+        compare(state(expected, its_memory), state(regions, memory))
+        pc = int(regions.hart(0).pc)
+        if BASE <= pc < BASE + 4096:
+            regions.compile_at(pc - BASE)
+    finish(expected)
+    finish(regions)
+    compare(state(expected, its_memory), state(regions, memory))
+    assert regions.installed > 0
