@@ -24,8 +24,7 @@ SYSTEM_FAILURE = 1
 EXIT_CODE_REASON = 0xE000_0000  # ours: the low byte is the exit code
 SUSPEND, UPDATE_AD, MISALIGNED = 3, 4, 0
 
-KINDS = ("timer", "console", "fence", "other")
-TIMER, CONSOLE, FENCE, OTHER = range(4)
+TIMER, CONSOLE, FENCE, OTHER = range(4)  # layout.CALL_KINDS
 
 
 @native
@@ -157,7 +156,7 @@ def legacy(vm: Vm, number: u64, a0: u64) -> u64:
 
 @native(inline=False)
 def answer_call(vm: Vm) -> u64:
-    """An ecall from the virtual supervisor; returns which of KINDS it was."""
+    """An ecall from the virtual supervisor; returns its index in layout.CALL_KINDS."""
     x = vm.hart.x
     a0, a1, a2, function, extension = x[10], x[11], x[12], x[16], x[17]
     vm.hart.pc += 4

@@ -6,7 +6,7 @@ None of them writes memory, so none can be made to write outside the guest's sli
 from __future__ import annotations
 
 from ringzero.hypervisor import machines, plic, serial
-from ringzero.hypervisor.layout import FINISHER, PLIC, UART, Tally, Vm, status
+from ringzero.hypervisor.layout import FINISHER, PLIC, UART, Vm, status
 from ringzero.lang import native, u16, u64
 
 SERIAL, CONTROLLER, POWER = range(3)
@@ -17,7 +17,7 @@ PASS, FAIL, RESTART = 0x5555, 0x3333, 0x7777
 @native
 def count(vm: Vm, device: int) -> None:
     """One more access."""
-    status[vm.index].devices[device].count += 1
+    status[vm.index].devices[device] += 1
 
 
 @native(inline=False)

@@ -14,8 +14,7 @@ from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.isa.trap import LOAD, STORE, access_fault, illegal_instruction
 from ringzero.lang import native, u64
 
-KINDS = ("csr", "sret", "fence", "wfi", "load", "store", "other")
-CSR, RETURN, FENCE, WAIT, READ, WRITE, OTHER = range(7)
+CSR, RETURN, FENCE, WAIT, READ, WRITE, OTHER = range(7)  # layout.KINDS
 
 LOADS = (rv_i.lb, rv_i.lh, rv_i.lw, rv_i.ld, rv_i.lbu, rv_i.lhu, rv_i.lwu)
 STORES = (rv_i.sb, rv_i.sh, rv_i.sw, rv_i.sd)
@@ -38,7 +37,7 @@ def put(hart: Hart, value: u64) -> None:
 
 @native(inline=False)
 def execute_system(hart: Hart) -> u64:
-    """Execute the decoded SYSTEM instruction; hart.pc was advanced. Returns which of KINDS it is."""
+    """Execute the decoded SYSTEM instruction; hart.pc was advanced. Returns its index in layout.KINDS."""
     index, first, second = decoded.index, u64(decoded.rs1), u64(decoded.rs2)
     a, b, target, number = hart.x[first], hart.x[second], u64(decoded.rd), decoded.imm
     if index == INDEX["csrrw"]:

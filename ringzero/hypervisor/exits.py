@@ -7,14 +7,21 @@ decided whose turn it is, interrupts are delivered, and that world is entered.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, fence_translation
-from ringzero.hypervisor import calls, console, emulate, machines, shadow
-from ringzero.hypervisor.entry import SWITCH_IN, SWITCH_OUT_FULL
-from ringzero.hypervisor.layout import GUEST_RAM, SUPERPAGE, Status, Vm, status, vms
+from ringzero.hypervisor import calls, console, emulate, machines, quick, shadow
+from ringzero.hypervisor.layout import (
+    CALLS,
+    EXCEPTIONS,
+    GUEST_RAM,
+    INSTRUCTIONS,
+    INTERRUPTS,
+    TALLIES,
+    Vm,
+    status,
+    vms,
+)
 from ringzero.isa.counters import TIME
 from ringzero.isa.decode import decode
 from ringzero.isa.hart import WAIT, S, U
-from ringzero.isa.paging import BARE, Translation, walk
-from ringzero.isa.pmp import ALL
 from ringzero.isa.trap import (
     ECALL_FROM_U,
     FETCH,
@@ -37,11 +44,8 @@ from ringzero.isa.trap import (
 )
 from ringzero.lang import address_of, native, u32, u64
 
-# What an exit was about, beside its cause: a CSR's number, or one of these plus an index.
-INSTRUCTION, CALL, NOTHING = 1 << 12, 1 << 13, 1 << 14
+NOTHING = TALLIES  # an exit that counts by its cause
 ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do
-
-found = Translation()
 
 
 @native
@@ -62,10 +66,10 @@ def system(vm: Vm, told: u64) -> u64:
         decode(u32(word), emulate.decoded)
         hart.pc = pc + u64(emulate.decoded.size)
         kind = emulate.execute_system(hart)
-        about = INSTRUCTION + kind
+        about = INSTRUCTIONS + kind
         if kind == emulate.CSR:
             about = emulate.decoded.imm
-        hart.retired += 1
+        vm.emulated += 1
     except Trap:
         hart.pc = pc
         if hart.cause == ILLEGAL_INSTRUCTION:
@@ -77,35 +81,25 @@ def system(vm: Vm, told: u64) -> u64:
 
 
 @native
-def translate_page(vm: Vm, address: u64, access: int) -> None:
-    """What the guest's tables say about an address, in `found`."""
-    hart = vm.hart
-    if hart.satp >> 60 != BARE:
-        walk(hart, hart.satp, address, access, hart.mode, found)
-        return
-    found.physical, found.size, found.permissions = address, SUPERPAGE, ALL
-
-
-@native
 def touch(vm: Vm, address: u64, access: int) -> u64:
     """The real hart found no translation: make one, emulate a device, or let the guest know."""
     hart, about = vm.hart, u64(NOTHING)
     try:
-        translate_page(vm, address, access)
-        if found.physical - GUEST_RAM < vm.size:
-            shadow.fill(vm, address, found)
+        shadow.translate_page(vm, address, access)
+        if shadow.found.physical - GUEST_RAM < vm.size:
+            shadow.fill(vm, address, shadow.found)
         elif access == FETCH:
             raise access_fault(hart, address, FETCH)
         else:
             decode(u32(emulate.instruction_at(hart)), emulate.decoded)
             if access == LOAD:
                 emulate.execute_load(hart, address)
-                about = u64(INSTRUCTION + emulate.READ)
+                about = u64(INSTRUCTIONS + emulate.READ)
             else:
                 emulate.execute_store(hart, address)
-                about = u64(INSTRUCTION + emulate.WRITE)
+                about = u64(INSTRUCTIONS + emulate.WRITE)
             hart.pc += u64(emulate.decoded.size)
-            hart.retired += 1
+            vm.emulated += 1
     except Trap:
         reflect(vm, hart.cause, hart.tval)
     return about
@@ -136,7 +130,7 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
     if cause == STORE_PAGE:
         return touch(vm, value, STORE)
     if cause == ECALL_FROM_U and vm.hart.mode == S:
-        return CALL + calls.answer_call(vm)
+        return CALLS + calls.answer_call(vm)
     reflect(vm, cause, value)
     return u64(NOTHING)
 
@@ -145,44 +139,28 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
 def handle_exit(vm: Vm) -> u64:
     """Everything that `quick_exit` did not answer; returns the Vm whose world to enter."""
     hart, cause = vm.hart, csr.mcause.read()
-    if csr.mstatus.read() & STATUS_MPP != 0:
+    if vm.tally == vm.quick:  # quick_exit found that it could not answer
+        quick.settle(vm)
+    if csr.mstatus.read() & STATUS_MPP != 0:  # it was our own
         machines.fail(cause, csr.mepc.read(), csr.mtval.read())
     mode = hart.mode
     hart.pc = csr.mepc.read()
     hart.changes = 0
     about = dispatch(vm, cause, csr.mtval.read())
     one = status[vm.index]
-    gained = hart.retired - vm.counted
+    gained = hart.retired - vm.counted  # before this exit
     vm.counted = hart.retired
     if mode == U:
         one.user += gained
     else:
         one.kernel += gained
+    if about == NOTHING:
+        about = EXCEPTIONS + cause if cause & INTERRUPT == 0 else INTERRUPTS + (cause & 15)
+    vm.tally = address_of(one.tallies[about])
+    one.tallies[about].count += 1
     world = vms[machines.turn(vm)]
     enter(world)
-    spent = csr.minstret.read() - vm.entered + (SWITCH_IN + SWITCH_OUT_FULL)
-    count(one, cause, about, spent)
     return address_of(world)
-
-
-@native
-def count(one: Status, cause: u64, about: u64, spent: u64) -> None:
-    """The exit table."""
-    tally = one.exceptions[cause & 31]
-    if cause & INTERRUPT != 0:
-        tally = one.interrupts[cause & 15]
-    tally.count += 1
-    tally.instructions += spent
-    if about < INSTRUCTION:
-        detail = one.csrs[about]
-    elif about < CALL:
-        detail = one.instructions[about - INSTRUCTION]
-    elif about < NOTHING:
-        detail = one.calls[about - CALL]
-    else:
-        return
-    detail.count += 1
-    detail.instructions += spent
 
 
 @native

@@ -76,18 +76,20 @@ class Status(Struct):
     order: u64
     user: u64  # guest instructions retired in virtual U, and in virtual S
     kernel: u64
-    spent: u64  # hypervisor instructions for this VM
     fills: u64  # shadow entries made
     flushes: u64  # shadow roots emptied
     recycles: u64  # times that the pool of table pages ran out
     switches: u64  # times that another VM's world was replaced by this one
-    exceptions: Tally[32]  # by mcause
-    interrupts: Tally[16]
-    instructions: Tally[8]  # emulated, by kind: see emulate.KINDS
-    devices: Tally[4]  # accesses by device: see devices
-    calls: Tally[4]  # SBI: timer, console, fence, other
-    reflected: u64[32]  # exceptions and interrupts handed on to the guest, by scause
-    csrs: Tally[4096]
+    devices: u64[4]  # accesses by device: see devices.py
+    reflected: u64[32]  # traps handed on to the guest: exceptions by scause, interrupts from 16
+    tallies: Tally[4160]  # every exit, in exactly one of them
+
+
+# Where in Status.tallies an exit counts: below INSTRUCTIONS by a CSR's number; then by the kind of
+# the emulated instruction (KINDS), of the SBI call (CALL_KINDS); else by mcause.
+KINDS = ("csr", "sret", "fence", "wfi", "load", "store", "other")
+CALL_KINDS = ("timer", "console", "fence", "other")
+INSTRUCTIONS, CALLS, EXCEPTIONS, INTERRUPTS, TALLIES = 4096, 4104, 4112, 4144, 4160
 
 
 class Root(Struct):
@@ -100,6 +102,7 @@ class Root(Struct):
     count: u64  # entries in `log`
     split_from: u64  # guest addresses whose guest page is larger than the shadow's
     split_to: u64
+    upper: u64  # some leaf is for an address in the upper half
     log: u64[1024]  # where leaves were written since the root was emptied
 
 
@@ -138,11 +141,19 @@ class Vm(Struct):
     space: u64  # its value for the real satp
     pool_next: u64
     pool_end: u64
+    filled: u64  # a bit for each root that is not empty
     victim: u64  # the next root to give up
     attention: u64  # an interrupt is pending that only mstatus.SIE holds back
     waiting: u64
-    entered: u64  # minstret as the present exit's first instructions read it
-    resumed: u64  # minstret at the guest's first instruction after the last exit
+    entered: u64  # minstret at the last exit's first instruction
+    resumed: u64  # minstret at the guest's first instruction after it
+    overhead: u64  # the hypervisor's instructions for this VM, up to the last exit but one
+    settled: u64  # how much of `overhead` the tallies have
+    tally: u64  # address of the Tally that the last exit counts in
+    quick: u64  # address of sstatus's Tally
+    emulated: u64  # instructions executed on the virtual hart, other than on sstatus
+    away: u64  # minstret while other VMs ran
+    stack: u64  # the hypervisor's, to be loaded in one instruction
     counted: u64  # hart.retired when `user` and `kernel` were last brought up to date
     serial: Serial
     plic: Plic

@@ -32,7 +32,7 @@ from ringzero.hypervisor.layout import (
     vms,
 )
 from ringzero.isa.trap import interrupts_pending
-from ringzero.lang import address_of, native, store, typed_range, u32, u64
+from ringzero.lang import address_of, load, native, store, typed_range, u32, u64
 
 RESTARTED, KILLED, FAILED = 129, 137, 1
 EXTERNAL = 1 << 11
@@ -138,7 +138,7 @@ def turn(vm: Vm) -> u64:
         machine.slice_end = csr.time.read() + config.slice_ticks
     if chosen != vm.index:
         change_floats(vm, vms[chosen])
-        status[chosen].switches += 1
+        change_accounts(vm, vms[chosen])
     return chosen
 
 
@@ -148,6 +148,18 @@ def change_floats(old: Vm, new: Vm) -> None:
     csr.mstatus.set(FS_DIRTY)
     save_floats(address_of(old.hart))
     load_floats(address_of(new.hart))
+
+
+@native
+def change_accounts(old: Vm, new: Vm) -> None:
+    """The old VM's exit ends here, and the new one's, which was interrupted here, goes on."""
+    count = csr.minstret.read()
+    old.resumed = count
+    old.away -= count
+    new.away += count
+    new.entered += count - new.resumed
+    new.resumed = count
+    status[new.index].switches += 1
 
 
 @native(inline=False)

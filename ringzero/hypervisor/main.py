@@ -12,9 +12,12 @@ from ringzero.hypervisor.layout import (
     POOLS,
     RUNNING,
     SIZE,
+    STACK_SIZE,
+    TALLIES,
     Vm,
     config,
     machine,
+    stack,
     status,
     vms,
 )
@@ -26,6 +29,7 @@ from ringzero.lang import address_of, native, typed_range, u64
 NAPOT, ALL_ACCESS = 3 << 3, 7
 CACHE_BLOCKS = 0xF0  # CBIE, CBCFE, CBZE
 TIME, COUNTERS = 2, 7
+SSTATUS = 0x100
 STATEEN = 1 << 63 | 1 << 62
 GUEST_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI
 
@@ -63,6 +67,12 @@ def create(vm: Vm, index: u64) -> None:
     hart.mcounteren = 0xFFFF_FFFF
     hart.scounteren = COUNTERS
     hart.mstateen0 = STATEEN
+    vm.quick = address_of(status[index].tallies[SSTATUS])
+    vm.tally = address_of(status[index].tallies[TALLIES - 1])
+    vm.resumed = csr.minstret.read()
+    vm.entered = vm.resumed
+    vm.away = vm.resumed
+    vm.stack = address_of(stack) + STACK_SIZE
     hart.x[10], hart.x[11] = 0, wanted.tree
     status[index].state = CREATED
 

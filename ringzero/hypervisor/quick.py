@@ -6,34 +6,48 @@ random states. What it cannot do at once it refuses, having changed nothing.
 
 from __future__ import annotations
 
-from ringzero.bare.stubs import csr
 from ringzero.hypervisor import shadow
-from ringzero.hypervisor.entry import SWITCH_IN, SWITCH_OUT
-from ringzero.hypervisor.layout import Vm, status
+from ringzero.hypervisor.entry import SWITCH_IN
+from ringzero.hypervisor.layout import EXCEPTIONS, GUEST_RAM, INSTRUCTIONS, Vm, status
+from ringzero.isa import csrs_supervisor
+from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.hart import Hart, S
 from ringzero.isa.trap import (
+    FETCH,
+    FETCH_PAGE,
     ILLEGAL_INSTRUCTION,
+    LOAD,
+    LOAD_PAGE,
     STATUS_FS,
     STATUS_SIE,
     STATUS_SPIE,
     STATUS_SPP,
+    STORE,
+    STORE_PAGE,
+    Trap,
 )
-from ringzero.lang import native, u64
+from ringzero.lang import address_of, load, native, store, u64
 
 SSTATUS = 0x100
 VISIBLE = 0xC_6122
 UXL, SD = 2 << 32, 1 << 63
 HARMLESS = STATUS_SIE | STATUS_SPIE | STATUS_SPP  # no translation and no unit depends on these
 SYSTEM, FENCE, FENCE_MASK = 0x73, 0x1200_0073, 0xFE00_7FFF
-FENCES = 2  # in Status.instructions
-KEPT = 3 << 3 | 3 << 8 | 0x3FF << 18  # gp, tp, s0 to s11: what quick_exit's return leaves alone
+FENCES = 2  # emulate.FENCE
+PLAIN = (csrs_supervisor.sscratch, csrs_supervisor.sepc, csrs_supervisor.scause,
+         csrs_supervisor.stval)  # fmt: skip
+# Answers of quick_exit: for handle_exit; done, go on after the instruction, also with changed
+# registers in KEPT; done, execute the instruction again.
+SLOW, DONE, DONE_ALL, AGAIN = 0, 1, 2, 3
+KEPT = 3 << 3 | 3 << 8 | 0x3FF << 18  # gp, tp, s0 to s11, which compiled text preserves
 
 
 @native
-def status_access(hart: Hart, word: u64, held: u64) -> bool:
+def status_access(hart: Hart, word: u64, floats: u64, held: u64) -> bool:
     """A CSR instruction on sstatus, if all that changes is in HARMLESS.
 
-    `held` says that an interrupt waits for SIE: setting it is then not harmless.
+    `floats` has FS as the real hart keeps it. `held` says that an interrupt waits for SIE: setting
+    it is then not harmless.
     """
     if hart.mode != S:
         return False
@@ -41,7 +55,7 @@ def status_access(hart: Hart, word: u64, held: u64) -> bool:
     operand = field
     if word & (1 << 14) == 0:
         operand = hart.x[field]
-    old = hart.mstatus & VISIBLE
+    old = hart.mstatus & (VISIBLE & ~STATUS_FS) | floats & STATUS_FS
     new = operand
     operation = word >> 12 & 3
     if operation == 2:
@@ -65,31 +79,119 @@ def status_access(hart: Hart, word: u64, held: u64) -> bool:
     return True
 
 
+@native(inline=False)
+def settle(vm: Vm) -> None:
+    """Credit what was spent to the last exit's tally; bring the guest's count up to date.
+
+    Exits that `status_access` answers, one after another, need this only when another kind comes.
+    """
+    place = vm.tally + 8
+    store(u64, place, load(u64, place) + (vm.overhead - vm.settled))
+    vm.settled = vm.overhead
+    count = load(u64, vm.quick)
+    vm.hart.retired = vm.entered - vm.overhead - vm.away + vm.emulated + count
+
+
 @native
-def quick_exit(vm: Vm, entered: u64) -> u64:
-    """0: this exit is for `handle_exit`. 1: it is done. 2: done, and a register in KEPT changed."""
+def tell(vm: Vm, tally: u64, emulated: int) -> None:
+    """This exit counts in the Tally at that address; whether it executed an instruction."""
+    vm.tally = tally
+    store(u64, tally, load(u64, tally) + 1)
+    vm.emulated += emulated
+
+
+@native(inline=False)
+def register_access(vm: Vm, word: u64) -> u64:
+    """A CSR instruction on one of PLAIN, by the isa's reading and writing of that CSR."""
+    hart, number = vm.hart, word >> 20
+    register, field, operation = word >> 7 & 31, word >> 15 & 31, word >> 12 & 3
+    if hart.mode != S or operation == 0:
+        return u64(SLOW)
+    operand = field
+    if word & (1 << 14) == 0:
+        operand = hart.x[field]
+    for csr in PLAIN:
+        if number == csr.first:
+            old = read_csr(hart, csr, number)
+            if operation == 1:
+                write_csr(hart, csr, number, operand)
+            elif field != 0:
+                write_csr(hart, csr, number, old | operand if operation == 2 else old & ~operand)
+            if register != 0:
+                hart.x[register] = old
+            tell(vm, address_of(status[vm.index].tallies[number]), 1)
+            return u64(DONE) + (u64(KEPT) >> register & 1)
+    return u64(SLOW)
+
+
+@native(inline=False)
+def fence_shadows(vm: Vm, word: u64) -> u64:
+    """sfence.vma in virtual S; nothing here sets mstatus.TVM."""
+    if vm.hart.mode != S:
+        return u64(SLOW)
+    first, second = word >> 15 & 31, word >> 20 & 31
+    shadow.fence(
+        vm, vm.hart.x[first], vm.hart.x[second], u64(first != 0) | u64(second != 0) << 1
+    )
+    tell(vm, address_of(status[vm.index].tallies[INSTRUCTIONS + FENCES]), 1)
+    return u64(DONE)
+
+
+@native(inline=False)
+def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
+    """Most page faults only mean that the shadow has no copy of the guest's translation yet."""
+    try:
+        if cause == LOAD_PAGE:
+            shadow.translate_page(vm, address, LOAD)
+        elif cause == STORE_PAGE:
+            shadow.translate_page(vm, address, STORE)
+        else:
+            shadow.translate_page(vm, address, FETCH)
+    except Trap:
+        return u64(SLOW)
+    if shadow.found.physical - GUEST_RAM >= vm.size:
+        return u64(SLOW)
+    shadow.fill(vm, address, shadow.found)
+    tell(vm, address_of(status[vm.index].tallies[EXCEPTIONS + cause]), 0)
+    return u64(AGAIN)
+
+
+@native
+def status_exit(vm: Vm, word: u64, floats: u64) -> u64:
+    """An exit for sstatus."""
+    if status_access(vm.hart, word, floats, vm.attention):
+        store(u64, vm.quick, load(u64, vm.quick) + 1)
+        return u64(DONE) + (u64(KEPT) >> (word >> 7 & 31) & 1)
+    vm.hart.mstatus = vm.hart.mstatus & ~u64(STATUS_FS) | floats & STATUS_FS
+    return u64(SLOW)
+
+
+@native(inline=False)
+def other_exit(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
+    """An exit for another reason than the one before it."""
     hart = vm.hart
-    vm.entered = entered
-    hart.retired += entered - vm.resumed - SWITCH_IN
-    hart.mstatus = hart.mstatus & ~u64(STATUS_FS) | csr.mstatus.read() & STATUS_FS
-    if csr.mcause.read() != ILLEGAL_INSTRUCTION:
-        return u64(0)
-    word = csr.mtval.read()
-    register = u64(0)
-    if word >> 20 == SSTATUS and word & 0x7F == SYSTEM:
-        if not status_access(hart, word, vm.attention):
-            return u64(0)
-        register = word >> 7 & 31
-        tally = status[vm.index].csrs[SSTATUS]
-    elif word & FENCE_MASK == FENCE and hart.mode == S:
-        first, second = word >> 15 & 31, word >> 20 & 31
-        which = u64(first != 0) | u64(second != 0) << 1
-        shadow.fence(vm, hart.x[first], hart.x[second], which)
-        tally = status[vm.index].instructions[FENCES]
-    else:
-        return u64(0)
-    csr.mepc.write(csr.mepc.read() + 4)
-    hart.retired += 1
-    tally.count += 1
-    tally.instructions += csr.minstret.read() - entered + (SWITCH_IN + SWITCH_OUT)
-    return u64(1) + (u64(KEPT) >> register & 1)
+    settle(vm)
+    if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
+        vm.tally = vm.quick
+        return status_exit(vm, value, state)
+    hart.mstatus = hart.mstatus & ~u64(STATUS_FS) | state & STATUS_FS
+    if cause == ILLEGAL_INSTRUCTION:
+        if value & 0x7F != SYSTEM:
+            return u64(SLOW)
+        if value & FENCE_MASK == FENCE:
+            return fence_shadows(vm, value)
+        return register_access(vm, value)
+    if cause == LOAD_PAGE or cause == STORE_PAGE or cause == FETCH_PAGE:
+        return page_fault(vm, cause, value)
+    return u64(SLOW)
+
+
+@native
+def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
+    """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
+    vm.overhead += vm.resumed - vm.entered
+    vm.entered = entered - SWITCH_IN
+    if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
+        if vm.tally == vm.quick:
+            return status_exit(vm, value, state)
+    return other_exit(vm, cause, value, state)

@@ -22,11 +22,28 @@ from ringzero.hypervisor.layout import (
     status,
 )
 from ringzero.isa.hart import S
-from ringzero.isa.paging import BARE, SV39, STATUS_MXR, STATUS_SUM, A, D, R, Translation, U, V, W, X
+from ringzero.isa.paging import (
+    BARE,
+    STATUS_MXR,
+    STATUS_SUM,
+    SV39,
+    A,
+    D,
+    R,
+    Translation,
+    U,
+    V,
+    W,
+    X,
+    walk,
+)
+from ringzero.isa.pmp import ALL
 from ringzero.lang import load, native, store, typed_range, u64
 
 LEAF = R | W | X
 SPACE_SHIFT, SPACES = 44, 1 << 16
+
+found = Translation()
 
 
 @native
@@ -36,6 +53,16 @@ def rights_now(mode: u64, status: u64) -> u64:
     if mode == S:
         rights = rights | (status & STATUS_SUM) >> 17
     return rights
+
+
+@native
+def translate_page(vm: Vm, address: u64, access: int) -> None:
+    """What the guest's tables say about an address, in `found`; or raises what they say."""
+    hart = vm.hart
+    if hart.satp >> 60 != BARE:
+        walk(hart, hart.satp, address, access, hart.mode, found)
+    else:
+        found.physical, found.size, found.permissions = address, SUPERPAGE, ALL
 
 
 @native
@@ -71,7 +98,7 @@ def adopt(vm: Vm, rights: u64) -> u64:
     if vm.victim == ROOTS:
         vm.victim = u64(0)
     root = vm.roots[chosen]
-    empty(vm, root)
+    empty(vm, chosen)
     if root.table == 0 or root.space >> 60 != mode:
         table = new_table(vm)
         if table == 0:
@@ -105,22 +132,25 @@ def recycle(vm: Vm) -> None:
     """The pool is used up: forget every root of this VM."""
     for i in typed_range(u64(ROOTS)):
         root = vm.roots[i]
-        root.table, root.count = 0, 0
+        root.table, root.count, root.upper = 0, 0, 0
         root.split_from, root.split_to = 0, 0
         fence_space(vm.index * ROOTS + i + 1)
+    vm.filled = 0
     vm.pool_next = POOLS + vm.index * POOL_SIZE
     status[vm.index].recycles += 1
 
 
 @native(inline=False)
-def empty(vm: Vm, root: Root) -> None:
+def empty(vm: Vm, index: u64) -> None:
     """Forget all translations of a root."""
+    root = vm.roots[index]
     if root.count == 0:
         return
     for i in typed_range(root.count):
         store(u64, root.log[i], 0)
-    root.count = 0
+    root.count, root.upper = 0, 0
     root.split_from, root.split_to = 0, 0
+    vm.filled = vm.filled & ~(u64(1) << index)
     fence_space(root.space >> SPACE_SHIFT & (SPACES - 1))
     status[vm.index].flushes += 1
 
@@ -130,7 +160,7 @@ def fill(vm: Vm, address: u64, found: Translation) -> None:
     """Add the page around `address` to the active root; its guest-physical place is in RAM."""
     root = vm.roots[vm.active]
     if root.count == LOG:
-        empty(vm, root)
+        empty(vm, vm.active)
     place = vm.memory + (found.physical - GUEST_RAM)
     permissions = V | U | A | D | found.permissions << 1
     offset = address & (SUPERPAGE - 1)
@@ -169,6 +199,8 @@ def fill(vm: Vm, address: u64, found: Translation) -> None:
         fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
     root.log[root.count] = slot
     root.count += 1
+    root.upper = root.upper | address >> 63
+    vm.filled = vm.filled | u64(1) << vm.active
     status[vm.index].fills += 1
 
 
@@ -191,35 +223,38 @@ def remember_split(root: Root, start: u64, size: u64) -> None:
 
 
 @native
-def forget_page(vm: Vm, root: Root, address: u64) -> None:
+def forget_page(vm: Vm, index: u64, address: u64) -> None:
     """Void what a root says about one address."""
-    if root.split_to != 0 and root.split_from <= address <= root.split_to:
-        empty(vm, root)
+    root = vm.roots[index]
+    if root.upper < address >> 63:
         return
-    level = (root.space >> 60) - SV39 + 2
-    table = root.table
-    while True:
-        slot = table + (address >> level * 9 + 12 & 511) * 8
-        entry = load(u64, slot)
-        if entry & V == 0:
-            return
+    if root.split_to != 0 and root.split_from <= address <= root.split_to:
+        empty(vm, index)
+        return
+    shift = ((root.space >> 60) - SV39) * 9 + 30
+    slot = root.table + (address >> shift & 511) * 8
+    entry = load(u64, slot)
+    while entry & V != 0:
         if entry & LEAF != 0:
             store(u64, slot, 0)
             fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
             return
-        level -= 1
-        table = entry >> 10 << 12
+        shift -= 9
+        slot = (entry >> 10 << 12) + (address >> shift & 511) * 8
+        entry = load(u64, slot)
 
 
 @native
 def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
     """sfence.vma, as `ports.fence_translation` describes it."""
-    for i in typed_range(u64(ROOTS)):
-        root = vm.roots[i]
-        if root.count != 0 and (
-            which & 2 == 0 or root.satp >> SPACE_SHIFT & 0xFFFF == asid & 0xFFFF
-        ):
-            if which & 1 != 0:
-                forget_page(vm, root, address)
-            else:
-                empty(vm, root)
+    left, index = vm.filled, u64(0)
+    while left != 0:
+        if left & 1 != 0:
+            satp = vm.roots[index].satp
+            if which & 2 == 0 or satp >> SPACE_SHIFT & 0xFFFF == asid & 0xFFFF:
+                if which & 1 != 0:
+                    forget_page(vm, index, address)
+                else:
+                    empty(vm, index)
+        left = left >> 1
+        index += 1

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from ringzero.bare.text import put, put_decimal, put_hex
-from ringzero.hypervisor import emulate
-from ringzero.hypervisor.layout import Tally, config, status
+from ringzero.hypervisor.layout import (
+    CALL_KINDS,
+    CALLS,
+    EXCEPTIONS,
+    INSTRUCTIONS,
+    INTERRUPTS,
+    KINDS,
+    Tally,
+    config,
+    status,
+)
 from ringzero.isa.trap import CAUSES, INTERRUPT_NAMES
 from ringzero.lang import native, ptr, typed_range, u8, u64
 
 CAUSE_NAMES = tuple(CAUSES.items())
-INTERRUPTS = tuple(INTERRUPT_NAMES.items())
-KINDS = tuple(enumerate(emulate.KINDS))
+INTERRUPT_TABLE = tuple(INTERRUPT_NAMES.items())
+KIND_TABLE = tuple(enumerate(KINDS))
+CALL_TABLE = tuple(enumerate(CALL_KINDS))
 
 
 @native(inline=False)
@@ -49,16 +59,18 @@ def show() -> None:
         number("shadow recycles", one.recycles)
         number("switches", one.switches)
         for pair in CAUSE_NAMES:
-            line(pair[1], one.exceptions[pair[0]])
-        for pair in INTERRUPTS:
-            line(pair[1], one.interrupts[pair[0]])
-        for pair in KINDS:
-            line(pair[1], one.instructions[pair[0]])
-        for csr in typed_range(u64(4096)):
-            if one.csrs[csr].count != 0:
+            line(pair[1], one.tallies[EXCEPTIONS + pair[0]])
+        for pair in INTERRUPT_TABLE:
+            line(pair[1], one.tallies[INTERRUPTS + pair[0]])
+        for pair in KIND_TABLE:
+            line(pair[1], one.tallies[INSTRUCTIONS + pair[0]])
+        for pair in CALL_TABLE:
+            line(pair[1], one.tallies[CALLS + pair[0]])
+        for csr in typed_range(u64(INSTRUCTIONS)):
+            if one.tallies[csr].count != 0:
                 put("  csr ")
                 put_hex(csr)
-                line("", one.csrs[csr])
+                line("", one.tallies[csr])
         for cause in typed_range(u64(32)):
             if one.reflected[cause] != 0:
                 put("  reflected ")
