@@ -1,7 +1,8 @@
 """What CPUID tells the guest: the host's and KVM's common ground, less what this board leaves out.
 
-The baseline is a table: each row names a feature, where its bit is, and why it is hidden. What is
-shown beyond it is exactly what KVM says it can give on this host.
+The baseline is two tables: features with their bit and why it is hidden, and the MSRs that would
+belong to them, whose accesses raise general protection. What is shown beyond it is exactly what
+KVM says it can give on this host.
 """
 
 from __future__ import annotations
@@ -42,6 +43,26 @@ EMPTY_LEAVES = {
     0x8000_000A: "nested virtualization is not offered",
     0x8000_0022: "there are no performance counters",
 }
+@dataclass(frozen=True)
+class DeniedMsrs:
+    """A range of MSRs that the guest does not have."""
+
+    name: str
+    first: int
+    count: int
+    why: str
+
+
+MSR_BASELINE = (
+    DeniedMsrs("IA32_PMC0..7", 0xC1, 8, "there are no performance counters"),
+    DeniedMsrs("IA32_PERFEVTSEL0..7", 0x186, 8, "there are no performance counters"),
+    DeniedMsrs("IA32_FIXED_CTR0..2", 0x309, 3, "there are no performance counters"),
+    DeniedMsrs("IA32_FIXED_CTR_CTRL..OVF_CTRL", 0x38D, 4, "there are no performance counters"),
+    DeniedMsrs("IA32_VMX_*", 0x480, 18, "nested virtualization is not offered"),
+    DeniedMsrs("AMD PERF_CTL and PERF_CTR", 0xC001_0000, 8, "there are no performance counters"),
+    DeniedMsrs("AMD extended counters", 0xC001_0200, 12, "there are no performance counters"),
+    DeniedMsrs("VM_CR to VM_HSAVE_PA", 0xC001_0114, 4, "nested virtualization is not offered"),
+)
 TSC_DEADLINE, HYPERVISOR, HTT = 24, 31, 28  # bits of leaf 1
 
 

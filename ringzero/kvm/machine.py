@@ -20,7 +20,7 @@ from ringzero.errors import UsageError
 from ringzero.kvm import acpi, boot, layout
 from ringzero.kvm.api import Capability
 from ringzero.kvm.board import HIGH_RAM, RAM_SPLIT, Board, Failure
-from ringzero.kvm.cpuid import guest_cpuid
+from ringzero.kvm.cpuid import MSR_BASELINE, guest_cpuid
 from ringzero.kvm.entry import enter
 from ringzero.kvm.errors import KvmStuck
 from ringzero.kvm.exits import Server
@@ -370,8 +370,7 @@ def prepare(vm: Vm) -> None:
     """What must be set before the first vCPU: reserved pages, controllers, MSRs."""
     vm.place_reserved_pages()
     vm.create_irqchip()
-    if vm.kvm.capability(Capability.X86_USER_SPACE_MSR):
-        vm.filter_msrs(())
+    vm.filter_msrs([(denied.first, denied.count) for denied in MSR_BASELINE])
 
 
 def memory_size(size: int | str) -> int:

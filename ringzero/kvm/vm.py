@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import TracebackType
 
 from ringzero.kvm import api
 from ringzero.kvm.api import Capability
-from ringzero.kvm.errors import KvmError, KvmUnavailable
+from ringzero.kvm.errors import KvmUnavailable
 from ringzero.kvm.status import DEVICE, open_device
 from ringzero.kvm.vcpu import Vcpu
 
@@ -189,24 +189,23 @@ class Vm(Descriptor):
         message = api.Msi(address & 0xFFFF_FFFF, address >> 32, data)
         self.request(api.SIGNAL_MSI, message)
 
-    def filter_msrs(self, denied: Iterable[int]) -> None:
-        """Let accesses to these MSRs leave to the board instead of reaching KVM's own handlers."""
-        self.enable(
-            Capability.X86_USER_SPACE_MSR,
-            api.MSR_EXIT_FILTER | api.MSR_EXIT_UNKNOWN | api.MSR_EXIT_INVALID,
-        )
-        numbers = sorted(denied)
-        if not numbers:
+    def filter_msrs(self, denied: Sequence[tuple[int, int]]) -> None:
+        """Let accesses to (first, count) ranges of MSRs, and to unknown ones, leave to the board.
+
+        Where the host has no filter, KVM's own answer stands, which is general protection too.
+        """
+        if not self.kvm.capability(Capability.X86_USER_SPACE_MSR):
             return
-        if len(numbers) > 16:
-            raise KvmError(
-                f"KVM filters at most 16 ranges of MSRs and {len(numbers)} were asked for: deny "
-                "fewer."
-            )
-        bitmap = ctypes.c_uint64(0)  # one MSR per range, and its bit is 0: denied
+        reasons = api.MSR_EXIT_FILTER | api.MSR_EXIT_UNKNOWN | api.MSR_EXIT_INVALID
+        self.enable(Capability.X86_USER_SPACE_MSR, reasons)
+        if not denied or not self.kvm.capability(Capability.X86_MSR_FILTER):
+            return
+        longest = max(count for _, count in denied)
+        bitmap = (ctypes.c_uint64 * ((longest + 63) // 64))()  # a bit of 0 denies
         request = api.MsrFilter(0)
-        for index, number in enumerate(numbers):
-            request.ranges[index] = api.MsrFilterRange(3, 1, number, ctypes.addressof(bitmap))
+        for index, (first, count) in enumerate(denied):
+            address = ctypes.addressof(bitmap)
+            request.ranges[index] = api.MsrFilterRange(3, count, first, address)
         self.request(api.X86_SET_MSR_FILTER, request)
 
     def create_vcpu(self, number: int) -> Vcpu:

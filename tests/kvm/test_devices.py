@@ -6,8 +6,6 @@ import random
 import struct
 from pathlib import Path
 
-import pytest
-
 from ringzero.kvm import acpi, layout
 from ringzero.kvm.api import Cpuid, CpuidEntry
 from ringzero.kvm.cpuid import BASELINE, guest_cpuid

