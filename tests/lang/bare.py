@@ -1,4 +1,7 @@
-"""Runs typed functions on bare riscv64, on QEMU: what they return comes back over its console."""
+"""Runs typed functions on bare riscv64: what they return comes back over the console.
+
+On this project's machine, and on QEMU's `virt` as an opinion of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ringzero import Machine
 from ringzero.lang import Struct, Stub, native, store, u8, u32, u64
 from ringzero.lang.baremetal import build
 from ringzero.lang.image import Image
+from ringzero.outcome import PoweredOff
 
 UART, FINISHER = 0x1000_0000, 0x10_0000
 BASE = 0x8000_0000
@@ -55,6 +60,15 @@ def image(program: Any, more: Sequence[Any] = (), stubs: Sequence[Stub] = ()) ->
     return build(
         roots, [START, *stubs], entry="start", base=BASE, exported={"boot_stack": boot_stack}
     )
+
+
+def run_here(made: Image, folder: Path) -> list[int]:
+    """The numbers that the image shows on this project's machine."""
+    file = folder / "program.elf"
+    file.write_bytes(made.elf)
+    with Machine(bios=file, memory="16M") as machine:
+        assert machine.run(timeout=60) == PoweredOff(0)
+        return [int(line, 16) for line in machine.recorder.data.split()]
 
 
 def run(made: Image, folder: Path) -> list[int]:

@@ -105,8 +105,10 @@ def test_random_programs_agree(seed: int, tmp_path: Path) -> None:
     expected = unsigned(in_cpython(module, functions))
     assert unsigned(on_host(module, functions)) == expected
     assert len(set(expected)) > len(functions)  # the programs compute something
+    image = bare.image(module.program)
+    assert bare.run_here(image, tmp_path) == expected
     if shutil.which("qemu-system-riscv64"):
-        assert bare.run(bare.image(module.program), tmp_path) == expected
+        assert bare.run(image, tmp_path) == expected
 
 
 @pytest.mark.slow
