@@ -6,7 +6,7 @@ decided whose turn it is, interrupts are delivered, and that world is entered.
 
 from __future__ import annotations
 
-from ringzero.bare.stubs import csr, fence_translation
+from ringzero.bare.stubs import csr
 from ringzero.hypervisor import calls, console, emulate, machines, quick, shadow
 from ringzero.hypervisor.layout import (
     CALLS,
@@ -173,10 +173,7 @@ def enter(vm: Vm) -> None:
         reflect(vm, cause, u64(0))
     vm.attention = u64(interrupts_pending(hart) & hart.mie != 0)
     shadow.select(vm)
-    if csr.satp.read() != vm.space:
-        csr.satp.write(vm.space)
-        if csr.satp.read() != vm.space:  # no address space identifiers here
-            fence_translation()
+    shadow.use(vm)
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(hart.mstatus & STATUS_FS)
     counters, environment = hart.mcounteren & TIME, hart.menvcfg & ENVIRONMENT

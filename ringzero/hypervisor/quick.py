@@ -12,6 +12,7 @@ from ringzero.hypervisor.layout import EXCEPTIONS, GUEST_RAM, INSTRUCTIONS, Vm, 
 from ringzero.isa import csrs_supervisor
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.hart import Hart, S
+from ringzero.isa.paging import STATUS_SUM
 from ringzero.isa.trap import (
     FETCH,
     FETCH_PAGE,
@@ -36,18 +37,18 @@ SYSTEM, FENCE, FENCE_MASK = 0x73, 0x1200_0073, 0xFE00_7FFF
 FENCES = 2  # emulate.FENCE
 PLAIN = (csrs_supervisor.sscratch, csrs_supervisor.sepc, csrs_supervisor.scause,
          csrs_supervisor.stval)  # fmt: skip
-# Answers of quick_exit: for handle_exit; done, go on after the instruction, also with changed
-# registers in KEPT; done, execute the instruction again.
-SLOW, DONE, DONE_ALL, AGAIN = 0, 1, 2, 3
+# Answers of quick_exit: for handle_exit; done, go on after the instruction; done, execute the
+# instruction again; other answers are 8 times the number of a register in KEPT that was written.
+SLOW, DONE, AGAIN = 0, 1, 2
 KEPT = 3 << 3 | 3 << 8 | 0x3FF << 18  # gp, tp, s0 to s11, which compiled text preserves
 
 
 @native
-def status_access(hart: Hart, word: u64, floats: u64, held: u64) -> bool:
-    """A CSR instruction on sstatus, if all that changes is in HARMLESS.
+def status_access(hart: Hart, word: u64, floats: u64, held: u64, allowed: int) -> bool:
+    """A CSR instruction on sstatus, if all that changes is `allowed`.
 
     `floats` has FS as the real hart keeps it. `held` says that an interrupt waits for SIE: setting
-    it is then not harmless.
+    it is then refused.
     """
     if hart.mode != S:
         return False
@@ -65,7 +66,7 @@ def status_access(hart: Hart, word: u64, floats: u64, held: u64) -> bool:
     elif operation == 0:
         return False
     changed = (new ^ old) & VISIBLE
-    if changed & ~u64(HARMLESS) != 0:
+    if changed & ~u64(allowed) != 0:
         return False
     if held != 0 and changed & new & STATUS_SIE != 0:
         return False
@@ -77,6 +78,14 @@ def status_access(hart: Hart, word: u64, floats: u64, held: u64) -> bool:
             value = value | SD
         hart.x[register] = value
     return True
+
+
+@native
+def done(register: u64) -> u64:
+    """The answer after `register` was written."""
+    if u64(KEPT) >> register & 1 != 0:
+        return register << 3
+    return u64(DONE)
 
 
 @native(inline=False)
@@ -120,7 +129,7 @@ def register_access(vm: Vm, word: u64) -> u64:
             if register != 0:
                 hart.x[register] = old
             tell(vm, address_of(status[vm.index].tallies[number]), 1)
-            return u64(DONE) + (u64(KEPT) >> register & 1)
+            return done(register)
     return u64(SLOW)
 
 
@@ -130,11 +139,26 @@ def fence_shadows(vm: Vm, word: u64) -> u64:
     if vm.hart.mode != S:
         return u64(SLOW)
     first, second = word >> 15 & 31, word >> 20 & 31
-    shadow.fence(
-        vm, vm.hart.x[first], vm.hart.x[second], u64(first != 0) | u64(second != 0) << 1
-    )
+    address = vm.hart.x[first]
+    known = shadow.fence(vm, address, vm.hart.x[second], u64(first != 0) | u64(second != 0) << 1)
+    if first != 0 and not known:
+        expect(vm, address)
     tell(vm, address_of(status[vm.index].tallies[INSTRUCTIONS + FENCES]), 1)
     return u64(DONE)
+
+
+@native
+def expect(vm: Vm, address: u64) -> None:
+    """A fence for an address that no shadow has: the guest has just mapped it, and will use it.
+
+    The entry is made as for a load, so nothing is dirtied that the guest does not write.
+    """
+    try:
+        shadow.translate_page(vm, address, LOAD)
+    except Trap:
+        return
+    if shadow.found.physical - GUEST_RAM < vm.size:
+        shadow.fill(vm, address, shadow.found)
 
 
 @native(inline=False)
@@ -159,9 +183,20 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
 @native
 def status_exit(vm: Vm, word: u64, floats: u64) -> u64:
     """An exit for sstatus."""
-    if status_access(vm.hart, word, floats, vm.attention):
+    if status_access(vm.hart, word, floats, vm.attention, HARMLESS):
         store(u64, vm.quick, load(u64, vm.quick) + 1)
-        return u64(DONE) + (u64(KEPT) >> (word >> 7 & 31) & 1)
+        return done(word >> 7 & 31)
+    return user_memory_exit(vm, word, floats)
+
+
+@native(inline=False)
+def user_memory_exit(vm: Vm, word: u64, floats: u64) -> u64:
+    """SUM changes around each copy from or to a program: that only takes another root."""
+    if status_access(vm.hart, word, floats, vm.attention, HARMLESS | STATUS_SUM):
+        store(u64, vm.quick, load(u64, vm.quick) + 1)
+        shadow.select(vm)
+        shadow.use(vm)
+        return done(word >> 7 & 31)
     vm.hart.mstatus = vm.hart.mstatus & ~u64(STATUS_FS) | floats & STATUS_FS
     return u64(SLOW)
 

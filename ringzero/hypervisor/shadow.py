@@ -8,7 +8,7 @@ hold nothing of the guest, so emptying a root clears its leaves only, which its 
 
 from __future__ import annotations
 
-from ringzero.bare.stubs import fence_space, fence_space_page
+from ringzero.bare.stubs import csr, fence_space, fence_space_page, fence_translation
 from ringzero.hypervisor.layout import (
     GUEST_RAM,
     LOG,
@@ -84,6 +84,15 @@ def select(vm: Vm) -> None:
         chosen = adopt(vm, rights)
     vm.active = chosen
     vm.space = vm.roots[chosen].space
+
+
+@native
+def use(vm: Vm) -> None:
+    """Let the real hart translate with the active root."""
+    if csr.satp.read() != vm.space:
+        csr.satp.write(vm.space)
+        if csr.satp.read() != vm.space:  # no address space identifiers here
+            fence_translation()
 
 
 @native(inline=False)
@@ -223,14 +232,14 @@ def remember_split(root: Root, start: u64, size: u64) -> None:
 
 
 @native
-def forget_page(vm: Vm, index: u64, address: u64) -> None:
-    """Void what a root says about one address."""
+def forget_page(vm: Vm, index: u64, address: u64) -> bool:
+    """Void what a root says about one address; whether it said anything."""
     root = vm.roots[index]
     if root.upper < address >> 63:
-        return
+        return False
     if root.split_to != 0 and root.split_from <= address <= root.split_to:
         empty(vm, index)
-        return
+        return True
     shift = ((root.space >> 60) - SV39) * 9 + 30
     slot = root.table + (address >> shift & 511) * 8
     entry = load(u64, slot)
@@ -238,23 +247,25 @@ def forget_page(vm: Vm, index: u64, address: u64) -> None:
         if entry & LEAF != 0:
             store(u64, slot, 0)
             fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
-            return
+            return True
         shift -= 9
         slot = (entry >> 10 << 12) + (address >> shift & 511) * 8
         entry = load(u64, slot)
+    return False
 
 
 @native
-def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
-    """sfence.vma, as `ports.fence_translation` describes it."""
-    left, index = vm.filled, u64(0)
+def fence(vm: Vm, address: u64, asid: u64, which: u64) -> bool:
+    """sfence.vma, as `ports.fence_translation` describes it; whether any shadow was concerned."""
+    left, index, known = vm.filled, u64(0), False
     while left != 0:
         if left & 1 != 0:
             satp = vm.roots[index].satp
             if which & 2 == 0 or satp >> SPACE_SHIFT & 0xFFFF == asid & 0xFFFF:
                 if which & 1 != 0:
-                    forget_page(vm, index, address)
+                    known = forget_page(vm, index, address) or known
                 else:
                     empty(vm, index)
         left = left >> 1
         index += 1
+    return known
