@@ -5,6 +5,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 RINGZERO := $(PY) -m ringzero
 WORKERS ?= 2
+SESSION := sh -c 'uname -a; cat /proc/cpuinfo'
 
 .PHONY: run test setup setup-dev image try-image check format format-check lint types layering \
 	tests lockstep bench requirements clean help
@@ -13,8 +14,10 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
 
 run: image  ## boot Debian's riscv64 kernel to a shell (a short scripted session without a terminal)
-	@if [ -t 0 ]; then $(RINGZERO) run debian; \
-	else $(RINGZERO) run debian --timeout 300 -- sh -c 'uname -a; cat /proc/cpuinfo' </dev/null; fi
+	@if [ -t 0 ]; then $(RINGZERO) run; \
+	elif $(RINGZERO) image list --json | grep -q '"name": "debian"'; \
+	then $(RINGZERO) run --timeout 5m debian -- $(SESSION) </dev/null; \
+	else $(RINGZERO) run --timeout 5m guest </dev/null; fi
 
 test: setup-dev check try-image tests  ## every check and every test
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
 
+SLOW = {"interpreter": "the interpreter"}
+"""Kinds of cached objects that take seconds to make."""
+
 
 class RunCommand(click.Command):
     """Keeps what follows `--` apart, so that `run -- CMD` does not take CMD for an image."""
@@ -160,6 +163,9 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
 def _machine(plan: Plan, console: Any) -> Machine:
     from ringzero.api import Machine
     from ringzero.cli.disks import refuse_other_formats
+    from ringzero.lang import cache
+
+    cache.announce = _announce
 
     for disk in plan.disks:
         refuse_other_formats(disk)
@@ -181,6 +187,11 @@ def _machine(plan: Plan, console: Any) -> Machine:
         mounts=[(mount.tag, mount.path, mount.readonly) for mount in plan.mounts],
         console=console,
     )
+
+
+def _announce(kind: str) -> None:
+    if kind in SLOW:
+        report.note(f"Compiling {SLOW[kind]} for this host, once for this version…")
 
 
 def _exit_code(outcome: Outcome | None, plan: Plan) -> int:

@@ -80,11 +80,17 @@ def _write(path: Path, data: bytes) -> None:
         return  # a cache that cannot be written costs time, not correctness
 
 
+announce: Callable[[str], None] | None = None
+"""Told the kind of an object that is about to be made, which may take seconds."""
+
+
 def cached(kind: str, key: str, make: Callable[[], bytes]) -> bytes:
     """The object of `kind` under `key`, made and kept if it is not there."""
     path = folder() / kind / key
     data = _read(path)
     if data is None:
+        if announce is not None:
+            announce(kind)
         data = make()
         _write(path, data)
     return data

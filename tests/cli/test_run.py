@@ -66,6 +66,12 @@ def run(
     )  # fmt: skip
 
 
+@pytest.fixture(scope="module", autouse=True)
+def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The engine is in the cache, so that nothing is said about compiling it."""
+    assert run(tmp_path_factory.mktemp("warm"), htif_exit(0)).returncode == 0
+
+
 @pytest.mark.parametrize("engine", ["interpreter", "reference"])
 @pytest.mark.parametrize("code", [0, 3, 123])
 def test_the_guests_exit_code_is_the_commands(code: int, engine: str, tmp_path: Path) -> None:
@@ -101,6 +107,16 @@ def test_a_guest_that_jumps_into_nothing_is_told_where(tmp_path: Path) -> None:
     assert done.stderr.count(b"\n") == 1
     assert b"Traceback" not in done.stderr
     assert b"pc" in done.stderr
+
+
+def test_the_first_use_says_why_it_takes_a_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path / "cache"))
+    done = run(tmp_path, htif_exit(0))
+    assert done.returncode == 0
+    assert b"Compiling the interpreter" in done.stderr
+    assert run(tmp_path, htif_exit(0)).stderr == b""
 
 
 def test_statistics_and_json_are_beside_the_guests_output(tmp_path: Path) -> None:
