@@ -1,7 +1,7 @@
 #!/bin/busybox sh
-# The first program of a ringzero guest. It mounts the kernel's file systems and gives a shell on the
-# console, or runs what `ringzero.run=` on the kernel's command line says ("..." around spaces) and
-# powers off, handing the command's exit status to the machine's test finisher.
+# The first program of a ringzero guest. It mounts the kernel's file systems and gives a shell on
+# the console, or runs what `ringzero.run=` on the kernel's command line says ("..." around spaces)
+# and powers off, handing the command's exit status to the machine's test finisher.
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux}
 
 mount -t proc proc /proc

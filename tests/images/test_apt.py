@@ -91,32 +91,32 @@ TARGETS = """\
 Component: contrib
 Release: bookworm
 Created-By: Packages
-Repo-URI: http://contrib.example/
+Repo-URI: file:/contrib/
 
 Component: main
 Release: cloud-tools
 Created-By: Packages
-Repo-URI: http://vendor.example/
+Repo-URI: file:/vendor/
 
 Component: main
 Release: bookworm-security
 Created-By: Packages
-Repo-URI: http://security.example/
+Repo-URI: file:/security/
 
 Component: main
 Release: bookworm
 Created-By: Packages
-Repo-URI: http://mirror.example/debian/
+Repo-URI: file:/mirror/debian/
 """
 
 
 def test_the_hosts_mirror_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(apt, "_run", lambda *ignored: TARGETS)
-    assert apt.host_mirror() == "http://mirror.example/debian/"
-    assert AptSource("riscv64", "trixie").mirror == "http://mirror.example/debian/"
-    monkeypatch.setenv("RINGZERO_MIRROR", "http://named.example/")
-    assert AptSource("riscv64", "trixie").mirror == "http://named.example/"
-    assert AptSource("riscv64", "trixie", "http://given.example/").mirror.endswith("given.example/")
+    assert apt.host_mirror() == "file:/mirror/debian/"
+    assert AptSource("riscv64", "trixie").mirror == "file:/mirror/debian/"
+    monkeypatch.setenv("RINGZERO_MIRROR", "file:/named/")
+    assert AptSource("riscv64", "trixie").mirror == "file:/named/"
+    assert AptSource("riscv64", "trixie", "file:/given/").mirror.endswith("given/")
     monkeypatch.setattr(apt, "_run", lambda *ignored: "")
     with pytest.raises(ImageError, match="--mirror"):
         apt.host_mirror()
@@ -151,7 +151,7 @@ def test_what_apt_says_becomes_a_sentence(said: str, sentence: str) -> None:
 
 def test_what_apt_prints_is_read() -> None:
     line = (
-        "'http://m/pool/b/busybox-static_1.37.0-6%2bb9_riscv64.deb' "
+        "'file:/m/pool/b/busybox-static_1.37.0-6%2bb9_riscv64.deb' "
         f"busybox-static_1%3a1.37.0-6+b9_riscv64.deb 941532 SHA256:{'ab' * 32}\n"
     )
     ((filename, size, digest),) = apt.PRINTED_URI.findall("Reading...\n" + line)
