@@ -95,12 +95,12 @@ trap = stub(
     {SAVE}
     call quick_exit                 # its answers: see quick.py
     csrr t6, mscratch
-    li t0, 1
-    bne a0, t0, more
+    bnez a0, more
     {ADVANCE}
     {RESUME_SOON}
 more:
-    beqz a0, slow
+    li t0, 1
+    beq a0, t0, slow
     li t0, 2
     bne a0, t0, one
     {RESUME_SOON}

@@ -139,8 +139,7 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
 def handle_exit(vm: Vm) -> u64:
     """Everything that `quick_exit` did not answer; returns the Vm whose world to enter."""
     hart, cause = vm.hart, csr.mcause.read()
-    if vm.tally == vm.quick:  # quick_exit found that it could not answer
-        quick.settle(vm)
+    quick.count_retired(vm)
     if csr.mstatus.read() & STATUS_MPP != 0:  # it was our own
         machines.fail(cause, csr.mepc.read(), csr.mtval.read())
     mode = hart.mode
@@ -174,6 +173,7 @@ def enter(vm: Vm) -> None:
     vm.attention = u64(interrupts_pending(hart) & hart.mie != 0)
     shadow.select(vm)
     shadow.use(vm)
+    vm.status_ready = u64(hart.mode == S)
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(hart.mstatus & STATUS_FS)
     counters, environment = hart.mcounteren & TIME, hart.menvcfg & ENVIRONMENT

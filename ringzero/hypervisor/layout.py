@@ -148,9 +148,9 @@ class Vm(Struct):
     entered: u64  # minstret at the last exit's first instruction
     resumed: u64  # minstret at the guest's first instruction after it
     overhead: u64  # the hypervisor's instructions for this VM, up to the last exit but one
-    settled: u64  # how much of `overhead` the tallies have
     tally: u64  # address of the Tally that the last exit counts in
     quick: u64  # address of sstatus's Tally
+    status_ready: u64  # sstatus may be answered quickly: the virtual hart is in S
     emulated: u64  # instructions executed on the virtual hart, other than on sstatus
     away: u64  # minstret while other VMs ran
     stack: u64  # the hypervisor's, to be loaded in one instruction

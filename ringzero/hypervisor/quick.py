@@ -33,25 +33,24 @@ SSTATUS = 0x100
 VISIBLE = 0xC_6122
 UXL, SD = 2 << 32, 1 << 63
 HARMLESS = STATUS_SIE | STATUS_SPIE | STATUS_SPP  # no translation and no unit depends on these
+REGISTER = 31 << 7
 SYSTEM, FENCE, FENCE_MASK = 0x73, 0x1200_0073, 0xFE00_7FFF
 FENCES = 2  # emulate.FENCE
 PLAIN = (csrs_supervisor.sscratch, csrs_supervisor.sepc, csrs_supervisor.scause,
          csrs_supervisor.stval)  # fmt: skip
-# Answers of quick_exit: for handle_exit; done, go on after the instruction; done, execute the
+# Answers of quick_exit: done, go on after the instruction; for handle_exit; done, execute the
 # instruction again; other answers are 8 times the number of a register in KEPT that was written.
-SLOW, DONE, AGAIN = 0, 1, 2
+DONE, SLOW, AGAIN = 0, 1, 2
 KEPT = 3 << 3 | 3 << 8 | 0x3FF << 18  # gp, tp, s0 to s11, which compiled text preserves
 
 
 @native
 def status_access(hart: Hart, word: u64, floats: u64, held: u64, allowed: int) -> bool:
-    """A CSR instruction on sstatus, if all that changes is `allowed`.
+    """A CSR instruction on sstatus in virtual S, if all that changes is `allowed`.
 
     `floats` has FS as the real hart keeps it. `held` says that an interrupt waits for SIE: setting
     it is then refused.
     """
-    if hart.mode != S:
-        return False
     field = word >> 15 & 31
     operand = field
     if word & (1 << 14) == 0:
@@ -88,17 +87,11 @@ def done(register: u64) -> u64:
     return u64(DONE)
 
 
-@native(inline=False)
-def settle(vm: Vm) -> None:
-    """Credit what was spent to the last exit's tally; bring the guest's count up to date.
-
-    Exits that `status_access` answers, one after another, need this only when another kind comes.
-    """
-    place = vm.tally + 8
-    store(u64, place, load(u64, place) + (vm.overhead - vm.settled))
-    vm.settled = vm.overhead
-    count = load(u64, vm.quick)
-    vm.hart.retired = vm.entered - vm.overhead - vm.away + vm.emulated + count
+@native
+def count_retired(vm: Vm) -> None:
+    """Bring `hart.retired` up to date: all that passed but the hypervisor's own, and the others'."""
+    own = vm.overhead + vm.away
+    vm.hart.retired = vm.entered - own + vm.emulated + load(u64, vm.quick)
 
 
 @native
@@ -180,20 +173,11 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
     return u64(AGAIN)
 
 
-@native
-def status_exit(vm: Vm, word: u64, floats: u64) -> u64:
-    """An exit for sstatus."""
-    if status_access(vm.hart, word, floats, vm.attention, HARMLESS):
-        store(u64, vm.quick, load(u64, vm.quick) + 1)
-        return done(word >> 7 & 31)
-    return user_memory_exit(vm, word, floats)
-
-
 @native(inline=False)
 def user_memory_exit(vm: Vm, word: u64, floats: u64) -> u64:
     """SUM changes around each copy from or to a program: that only takes another root."""
     if status_access(vm.hart, word, floats, vm.attention, HARMLESS | STATUS_SUM):
-        store(u64, vm.quick, load(u64, vm.quick) + 1)
+        count_status(vm)
         shadow.select(vm)
         shadow.use(vm)
         return done(word >> 7 & 31)
@@ -201,14 +185,17 @@ def user_memory_exit(vm: Vm, word: u64, floats: u64) -> u64:
     return u64(SLOW)
 
 
+@native
+def count_status(vm: Vm) -> None:
+    """One more exit for sstatus; `count_retired` counts its instruction by that."""
+    vm.tally = vm.quick
+    store(u64, vm.quick, load(u64, vm.quick) + 1)
+
+
 @native(inline=False)
 def other_exit(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
-    """An exit for another reason than the one before it."""
+    """An exit for something else than sstatus."""
     hart = vm.hart
-    settle(vm)
-    if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
-        vm.tally = vm.quick
-        return status_exit(vm, value, state)
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS) | state & STATUS_FS
     if cause == ILLEGAL_INSTRUCTION:
         if value & 0x7F != SYSTEM:
@@ -224,9 +211,16 @@ def other_exit(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
 @native
 def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
     """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
-    vm.overhead += vm.resumed - vm.entered
+    spent = vm.resumed - vm.entered  # for the last exit
+    vm.overhead += spent
+    store(u64, vm.tally + 8, load(u64, vm.tally + 8) + spent)
     vm.entered = entered - SWITCH_IN
     if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
-        if vm.tally == vm.quick:
-            return status_exit(vm, value, state)
+        if vm.status_ready != 0:
+            if status_access(vm.hart, value, state, vm.attention, HARMLESS):
+                count_status(vm)
+                if value & REGISTER != 0:
+                    return done(value >> 7 & 31)
+                return u64(DONE)
+            return user_memory_exit(vm, value, state)
     return other_exit(vm, cause, value, state)
