@@ -7,6 +7,7 @@ is a list of segments at physical addresses, with the symbols that a board looks
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,7 @@ PT_LOAD, SHT_SYMTAB = 1, 2
 MACHINES = {3: "x86", 8: "MIPS", 21: "PowerPC", 40: "ARM", 62: "x86-64", 183: "AArch64"}
 
 IMAGE_MAGIC, IMAGE_MAGIC2 = b"RISCV\0\0\0", b"RSC\x05"
+GZIP, UNPACKED_LIMIT = b"\x1f\x8b", 1 << 30
 IMAGE_HEADER = 64  # Documentation/arch/riscv/boot-image-header.rst
 
 
@@ -88,6 +90,8 @@ def read_file(path: Path, what: str) -> bytes:
 def read_kernel(path: Path, ram_base: int) -> KernelFile:
     """The kernel in a file; an Image goes to its offset from the start of RAM."""
     data = read_file(path, "kernel")
+    if data[:2] == GZIP:
+        data = _unpacked(path, data)
     if data[:4] == b"\x7fELF":
         return _elf(path, data)
     if data[48:56] == IMAGE_MAGIC or data[56:60] == IMAGE_MAGIC2:
@@ -98,10 +102,22 @@ def read_kernel(path: Path, ram_base: int) -> KernelFile:
     )
 
 
+def _unpacked(path: Path, data: bytes) -> bytes:
+    """What gzip packed, such as an Image.gz; a file that would not end is not followed."""
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = unpacker.decompress(data, UNPACKED_LIMIT)
+    except zlib.error:
+        unpacked = b""
+    if not unpacker.eof:
+        raise UsageError(
+            f"The gzip data in the kernel {path} is cut off or damaged: fetch or build it again."
+        )
+    return unpacked
+
+
 def _kind(data: bytes) -> str:
     """What else a file may be, for the sentence that refuses it."""
-    if data[:2] == b"\x1f\x8b":
-        return "compressed by gzip (unpack it with gunzip)"
     if data[56:60] == b"ARM\x64":
         return "a Linux Image for AArch64"
     if data[514:518] == b"HdrS":

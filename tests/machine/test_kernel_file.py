@@ -51,6 +51,12 @@ def test_image_goes_to_its_offset(tmp_path: Path, memory: GuestMemory) -> None:
     assert memory.read(file.entry, 4) == bytes([0x6F, 0, 0, 0])
 
 
+def test_gzip_is_unpacked_on_the_way(tmp_path: Path, memory: GuestMemory) -> None:
+    data = image(8192, image_size=20000)
+    packed = read_kernel(kernel(tmp_path, gzip.compress(data)), RAM)
+    assert packed.segments == read_kernel(kernel(tmp_path, data), RAM).segments
+
+
 @pytest.mark.parametrize(
     ("data", "sentence"),
     [
@@ -64,7 +70,9 @@ def test_image_goes_to_its_offset(tmp_path: Path, memory: GuestMemory) -> None:
         (elf(b"code", bits=1), "32-bit RISC-V"),
         (elf(b"code", kind=1), "no executable"),
         (elf(b"code" * 4, memory=8), "damaged"),
-        (gzip.compress(b"x" * 5000), "gzip"),
+        (gzip.compress(b"x" * 5000), "of an unknown kind"),
+        (gzip.compress(image())[:-9], "gzip data .* is cut off"),
+        (gzip.compress(image())[:40] + bytes(50), "gzip data"),
         (bytes(56) + b"ARM\x64" + bytes(100), "AArch64"),
         (bytes(514) + b"HdrS" + bytes(100), "bzImage"),
         (image()[:60], "is cut off"),

@@ -22,7 +22,6 @@ USED_ELEMENT = struct.Struct("<II")
 NEXT, WRITE, INDIRECT = 1, 2, 4  # flags of a descriptor, §2.7.5
 NO_INTERRUPT = 1  # flag of the available ring, §2.7.6
 CHAIN_LIMIT = 1024  # segments in one chain: the largest that QEMU accepts
-BYTE_LIMIT = 1 << 32  # §2.7.4.3: a chain's buffers hold at most 2^32 bytes
 
 
 class BrokenQueue(Exception):
@@ -229,7 +228,8 @@ class Virtqueue(Stateful):
     def _add(self, chain: Chain, address: int, size: int, flags: int, total: int) -> None:
         memory = self.memory
         assert memory is not None
-        if not size or total > BYTE_LIMIT or not memory.contains(address, size):
+        # §2.7.4.3 allows 2^32 bytes in a chain; buffers that do not overlap never exceed RAM.
+        if not size or total > memory.size or not memory.contains(address, size):
             raise BrokenQueue(f"a buffer of {size} bytes at {address:#x} is empty or outside RAM")
         start = address - memory.base
         view = memory.bytes[start : start + size]
