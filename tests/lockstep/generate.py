@@ -1,8 +1,8 @@
 """A random program as a memory image: a dispatcher in M-mode, and chunks of random instructions.
 
-Every trap that reaches M-mode goes to the dispatcher, which reads the next chunk's descriptor, sets
-mode, paging, delegation and pointers by it, and enters the chunk. S-mode has a small handler that
-skips the instruction. Whatever a chunk does to itself, engines must agree on it.
+Traps that reach M-mode skip the instruction a few times, and then go to the dispatcher, which reads
+the next chunk's descriptor, sets mode, paging, delegation and pointers by it, and enters the chunk.
+S-mode's handler skips always. Whatever a chunk does to itself, engines must agree on it.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ START_CSRS = (
 )  # fmt: skip
 CHUNK_CSRS = ("mepc", "mstatus", "satp", "medeleg", "mideleg", "mie", "menvcfg")
 DESCRIPTOR_BYTES = 128
+PATIENCE = 248  # in the control page: how many more exceptions of this chunk are skipped
 FLOAT_VALUES = 256
 FS, MPP_S, MPRV, SUM, MXR, TVM, TW, TSR = 3 << 13, 1 << 11, *(1 << bit for bit in range(17, 23))
 MPIE, SPIE, SPP = 1 << 7, 1 << 5, 1 << 8
@@ -82,12 +83,28 @@ def _dispatch() -> str:
         .align 3
     handler:
         csrrw x31, mscratch, x31
+        csrr x30, mcause
+        bltz x30, dispatch
+        andi x30, x30, 12
+        addi x30, x30, -8
+        beqz x30, dispatch
+        ld x30, {PATIENCE}(x31)
+        addi x30, x30, -1
+        sd x30, {PATIENCE}(x31)
+        bltz x30, dispatch
+        csrr x30, mepc
+        addi x30, x30, 4
+        csrw mepc, x30
+        csrrw x31, mscratch, x31
+        mret
     dispatch:
         ld x30, 0(x31)
         addi x30, x30, {DESCRIPTOR_BYTES}
         sd x30, 0(x31)
         {csrs}
         sfence.vma x0, x0
+        ld x2, 64(x30)
+        sd x2, {PATIENCE}(x31)
         ld x2, 72(x30)
         ld x8, 80(x30)
         ld x9, 88(x30)
@@ -202,7 +219,8 @@ class Program:
 
     def _data(self) -> bytes:
         draw = (values.integer, values.real)
-        return pack([draw[self.chance.randrange(2)](self.chance) for _ in range(DATA_BYTES // 8)])
+        drawn = [draw[self.chance.randrange(2)](self.chance) for _ in range(DATA_BYTES // 64)]
+        return b"".join(pack(self.chance.sample(drawn, len(drawn))) for _ in range(8))
 
     def _chunk(self, number: int) -> bytes:
         size = self.chance.choice((64, 128, 192, CHUNK_BYTES))
@@ -226,7 +244,8 @@ class Program:
         csrs = [pc, status, satp, self._delegated(status), *self._interrupts(), self._features()]
         borrowed = mode == 3 and status & MPRV
         pointers = [self._pointer(place, mode, paging, bool(borrowed)) for place in range(3)]
-        return pack([*csrs, *[0] * (9 - len(csrs)), *pointers])
+        patience = chance.choice((0, 2, 5, 10))
+        return pack([*csrs, *[0] * (8 - len(csrs)), patience, *pointers])
 
     def _status(self, mode: int, paging: int) -> int:
         chance = self.chance

@@ -23,9 +23,9 @@ CSRS = sorted(set(NUMBERS.values()) - set(AWAY))
 ROWS = [[n for n in CSRS if csr.first <= n <= csr.last] for csr in ALL if csr.first < csr.last]
 GROUPS = [*filter(None, ROWS), *([n] for n in CSRS if not any(n in row for row in ROWS))]  # a row weighs as one
 MSTATUS, SSTATUS, MENVCFG, SENVCFG = 0x300, 0x100, 0x30A, 0x10A
-STIMECMP = 0x14D
+STIMECMP, SATP = 0x14D, 0x180
 FRAGILE = (0x305, 0x340, 0x105)  # mtvec, mscratch, stvec: written, and put back at once
-MAPPING = (0x180, MENVCFG, *range(0x3A0, 0x3F0))  # followed by sfence.vma
+MAPPING = (SATP, MENVCFG, *range(0x3A0, 0x3F0))  # followed by sfence.vma
 CHOSEN = (MSTATUS, SSTATUS, MENVCFG, SENVCFG, 0x14D)  # not every value is comparable
 FS = 3 << 13
 
@@ -195,6 +195,9 @@ class Stream:
             number = self.chance.randrange(4096)
             if number in AWAY:
                 return
+        if number == SATP and self.mode == 1:  # a new root would map neither this nor the handler
+            self.emit("csrrs", rd=self.register(), rs1=0, csr=number)
+            return
         if number in FRAGILE:
             self.emit("csrrw", rd=5, rs1=self.chance.randrange(32), csr=number)
             self.emit("csrrw", rd=self.register(), rs1=5, csr=number)
