@@ -165,10 +165,12 @@ def _plug(
         closers.append(disk.close)
         board.add_virtio(BlockDevice(disk))
     for tag, path, readonly in mounts:
-        from ringzero.machine.fuse.server import FuseServer
+        from ringzero.machine.fuse import serve_folder
         from ringzero.machine.virtio.fs import VirtioFs
 
-        board.add_virtio(VirtioFs(tag, FuseServer(path, read_only=readonly)))
+        server = serve_folder(path, read_only=readonly)
+        closers.append(server.close)
+        board.add_virtio(VirtioFs(tag, server))
     return closers
 
 

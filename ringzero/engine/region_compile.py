@@ -16,7 +16,7 @@ from ringzero.engine.region_text import RegionText
 from ringzero.lang import binding, cache
 
 SYMBOL = "region"
-PASSES = ("sroa", "instruction_combine", "simplify_cfg", "aggressive_dce")
+PASSES = ("sroa", "instruction_combine", "simplify_cfg", "jump_threading", "instruction_combine", "simplify_cfg", "aggressive_dce")
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,9 @@ def _source() -> str:
     lines = []
     for one in INSTRUCTIONS:
         if compilable(one):
-            program.add_roots([one.function], {one.function: symbol(one)})
+            program.add_roots([one.function], {one.function: symbol(one)}, flagged=True)
             made = program.function(one.function)
-            kind = result_type(made.result, made.raises)
+            kind = result_type(made.result, False)
             lines.append(f"; {one.name}: {int(made.raises)} {kind}")
     return "\n".join(lines) + "\n;;\n" + program.text()
 
@@ -141,7 +141,8 @@ class RegionLibrary:
                 body = self.definitions[name]
                 head, brace, rest = body.partition(" {\n")
                 head = head.replace("define ", "define internal ", 1)
-                head = re.sub(r"(\) *)(local_unnamed_addr|unnamed_addr)?( *#)", r"\1alwaysinline\3", head)
+                head, number = re.fullmatch(r"(.*?)( #\d+)?", head).groups()  # type: ignore[union-attr]
+                head = f"{head} alwaysinline{number or ''}"
                 parts.append(head + brace + rest)
                 pending += self._needs(name)
             elif name in self.declarations:

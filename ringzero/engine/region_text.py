@@ -84,6 +84,7 @@ class RegionText:
         low = self.value(f"and i64 {at}, 32767")
         self.line(f"%base = getelementptr i8, ptr %ip, i64 {self.value(f'sub i64 0, {low}')}")
         self.line("%bud = alloca i64\n  store i64 %budget, ptr %bud")
+        self.line("%raised = alloca i1")
         for array, number in self.registers:
             if (array, number) == ("x", 0):
                 continue
@@ -204,23 +205,25 @@ class RegionText:
     def _call(self, op: Operation) -> list[str]:
         raises, kind = self.library.results[op.one.name]
         self.used.add(op.one.name)
-        call = f'call {kind} @"{symbol(op.one)}"({self._arguments(op)})'
+        arguments = self._arguments(op)
+        if raises:
+            self.line("store i1 false, ptr %raised")
+            arguments += ", ptr %raised"
+        call = f'call {kind} @"{symbol(op.one)}"({arguments})'
+        parts: list[str] = []
         if kind == "void":
             self.line(call)
-            return []
-        result = self.value(call)
-        if not kind.startswith("{"):
-            parts = [result]
         else:
-            parts = [self.value(f"extractvalue {kind} {result}, {i}")
-                     for i in range(kind.count(",") + 1)]  # fmt: skip
+            parts = [self.value(call)]
         if raises:
-            fine = self.new("ok")
+            flag, fine = self.value("load i1, ptr %raised"), self.new("ok")
             self.line(
-                f"br i1 {parts[-1]}, label %{self._side_exit()}, label %{fine}, "
-                f"!prof !{UNLIKELY}"
+                f"br i1 {flag}, label %{self._side_exit()}, label %{fine}, !prof !{UNLIKELY}"
             )
             self.label(fine)
+        if kind.startswith("{"):
+            pair = parts[0]
+            parts = [self.value(f"extractvalue {kind} {pair}, {i}") for i in range(2)]
         return parts
 
     def _plain(self, op: Operation, done: int) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from ringzero.lang.compiler import Target
 
 BARE_TRIPLE = "riscv64-unknown-elf"
+BARE_FEATURES = "+m,+a,+c,+relax"
 
 
 @functools.cache
@@ -63,13 +64,13 @@ def host_identity() -> str:
 
 @functools.cache
 def bare_machine() -> Any:
-    """The target machine of bare riscv64: no relaxation, static, medium code model."""
+    """The target machine of bare riscv64: relaxed by our linker, static, medium code model."""
     binding = llvm()
     binding.initialize_all_targets()
     binding.initialize_all_asmprinters()
     return binding.Target.from_triple(BARE_TRIPLE).create_target_machine(
         cpu="generic-rv64",
-        features="+m,+a,+c,-relax",
+        features=BARE_FEATURES,
         opt=2,
         reloc="static",
         codemodel="medium",

@@ -66,6 +66,7 @@ class Compiled:
     text: str = ""
     done: bool = False
     convention: str = ""
+    flagged: bool = False  # reports a raise through a pointer, its last parameter
 
 
 def is_scalar(kind: Any) -> bool:
@@ -150,10 +151,18 @@ class Program:
     texts: list[str] = field(default_factory=list)
     roots: set[str] = field(default_factory=set)
     named: dict[Native, str] = field(default_factory=dict)
+    flagged: set[Native] = field(default_factory=set)
     symbols: set[str] = field(default_factory=set)
 
-    def add_roots(self, roots: Iterable[Native], exported: Mapping[Native, str] = {}) -> None:
-        """Compile `roots`; they keep external linkage, under their bare name or `exported`'s."""
+    def add_roots(
+        self, roots: Iterable[Native], exported: Mapping[Native, str] = {}, flagged: bool = False
+    ) -> None:
+        """Compile `roots`; they keep external linkage, under their bare name or `exported`'s.
+
+        With `flagged`, roots that raise take one more parameter, a pointer to an i1 that they set.
+        """
+        if flagged:
+            self.flagged.update(roots)
         named = {root: exported.get(root, root.name) for root in roots}
         self.named.update(named)  # first: one root may call another
         self.roots.update(named.values())
@@ -237,7 +246,7 @@ class Program:
         if key not in self.functions:
             label = "/".join([f"{function.module}.{function.name}", *map(_label, known)])
             name = self._fresh(self.named.get(function) or label.replace('"', "'"))
-            made = Compiled(name, function.signature[1])
+            made = Compiled(name, function.signature[1], flagged=function in self.flagged)
             if function.cold:
                 made.convention = self.target.cold_convention
             self.functions[key] = made

@@ -65,6 +65,10 @@ class Expressions:
 
     made: Any
 
+    def inlined(self, function: Native, known: list[Any], values: list[Value]) -> Item:
+        """The body of an inline function, emitted here (`statements.FunctionEmitter`)."""
+        raise NotImplementedError
+
     def __init__(self, program: Program, native: Native) -> None:
         self.program, self.native = program, native
         self.names = {**vars(sys.modules[native.module]), **_closure(native.function)}
@@ -532,6 +536,9 @@ class Expressions:
             known, runtime = split_arguments(function, arguments)
         except CompileError as error:
             self.fail(node, str(error))
+        if function.inline:
+            values = [Value(kind, self.operand(item, kind, node)) for kind, item in runtime]
+            return self.inlined(function, known, values)
         made = self.program.function(function, known)
         words = [
             f"{passed_type(kind)}{extension(self.program.target, kind)} "

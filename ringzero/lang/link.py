@@ -15,76 +15,30 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringzero.errors import RingzeroError
+from ringzero.lang import objectfile
 from ringzero.lang.image import EXECUTE, PAGE, READ, WRITE, Image, Label, Segment, write
 from ringzero.lang.native import Stub
+from ringzero.lang.objectfile import (
+    ALLOC,
+    NOBITS,
+    R_32_PCREL,
+    R_64,
+    R_ADD,
+    R_CALL,
+    R_CALL_PLT,
+    R_PCREL_HI20,
+    R_PCREL_LO12_I,
+    R_PCREL_LO12_S,
+    R_SUB,
+    LinkError,
+    ObjectFile,
+    Section,
+    Symbol,
+)
+from ringzero.lang.relax import FIELDS, jump_bits, relax
 
-R_64, R_CALL, R_CALL_PLT = 2, 18, 19
-R_PCREL_HI20, R_PCREL_LO12_I, R_PCREL_LO12_S = 23, 24, 25
-R_ADD = {34: "<H", 35: "<I", 36: "<Q"}
-R_SUB = {38: "<H", 39: "<I", 40: "<Q"}
-R_32_PCREL = 57
 NOP, RET = 0x00000013, 0x00008067
 RA, T1 = 1, 6
-_ALLOC, _WRITE, _EXECUTE = 2, 1, 4  # sh_flags
-_NOBITS, _RELA, _SYMTAB = 8, 4, 2
-
-
-class LinkError(RingzeroError):
-    """An object or a stub that cannot be linked as it stands."""
-
-
-@dataclass
-class Section:
-    """A section of the object file and, once placed, its address."""
-
-    kind: int
-    flags: int
-    data: bytes
-    size: int
-    align: int
-    info: int
-    address: int = 0
-
-    @property
-    def order(self) -> tuple[bool, bool, bool]:
-        """Code, then constants, then data, then zeros."""
-        return self.kind == _NOBITS, bool(self.flags & _WRITE), not self.flags & _EXECUTE
-
-
-@dataclass(frozen=True)
-class Symbol:
-    """An entry of the object's symbol table."""
-
-    name: str
-    kind: int
-    section: int
-    value: int
-    size: int
-
-
-class ObjectFile:
-    """What the linker needs of a relocatable ELF64 file."""
-
-    def __init__(self, code: bytes) -> None:
-        if code[:5] != b"\x7fELF\2" or code[18:20] != b"\xf3\0":
-            raise LinkError("this object is not ELF64 for RISC-V: compile it for the bare target")
-        (offset,) = struct.unpack_from("<Q", code, 0x28)
-        size, count, _ = struct.unpack_from("<HHH", code, 0x3A)
-        heads = [struct.unpack_from("<IIQQQQIIQQ", code, offset + i * size) for i in range(count)]
-        self.sections = [
-            Section(h[1], h[2], b"" if h[1] == _NOBITS else code[h[4] : h[4] + h[5]],
-                    h[5], h[8] or 1, h[7])
-            for h in heads
-        ]  # fmt: skip
-        table = next(i for i, h in enumerate(heads) if h[1] == _SYMTAB)
-        names = self.sections[heads[table][6]].data
-        self.symbols = [
-            Symbol(names[n : names.index(b"\0", n)].decode(), info & 15, section, value, length)
-            for n, info, _, section, value, length in struct.iter_unpack(
-                "<IBBHQQ", self.sections[table].data
-            )
-        ]
 
 
 @dataclass
@@ -126,11 +80,11 @@ class _Linker:
 
     def place_sections(self, sections: list[Section]) -> None:
         """Give each allocated section an address; data begin on a new page."""
-        kept = [s for s in sections if s.flags & _ALLOC and s.size]
+        kept = [s for s in sections if s.flags & ALLOC and s.size]
         for section in sorted(kept, key=lambda one: one.order):
-            if section.flags & _WRITE and not self.text_size:
+            if section.flags & objectfile.WRITE and not self.text_size:
                 self._end_text()
-            if section.kind == _NOBITS and not self.data_size:
+            if section.kind == NOBITS and not self.data_size:
                 self._end_data()
             self.align(section.align)
             section.address = self.here
@@ -206,6 +160,13 @@ class _Linker:
         self.put(address, stub.inline)
         self.put(address + 4, RET if tail else NOP)
 
+    def jump(self, kind: int, address: int, target: int) -> None:
+        """A jump or branch by LLVM."""
+        size, mask, bits = jump_bits(kind, target - address)
+        at = address - self.base
+        old = int.from_bytes(self.image[at : at + size], "little")
+        self.image[at : at + size] = (old & ~mask | bits).to_bytes(size, "little")
+
 
 def _split(distance: int, address: int) -> tuple[int, int]:
     if not -(1 << 31) <= distance + 0x800 < 1 << 31:
@@ -221,24 +182,22 @@ def _relocate(linker: _Linker, code: ObjectFile) -> None:
 
     highs: dict[int, int] = {}
     lows: list[tuple[int, int, int]] = []
-    for table in code.sections:
-        if table.kind != _RELA or not code.sections[table.info].flags & _ALLOC:
+    for one in code.relocations:
+        kind, address = one.kind, code.sections[one.section].address + one.offset
+        if kind in (R_PCREL_LO12_I, R_PCREL_LO12_S):
+            lows.append((kind, address, value(one.symbol)))
             continue
-        for offset, info, addend in struct.iter_unpack("<QQq", table.data):
-            kind, symbol = info & 0xFFFF_FFFF, code.symbols[info >> 32]
-            address = code.sections[table.info].address + offset
-            if kind in (R_PCREL_LO12_I, R_PCREL_LO12_S):
-                lows.append((kind, address, value(symbol)))
-                continue
-            target = value(symbol) + addend
-            if kind in (R_CALL, R_CALL_PLT):
-                linker.call(address, symbol, target)
-            elif kind == R_PCREL_HI20:
-                highs[address] = target - address
-                high, _ = _split(target - address, address)
-                linker.put(address, linker.word(address) & 0xFFF | high << 12)
-            else:
-                _data_relocation(linker, kind, address, target, symbol)
+        target = value(one.symbol) + one.addend
+        if kind in (R_CALL, R_CALL_PLT):
+            linker.call(address, one.symbol, target)
+        elif kind in FIELDS:
+            linker.jump(kind, address, target)
+        elif kind == R_PCREL_HI20:
+            highs[address] = target - address
+            high, _ = _split(target - address, address)
+            linker.put(address, linker.word(address) & 0xFFF | high << 12)
+        else:
+            _data_relocation(linker, kind, address, target, one.symbol)
     for kind, address, high_at in lows:  # these name the auipc that holds their other half
         _low(linker, kind, address, highs[high_at] & 0xFFF)
 
@@ -276,6 +235,7 @@ def link(code: bytes, stubs: Sequence[Stub], entry: str, base: int) -> Image:
     linker = _Linker(base, {entry: named.pop(entry), **named})
     linker.place_stubs()
     given = ObjectFile(code)
+    relax(given, named)
     linker.place_sections(given.sections)
     for symbol in given.symbols:
         if symbol.kind in (1, 2) and 0 < symbol.section < len(given.sections):

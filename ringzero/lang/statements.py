@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import sys
 import textwrap
 from typing import Any
 
@@ -27,7 +28,7 @@ from ringzero.lang.compiler import (
     result_type,
 )
 from ringzero.lang.expressions import Expressions
-from ringzero.lang.native import Native, is_runtime
+from ringzero.lang.native import Native, _closure, is_runtime
 from ringzero.lang.types import Fixed, typed_range
 
 _trees: dict[Any, ast.FunctionDef] = {}
@@ -62,7 +63,56 @@ class FunctionEmitter(Expressions):
         self.made, self.known = made, known
         self.loops: list[tuple[str, str, list[bool]]] = []
         self.returns: list[tuple[int, list[str]]] = []
+        self.inline_end: tuple[str, list[str]] | None = None  # where an inlined body returns to
+        self.inlining: list[Native] = []
         self.known_since: dict[str, int] = {}  # loop depth at which a name became compile-time
+
+    def inlined(self, function: Native, known: list[Any], values: list[Value]) -> Item:
+        """The body of an `inline=True` function here: raises go straight to our raise target.
+
+        Returning through an aggregate would hide from LLVM which way a call came back.
+        """
+        if self.inlining.count(function) > 2:
+            raise CompileError(f"{function.name} is inline and calls itself without end")
+        made = Compiled("", function.signature[1])
+        outer = (self.native, self.names, self.env, self.slots, self.loops, self.made,
+                 self.known_since, self.inline_end)  # fmt: skip
+        self.inlining.append(function)
+        self._enter(function, made, known, values)
+        results = [self.alloca(passed_type(kind), "result") for kind in result_kinds(made.result)]
+        self.inline_end = (self.new("inlined"), results)
+        end, _ = self.inline_end
+        self.block(_tree(function).body)
+        if not self.dead:
+            self._return([])
+        (self.native, self.names, self.env, self.slots, self.loops, self.made,
+         self.known_since, self.inline_end) = outer  # fmt: skip
+        self.inlining.pop()
+        self.label(end)
+        kinds = result_kinds(made.result)
+        loaded = [
+            Value(kind, self.temporary(f"load {passed_type(kind)}, ptr {slot}"))
+            for kind, slot in zip(kinds, results, strict=True)
+        ]
+        if not loaded:
+            return Known(None)
+        return loaded[0] if len(loaded) == 1 else Tuple(tuple(loaded))
+
+    def _enter(
+        self, function: Native, made: Compiled, known: list[Any], values: list[Value]
+    ) -> None:
+        self.native, self.made = function, made
+        self.names = {**vars(sys.modules[function.module]), **_closure(function.function)}
+        self.env, self.slots, self.loops, self.known_since = {}, {}, [], {}
+        given, runtime = iter(known), iter(values)
+        for name, kind in function.signature[0]:
+            if is_runtime(kind):
+                text = next(runtime).text
+                self.program.use_type(kind)
+                address = self.variable(name, kind)
+                self.line(f"store {passed_type(kind)} {text}, ptr {address}")
+            else:
+                self.env[name] = Known(next(given))
 
     def emit(self) -> None:
         tree = _tree(self.native)
@@ -86,7 +136,9 @@ class FunctionEmitter(Expressions):
             self.made.raises = True
             self.label(self.raise_label)
             self._return(None)
-        kind = result_type(self.made.result, self.made.raises)
+        if self.made.flagged and self.made.raises:
+            parameters = [*parameters, "ptr %raise_flag"]
+        kind = result_type(self.made.result, self.made.raises and not self.made.flagged)
         for position, values in reversed(self.returns):
             self.body[position : position + 1] = self._return_lines(kind, values)
         linkage = "" if self.made.symbol in self.program.roots else "internal "
@@ -111,15 +163,25 @@ class FunctionEmitter(Expressions):
         return " ".join(words)
 
     def _return(self, values: list[str] | None) -> None:
+        if self.inline_end is not None:
+            end, slots = self.inline_end
+            kinds = result_kinds(self.made.result)
+            for kind, text, slot in zip(kinds, values or [], slots, strict=True):
+                self.line(f"store {passed_type(kind)} {text}, ptr {slot}")
+            self.go(end)
+            return
         self.returns.append((len(self.body), ["!"] if values is None else values))
         self.body.append("")
         self.dead = True
 
     def _return_lines(self, kind: str, values: list[str]) -> list[str]:
         raised = values == ["!"]
+        if self.made.flagged and raised:
+            nothing = "" if kind == "void" else " zeroinitializer"
+            return ["  store i1 true, ptr %raise_flag", f"  ret {kind}{nothing}"]
         kinds = [passed_type(k) for k in result_kinds(self.made.result)]
         parts = list(zip(kinds, values, strict=False)) if not raised else []
-        if self.made.raises:
+        if self.made.raises and not self.made.flagged:
             if kind == "i1":
                 return [f"  ret i1 {'true' if raised else 'false'}"]
             lines, current = [], "zeroinitializer" if not raised else "undef"
