@@ -58,7 +58,7 @@ def guest(tmp_path: Path, data: bytes) -> str:
 
 
 def run(
-    tmp_path: Path, data: bytes, *options: str, typed: bytes = b"", seconds: float = 120
+    tmp_path: Path, data: bytes, *options: str, typed: bytes = b"", seconds: float = 60
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [*COMMAND, guest(tmp_path, data), *options],
