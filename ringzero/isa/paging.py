@@ -95,7 +95,7 @@ def walk(
     """Find the leaf for `address` below the tables that `root` (a satp value) names."""
     level = (root >> 60) - SV39 + 2
     unused = 64 - (level * 9 + 21)
-    if (address << unused) >> unused != address and not canonical(address, unused):
+    if not canonical(address, unused):
         raise page_fault(hart, address, access)
     table = (root & ((1 << 44) - 1)) << 12
     pte = u64(0)
