@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "ringzero.cli.run",
     "image": "ringzero.cli.image",
     "build": "ringzero.cli.build",
+    "bench": "ringzero.cli.bench",
     "doctor": "ringzero.cli.doctor",
 }
 

@@ -1,0 +1,79 @@
+"""Bare-metal programs to measure: typed Python, and assembly where the language has no words.
+
+Each one computes a checksum in M-mode, prints it with the ticks that it took, and ends through the
+test finisher, so one ELF file runs on our board and on QEMU's. `build` makes that file.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+
+from ringzero.errors import NotFound
+from ringzero.lang.baremetal import cached_image
+from ringzero.lang.image import Image
+
+
+@dataclass(frozen=True)
+class Program:
+    """A bare-metal program: `count` rounds of it take QEMU one to three seconds."""
+
+    name: str
+    module: str  # where its function of the same name stands
+    count: int
+    kind: str
+    title: str
+
+
+INTEGER, MEMORY, BESIDE, FLOAT = "integer", "memory", "code and data", "floating point"
+
+PROGRAMS = (
+    Program("mix", "integer", 60_000_000, INTEGER, "CRC, xorshift and multiplication"),
+    Program("chain", "integer", 200_000_000, INTEGER, "a loop in which each step needs the last"),
+    Program("sieve", "arrays", 50, INTEGER, "primes below a million"),
+    Program("quicksort", "arrays", 25, INTEGER, "100,000 words sorted"),
+    Program("matrix", "arrays", 50, INTEGER, "96×96 integer matrices multiplied"),
+    Program("records", "records", 10_000, INTEGER, "list, state machine and CRC"),
+    Program("calls", "calls", 12_000_000, INTEGER, "calls through a table of functions"),
+    Program("copy", "arrays", 1_500, MEMORY, "memory copied and compared, by words and bytes"),
+    Program("stride", "arrays", 1_500, MEMORY, "16 MB touched with a page's stride"),
+    Program("beside", "beside", 3_000_000, BESIDE, "stores into the page that holds the loop"),
+    Program("mandelbrot", "floating", 2_400, FLOAT, "multiply, add, compare in doubles"),
+    Program("orbits", "floating", 3_000_000, FLOAT, "divide and square root in doubles"),
+    Program("dot", "floating", 40_000, FLOAT, "fused multiply-add over arrays"),
+)
+
+START = Program("nothing", "integer", 1, "start", "prints and ends")
+
+
+def program(name: str) -> Program:
+    """The program of that name."""
+    for each in (*PROGRAMS, START):
+        if each.name == name:
+            return each
+    raise NotFound(f"There is no benchmark program {name!r}; `ringzero bench --list` shows them.")
+
+
+def build(name: str, count: int | None = None) -> Image:
+    """The program of that name that does `count` rounds, compiled at first use."""
+    chosen = program(name)
+    rounds = chosen.count if count is None else count
+    parts = ["bare", "bench/programs", "isa"]
+    return cached_image(parts, lambda: _make(chosen, rounds), name, str(rounds))
+
+
+def _make(chosen: Program, count: int) -> Image:
+    from ringzero.bare.build import build as build_program
+    from ringzero.bench.programs import frame
+    from ringzero.lang import Native
+
+    body = getattr(importlib.import_module(f"{__name__}.{chosen.module}"), chosen.name)
+    compiled = isinstance(body, Native)
+    return build_program(
+        [*([body] if compiled else []), frame.finish],
+        [frame.start(chosen.name, count), *([] if compiled else [body])],
+        entry="start",
+        base=frame.BASE,
+        exported={},
+        bind={frame.put_byte: frame.uart_write},
+    )

@@ -1,0 +1,53 @@
+"""What all programs share: how they start, what they print, and how they end."""
+
+from __future__ import annotations
+
+from ringzero.bare.stubs import stub
+from ringzero.bare.text import put_byte, put_decimal, put_hex
+from ringzero.lang import Stub, load, native, store, u8, u32, u64
+
+BASE = 0x8000_0000
+STACK_TOP = 0x8080_0000
+ARENA = 0x8100_0000  # memory for the program's data: the rest of 128 MB
+UART, FINISHER, PASS = 0x1000_0000, 0x10_0000, 0x5555
+TICKS = 0x200_BFF8  # mtime, 10 MHz
+
+__all__ = ["ARENA", "BASE", "finish", "put_byte", "start", "uart_write"]
+
+
+def start(name: str, count: int) -> Stub:
+    """Calls `name(count, arena)` with a stack and floats on, then `finish(result, began)`."""
+    return stub(
+        "start",
+        f"""
+        li sp, {STACK_TOP}
+        li t0, 0x6000               # mstatus.FS = Dirty
+        csrs mstatus, t0
+        li s0, {TICKS}
+        ld s1, 0(s0)
+        li a0, {count}
+        li a1, {ARENA}
+        call {name}
+        mv a1, s1
+        call finish
+        """,
+    )
+
+
+@native
+def uart_write(byte: u8) -> None:
+    """Send one byte."""
+    store(u8, UART, byte)
+
+
+@native(inline=False)
+def finish(result: u64, began: u64) -> None:
+    """Print the result and the ticks that it took, and power off."""
+    ticks = load(u64, TICKS) - began
+    put_hex(result)
+    put_byte(32)
+    put_decimal(ticks)
+    put_byte(10)
+    store(u32, FINISHER, PASS)
+    while True:
+        pass

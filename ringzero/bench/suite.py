@@ -1,0 +1,107 @@
+"""The rounds: each benchmark runs here and on the other machine in turn, as often as asked."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ringzero.bench.bare import program_file
+from ringzero.bench.benchmark import Benchmark, Result, Side
+from ringzero.bench.process import Run, run
+from ringzero.bench.programs import START
+from ringzero.bench.subjects import BenchError, Guest, Ours, Qemu, Subject, checked, instructions
+
+WARM_UP = 0.01  # seconds of a guest's life that fill a cache with the native core and firmware
+
+
+@dataclass
+class Suite:
+    """How to measure. `told` is called before each run."""
+
+    ours: Ours
+    peer: Qemu | None
+    rounds: int
+    told: Callable[[str], None] = lambda text: None
+    primed: Path | None = field(default=None, init=False)
+
+    def warm(self) -> None:
+        """Let our machine compile what it compiles once, so that no round pays for it."""
+        self.told("a run that is not measured")
+        run(self.ours.command(Guest(program_file(START))), 120.0)
+
+    def measure(self, benchmark: Benchmark) -> Result:
+        """All rounds of one benchmark; which machine begins changes with the round."""
+        guest = benchmark.guest()
+        result = Result(benchmark, peer=Side() if self.peer else None)
+        said: dict[str, str] = {}
+        for turn in range(self.rounds):
+            subjects: list[Subject] = [self.ours, *([self.peer] if self.peer else [])]
+            for subject in subjects if turn % 2 == 0 else reversed(subjects):
+                self.told(f"{benchmark.name}, round {turn + 1}, {subject.name}")
+                done = self._once(benchmark, guest, subject)
+                _compare(benchmark, subject, done, said)
+                side = result.ours if subject is self.ours else result.peer
+                assert side is not None
+                side.runs.append(done)
+                side.figures.append(benchmark.read(done))
+        result.ours.instructions = instructions(result.ours.runs[-1])
+        return result
+
+    def _once(self, benchmark: Benchmark, guest: Guest, subject: Subject) -> Run:
+        command = subject.command(guest)
+        if not (benchmark.fresh and subject is self.ours):
+            return checked(run(command, benchmark.timeout), subject, benchmark.name)
+        with self._fresh_cache(guest) as folder:
+            environment = {"RINGZERO_CACHE": str(folder)}
+            return checked(run(command, benchmark.timeout, environment), subject, benchmark.name)
+
+    @contextmanager
+    def _fresh_cache(self, guest: Guest) -> Iterator[Path]:
+        """A cache folder with the native core and the firmware, and nothing about any guest."""
+        if self.primed is None:
+            self.primed = Path(tempfile.mkdtemp(prefix="ringzero-bench-"))
+            self.told("compiling the native core into an empty cache")
+            command = [*self.ours.command(guest), "--timeout", str(WARM_UP)]
+            run(command, 120.0, {"RINGZERO_CACHE": str(self.primed)})
+        with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
+            yield shutil.copytree(self.primed, Path(folder) / "cache")
+
+    def close(self) -> None:
+        """Remove what was written beside the results."""
+        if self.primed is not None:
+            shutil.rmtree(self.primed, ignore_errors=True)
+            self.primed = None
+
+
+def first_compilation(guest: Guest, ours: Ours) -> Run:
+    """A run with an empty cache: the native core is compiled before the guest starts."""
+    with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
+        command = ours.command(guest)
+        return checked(run(command, 120.0, {"RINGZERO_CACHE": folder}), ours, "first use")
+
+
+def _compare(benchmark: Benchmark, subject: Subject, done: Run, said: dict[str, str]) -> None:
+    """What a program computes must not depend on the machine, nor on the round."""
+    if benchmark.same is None:
+        return
+    says = benchmark.same(done)
+    for other, before in said.items():
+        if before != says:
+            raise BenchError(
+                f"{benchmark.name} computes {says} under {subject.name}, but {before} under "
+                f"{other}: one of the machines is wrong."
+            )
+    said[subject.name] = says
+
+
+def chosen(benchmarks: Sequence[Benchmark], names: Sequence[str]) -> list[Benchmark]:
+    """The benchmarks of these names or kinds, in the catalogue's order; all without names."""
+    known = {word for each in benchmarks for word in (each.name, each.kind)}
+    for name in names:
+        if name not in known:
+            raise BenchError(f"There is no benchmark {name!r}: `ringzero bench --list` shows them.")
+    return [each for each in benchmarks if not names or {each.name, each.kind} & set(names)]

@@ -1,0 +1,159 @@
+"""The harness: alternation, medians, ratios, and what it refuses. Its guests are shell scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ringzero.bench.benchmark import Benchmark, Result, Side
+from ringzero.bench.catalogue import catalogue
+from ringzero.bench.process import Run, run
+from ringzero.bench.subjects import BenchError, Guest, Ours, Qemu, instructions
+from ringzero.bench.suite import Suite, chosen
+from ringzero.bench.table import means, per_cpu, record, row
+from ringzero.cli.main import main
+
+
+@dataclass(frozen=True)
+class Pretender:
+    """A machine that is a Python program, and writes down when it runs."""
+
+    name: str
+    text: str
+    diary: list[str] = field(default_factory=list)
+
+    def command(self, guest: Guest) -> list[str]:
+        self.diary.append(self.name)
+        return [sys.executable, "-c", self.text]
+
+
+def benchmark(**more: Any) -> Benchmark:
+    known: dict[str, Any] = {
+        "name": "b", "kind": "k", "title": "t", "unit": "s", "guest": lambda: Guest(Path("g")),
+        "read": lambda run: float(run.output.split()[1]),
+    }  # fmt: skip
+    return Benchmark(**{**known, **more})
+
+
+def suite(ours: str, peer: str, rounds: int = 3) -> tuple[Suite, list[str]]:
+    diary: list[str] = []
+    machines = Pretender("ours", ours, diary), Pretender("peer", peer, diary)
+    return Suite(cast(Ours, machines[0]), cast(Qemu, machines[1]), rounds), diary
+
+
+def test_machines_take_turns_and_the_first_changes() -> None:
+    made, diary = suite("print('x 2')", "print('x 1')")
+    result = made.measure(benchmark())
+    assert diary == ["ours", "peer", "peer", "ours", "ours", "peer"]
+    assert result.ratio == pytest.approx(0.5)
+
+
+def test_a_rate_is_better_when_it_is_more() -> None:
+    made, _ = suite("print('x 30')", "print('x 10')", rounds=1)
+    assert made.measure(benchmark(rate=True)).ratio == pytest.approx(3.0)
+
+
+def test_results_that_differ_are_refused() -> None:
+    made, _ = suite("print('x 1')", "print('y 1')", rounds=1)
+    with pytest.raises(BenchError, match=r"computes y under peer, but x under ours"):
+        made.measure(benchmark(same=lambda run: run.output.split()[0]))
+
+
+def test_a_guest_that_fails_is_named_with_its_last_words() -> None:
+    made, _ = suite("import sys; sys.exit('no such engine')", "print('x 1')", rounds=1)
+    with pytest.raises(BenchError, match=r"b under ours ended with code 1 .*no such engine"):
+        made.measure(benchmark())
+
+
+def test_a_run_is_ended_when_its_time_is_up() -> None:
+    done = run([sys.executable, "-c", "import time; time.sleep(60)"], 0.3)
+    assert done.code == -9
+    assert done.seconds < 10
+
+
+def test_lines_have_moments() -> None:
+    text = "import time; print('a', flush=True); time.sleep(.3); print('b')"
+    done = run([sys.executable, "-c", text], 20)
+    a, b = done.moment("a"), done.moment("b")
+    assert a is not None
+    assert b is not None
+    assert b - a > 0.25
+    assert done.first <= a <= b <= done.seconds
+
+
+def test_memory_that_is_not_shared_is_seen() -> None:
+    text = "import time; x = bytearray(64 << 20); time.sleep(.4)"
+    done = run([sys.executable, "-c", text], 20)
+    assert 64 << 20 < done.overhead <= done.peak + (8 << 20)
+
+
+def made_run(seconds: float = 1.0, cpu: float = 1.0, errors: str = "") -> Run:
+    return Run(seconds, 0, ((0.5, "x 1"),), 0.5, errors, cpu, 0, 0)
+
+
+def made_result(ours: list[float], peer: list[float], kind: str = "k", cpu: float = 1.0) -> Result:
+    mine = Side([made_run(cpu=cpu) for _ in ours], ours)
+    return Result(benchmark(kind=kind), mine, Side([made_run() for _ in peer], peer))
+
+
+def test_medians_ratios_and_means() -> None:
+    first, second = made_result([1, 9, 2], [4, 4, 5]), made_result([1], [8])
+    assert first.ratio == pytest.approx(2.0)
+    assert "2.00×" in row(first)
+    assert "4.00×, least 2.00×" in means([first, second])[0]
+    assert means([first]) == []
+
+
+def test_a_ratio_for_each_second_of_processor() -> None:
+    assert per_cpu(made_result([2], [2], cpu=0.5)) == pytest.approx(2.0)
+
+
+def test_instructions_come_from_the_report_of_the_run() -> None:
+    told = {"counters": {"instructions": {"M": 1, "S": 20, "U": 300}}}
+    assert instructions(made_run(errors=f"ringzero: hello\n{json.dumps(told)}\n")) == 321
+    assert instructions(made_run(errors="nothing")) is None
+
+
+def test_a_record_is_json_and_says_where_it_comes_from() -> None:
+    made = record([made_result([1], [2])], "auto", 1, "7.2", {"first_use_seconds": 3.0})
+    again = json.loads(json.dumps(made))
+    assert {"commit", "date", "host", "qemu", "engine", "first_use_seconds"} <= set(again)
+    assert again["results"][0]["ratio"] == 2.0
+
+
+def test_benchmarks_are_chosen_by_name_and_kind() -> None:
+    everything = catalogue()
+    assert [each.name for each in chosen(everything, ["boot-init", "mix"])] == ["mix", "boot-init"]
+    assert all(each.kind == "linux" for each in chosen(everything, ["linux"]))
+    assert len({each.name for each in everything}) == len(everything)
+
+
+def test_the_command_lists_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "--list", "integer"]) == 0
+    assert "quicksort" in capsys.readouterr().out
+    assert main(["bench", "warpdrive"]) == 125
+    assert "warpdrive" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "output", "figure"), [
+    ("openssl-sha256", "sha256          17479.01k", 17479.01),
+    ("openssl-aes", "AES-128-CBC       9625.60k", 9625.6),
+    ("openssl-ecdsa", " 256 bits ecdsa (nistp256)   0.0003s   0.0009s   3300.5   1100.0", 3300.5),
+    ("7zip", "Avr:   682   100    607    608  |  10657\nTot:             100    735    736", 736),
+    ("sysbench", "CPU speed:\n    events per second:   107.99\n", 107.99),
+    ("python-loop", "200 loops, best of 3: 2.64e+03 usec per loop", 2640),
+    ("stress-crc16", "stress-ng: metrc: [61] cpu         681      3.00      2.98      0.01"
+                     "       226.99         227.6", 226.99),
+])  # fmt: skip
+def test_figures_are_found_in_what_programs_print(name: str, output: str, figure: float) -> None:
+    read: Callable[[Run], float] = chosen(catalogue(), [name])[0].read
+    lines = tuple((1.0, line) for line in output.splitlines())
+    assert read(Run(2, 0, lines, 1, "", 1, 0, 0)) == pytest.approx(figure)
+    with pytest.raises(BenchError, match="printed no result"):
+        read(made_run())
