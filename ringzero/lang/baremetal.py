@@ -42,7 +42,7 @@ def build(
         program.global_symbol(value, name, "global")
     program.add_roots(roots, names)
     text = program.text()
-    key = cache.digest(text, cache.llvm_identity(), str(level))
+    key = cache.digest(text, cache.llvm_identity(), binding.BARE_FEATURES, str(level))
     code = cache.cached(
         "objects", key, lambda: binding.object_code(text, binding.bare_machine(), level)
     )

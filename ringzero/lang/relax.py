@@ -60,9 +60,7 @@ def relax(given: ObjectFile, stubs: Mapping[str, Stub]) -> None:
     code = [i for i, s in enumerate(given.sections) if s.flags & EXECUTE and s.size]
     stub_bytes = sum(8 * len(stub.code) + 8 for stub in stubs.values())
     if stub_bytes + sum(given.sections[i].size for i in code) >= REACH:
-        raise LinkError(
-            "this program has more than 1 MB of code: it needs calls that reach further"
-        )
+        raise LinkError("this program has more than 1 MB of code: make it smaller, or split it")
     edits = {index: _shorten(given, index, stubs) for index in code}
     for relocation in given.relocations:
         made = edits.get(relocation.section)
@@ -134,8 +132,8 @@ FIELDS = {  # relocation: (bytes, bits of the signed distance, pieces)
     R_BRANCH: (4, 13, ((11, 1, 7), (1, 4, 8), (5, 6, 25), (12, 1, 31))),
     R_RVC_BRANCH: (2, 9, ((5, 1, 2), (1, 2, 3), (6, 2, 5), (3, 2, 10), (8, 1, 12))),
     R_RVC_JUMP: (
-        2, 12,
-        ((5, 1, 2), (1, 3, 3), (7, 1, 6), (6, 1, 7), (10, 1, 8), (8, 2, 9), (4, 1, 11), (11, 1, 12)),
+        2, 12, ((5, 1, 2), (1, 3, 3), (7, 1, 6), (6, 1, 7), (10, 1, 8), (8, 2, 9), (4, 1, 11),
+                (11, 1, 12)),
     ),
 }  # fmt: skip
 

@@ -9,10 +9,22 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from ringzero.lang import Struct, Stub, address_of, native, u8, u64
+from ringzero.isa.assembler import assemble
+from ringzero.isa.decode import Decoded, decode
+from ringzero.lang import Struct, Stub, address_of, native, u8, u32, u64
 from ringzero.lang.baremetal import build, cached_image
 from ringzero.lang.image import Image
-from ringzero.lang.link import NOP, RET, LinkError
+from ringzero.lang.link import RET, LinkError
+from ringzero.lang.objectfile import (
+    R_ALIGN,
+    R_BRANCH,
+    R_JAL,
+    R_RVC_BRANCH,
+    R_RVC_JUMP,
+    Relocation,
+    Symbol,
+)
+from ringzero.lang.relax import _align, _Edits, jump_bits
 from tests.lang import bare
 
 MISA, CSRR_A0_MISA = 0x301, 0x3010_2573
@@ -79,7 +91,7 @@ def test_inline_word_takes_the_place_of_the_call() -> None:
     made = bare.image(program, [last])
     code = words(made, "last", 32)
     at = code.index(CSRR_A0_MISA)
-    assert code[at + 2] in (NOP, RET)
+    assert code[at + 2] & 0xFFFF == 0x8082  # c.jr ra: it was a tail call, and needs no nop
 
 
 def test_elf_is_well_formed() -> None:
@@ -151,3 +163,40 @@ def test_image_comes_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     cached_image(["errors.py"], make)
     cached_image(["errors.py"], make, "another option")
     assert made == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "reach"), [(R_JAL, "jal x0, {}", 1 << 20), (R_BRANCH, "beq x0, x0, {}", 4096)]
+)
+def test_jumps_are_encoded_as_the_assembler_does(kind: int, text: str, reach: int) -> None:
+    words = [assemble(text.format(0x8000_0000), pc=0x8000_0000)]
+    for distance in (2, 4, -2, 0x7FE, -0x800, 0xAAA, -0x556, reach - 2, -reach):
+        size, mask, bits = jump_bits(kind, distance)
+        expected = assemble(text.format(0x8000_0000 + distance), pc=0x8000_0000)
+        assert size == 4
+        assert words[0] & ~mask | bits == expected
+    with pytest.raises(LinkError, match="does not reach"):
+        jump_bits(kind, reach)
+
+
+@pytest.mark.parametrize(("kind", "parcel", "reach"), [(R_RVC_JUMP, 0xA001, 2048),
+                                                       (R_RVC_BRANCH, 0xC001, 256)])  # fmt: skip
+def test_short_jumps_are_what_the_decoder_reads(kind: int, parcel: int, reach: int) -> None:
+    for distance in range(-reach, reach, 2):
+        size, mask, bits = jump_bits(kind, distance)
+        out = Decoded()
+        decode(u32(parcel & ~mask | bits), out)
+        assert size == out.size == 2
+        assert out.imm == u64(distance)
+
+
+@pytest.mark.parametrize("before", range(0, 16, 2))
+def test_padding_is_kept_as_far_as_it_is_needed(before: int) -> None:
+    old = bytes(range(before)) + b"\x13\0\0\0" * 3 + b"\1\0" + b"end!"
+    edits, reference = _Edits(), Relocation(0, before, R_ALIGN, Symbol("", 0, 0, 0, 0), 14)
+    _align(edits, old, reference)
+    edits.data += old[edits.done :]
+    at = edits.data.index(b"end!")
+    assert at % 16 == 0
+    assert at - before < 16
+    assert edits.moved(before + 14) == at
