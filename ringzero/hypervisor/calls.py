@@ -7,7 +7,7 @@ SBI 2.0: base (chapter 4), TIME (6), IPI (7), RFENCE (8), HSM (9), SRST (10), DB
 from __future__ import annotations
 
 from ringzero.hypervisor import console, machines, serial, shadow
-from ringzero.hypervisor.layout import GUEST_RAM, Vm
+from ringzero.hypervisor.layout import OPEN_RAM, Vm
 from ringzero.isa.paging import ADUE
 from ringzero.isa.trap import SSI
 from ringzero.lang import load, native, store, u8, u32, u64
@@ -54,9 +54,9 @@ def put_text(vm: Vm, function: u64, a0: u64, a1: u64, a2: u64) -> tuple[u64, u64
         return u64(SUCCESS), u64(0)
     if function > 2:
         return u64(NOT_SUPPORTED), u64(0)
-    if a2 != 0 or a1 - GUEST_RAM >= vm.size or a0 > vm.size - (a1 - GUEST_RAM):
+    if a2 != 0 or a1 - OPEN_RAM >= vm.size or a0 > vm.size - (a1 - OPEN_RAM):
         return u64(INVALID_PARAM), u64(0)
-    place, done = vm.memory + (a1 - GUEST_RAM), u64(0)
+    place, done = a1 + vm.offset, u64(0)
     if function == 0:
         while done < a0:
             console.write_for(vm, load(u8, place + done))

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ringzero.hypervisor.layout import FINISHER, GUEST_RAM, PLIC, UART, UART_SOURCE
+from ringzero.hypervisor.layout import FINISHER, FIRMWARE, GUEST_RAM, PLIC, UART, UART_SOURCE
 from ringzero.hypervisor.plic import SIZE as PLIC_SIZE
 
 Node = Mapping[str, Any]  # properties (int, str, bytes, list, None) and children (dict)
@@ -100,6 +100,15 @@ def guest_tree(
             f"memory@{GUEST_RAM:x}": {
                 "device_type": "memory",
                 "reg": [*pair(GUEST_RAM), *pair(size)],
+            },
+            "reserved-memory": {
+                "#address-cells": 2,
+                "#size-cells": 2,
+                "ranges": None,
+                f"firmware@{GUEST_RAM:x}": {
+                    "reg": [*pair(GUEST_RAM), *pair(FIRMWARE)],
+                    "no-map": None,
+                },
             },
             "cpus": _cpus(extensions),
             "soc": _devices(),

@@ -11,9 +11,9 @@ from ringzero.hypervisor import calls, console, emulate, machines, quick, shadow
 from ringzero.hypervisor.layout import (
     CALLS,
     EXCEPTIONS,
-    GUEST_RAM,
     INSTRUCTIONS,
     INTERRUPTS,
+    OPEN_RAM,
     TALLIES,
     Vm,
     status,
@@ -86,7 +86,7 @@ def touch(vm: Vm, address: u64, access: int) -> u64:
     hart, about = vm.hart, u64(NOTHING)
     try:
         shadow.translate_page(vm, address, access)
-        if shadow.found.physical - GUEST_RAM < vm.size:
+        if shadow.found.physical - OPEN_RAM < vm.size:
             shadow.fill(vm, address, shadow.found)
         elif access == FETCH:
             raise access_fault(hart, address, FETCH)

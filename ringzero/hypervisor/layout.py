@@ -24,6 +24,8 @@ UART, UART_SOURCE = 0x1000_0000, 10
 
 # What a guest sees at the same places, and its memory.
 GUEST_RAM = 0x8000_0000
+FIRMWARE = 0x8_0000  # the first bytes of it are closed to the guest, as firmware's are
+OPEN_RAM = GUEST_RAM + FIRMWARE
 PAGE, SUPERPAGE = 0x1000, 0x20_0000
 
 # States of a VM.
@@ -135,8 +137,8 @@ class Vm(Struct):
 
     hart: Hart
     index: u64
-    memory: u64
-    size: u64
+    size: u64  # of its memory from OPEN_RAM on
+    offset: u64  # from a guest-physical address to the machine's
     active: u64  # index of the shadow root in use
     space: u64  # its value for the real satp
     pool_next: u64

@@ -8,6 +8,8 @@ from ringzero.hypervisor.entry import trap
 from ringzero.hypervisor.layout import (
     BASE,
     CREATED,
+    FIRMWARE,
+    GUEST_RAM,
     POOL_SIZE,
     POOLS,
     RUNNING,
@@ -54,7 +56,8 @@ def take_machine() -> None:
 def create(vm: Vm, index: u64) -> None:
     """A VM with its virtual hart as firmware would leave a real one to a supervisor."""
     wanted, hart = config.vms[index], vm.hart
-    vm.index, vm.memory, vm.size = index, wanted.memory, wanted.size
+    vm.index, vm.offset = index, wanted.memory - GUEST_RAM
+    vm.size = wanted.size - FIRMWARE
     vm.pool_next = POOLS + index * POOL_SIZE
     vm.pool_end = vm.pool_next + POOL_SIZE
     reset(hart, u64(0), wanted.entry)
@@ -71,7 +74,6 @@ def create(vm: Vm, index: u64) -> None:
     vm.tally = address_of(status[index].tallies[TALLIES - 1])
     vm.resumed = csr.minstret.read()
     vm.entered = vm.resumed
-    vm.away = vm.resumed
     vm.stack = address_of(stack) + STACK_SIZE
     hart.x[10], hart.x[11] = 0, wanted.tree
     status[index].state = CREATED
@@ -88,6 +90,7 @@ def start_all() -> u64:
         status[i].state = RUNNING
     machine.slice_end = csr.time.read() + config.slice_ticks
     world = vms[machines.choose(config.count - 1)]
+    world.away = world.resumed
     exits.enter(world)
     return address_of(world)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ringzero.hypervisor import shadow
 from ringzero.hypervisor.entry import SWITCH_IN
-from ringzero.hypervisor.layout import EXCEPTIONS, GUEST_RAM, INSTRUCTIONS, Vm, status
+from ringzero.hypervisor.layout import EXCEPTIONS, INSTRUCTIONS, OPEN_RAM, Vm, status
 from ringzero.isa import csrs_supervisor
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.hart import Hart, S
@@ -150,7 +150,7 @@ def expect(vm: Vm, address: u64) -> None:
         shadow.translate_page(vm, address, LOAD)
     except Trap:
         return
-    if shadow.found.physical - GUEST_RAM < vm.size:
+    if shadow.found.physical - OPEN_RAM < vm.size:
         shadow.fill(vm, address, shadow.found)
 
 
@@ -166,7 +166,7 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
             shadow.translate_page(vm, address, FETCH)
     except Trap:
         return u64(SLOW)
-    if shadow.found.physical - GUEST_RAM >= vm.size:
+    if shadow.found.physical - OPEN_RAM >= vm.size:
         return u64(SLOW)
     shadow.fill(vm, address, shadow.found)
     tell(vm, address_of(status[vm.index].tallies[EXCEPTIONS + cause]), 0)

@@ -170,10 +170,12 @@ def fill(vm: Vm, address: u64, found: Translation) -> None:
     root = vm.roots[vm.active]
     if root.count == LOG:
         empty(vm, vm.active)
-    place = vm.memory + (found.physical - GUEST_RAM)
+    place = found.physical + vm.offset
     permissions = V | U | A | D | found.permissions << 1
     offset = address & (SUPERPAGE - 1)
     whole = found.size >= SUPERPAGE and place & (SUPERPAGE - 1) == offset
+    if found.physical < GUEST_RAM + SUPERPAGE:  # not all of this one is open
+        whole = False
     if found.size > PAGE and (not whole or found.size > SUPERPAGE):
         remember_split(root, address & ~(found.size - 1), found.size)
     level = (root.space >> 60) - SV39 + 2

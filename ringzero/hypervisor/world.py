@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor import devices, shadow
-from ringzero.hypervisor.layout import GUEST_RAM, Vm
+from ringzero.hypervisor.layout import OPEN_RAM, Vm
 from ringzero.isa import pmp, ports
 from ringzero.isa.hart import Hart
 from ringzero.lang import load, native, reinterpret, store, u32, u64
@@ -17,7 +17,7 @@ from ringzero.lang import load, native, reinterpret, store, u32, u64
 @native
 def holds(vm: Vm, address: u64, size: int) -> bool:
     """Whether a naturally aligned access is to the VM's memory."""
-    return address - GUEST_RAM < vm.size
+    return address - OPEN_RAM < vm.size
 
 
 @native
@@ -25,7 +25,7 @@ def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
     """A guest-physical load."""
     vm = reinterpret(Vm, hart)
     if holds(vm, address, kind.bits // 8):
-        return u64(load(kind, vm.memory + (address - GUEST_RAM))), True
+        return u64(load(kind, address + vm.offset)), True
     return devices.read(vm, address, kind.bits // 8)
 
 
@@ -34,7 +34,7 @@ def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
     """A guest-physical store."""
     vm = reinterpret(Vm, hart)
     if holds(vm, address, kind.bits // 8):
-        store(kind, vm.memory + (address - GUEST_RAM), kind(value))
+        store(kind, address + vm.offset, kind(value))
         return True
     return devices.write(vm, address, kind.bits // 8, value)
 
@@ -47,7 +47,7 @@ def physical_compare_exchange(
     vm = reinterpret(Vm, hart)
     if not holds(vm, address, kind.bits // 8):
         return False, False
-    place = vm.memory + (address - GUEST_RAM)
+    place = address + vm.offset
     if u64(load(kind, place)) != expected:
         return False, True
     store(kind, place, kind(value))
