@@ -13,11 +13,12 @@ import threading
 from collections import Counter, deque
 from typing import Any
 
-from ringzero.engine.core import NO_PAGE, PAGE_STRIDE, SAMPLES
+from ringzero.engine.core import NO_PAGE, ORIGINALS, PAGE_STRIDE, SAMPLES
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Stop, Why
 from ringzero.engine.region_compile import Region, RegionCompiler
 from ringzero.engine.region_graph import PAGE, explore
+from ringzero.engine.region_store import trim
 
 HOT = 3  # samples at one place before it is compiled
 POLL = 0.004  # seconds between two looks at the samples
@@ -33,7 +34,8 @@ class Regions(Interpreter):
         super().__init__(memory, bus, harts, deterministic=deterministic)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._counts: Counter[tuple[int, int]] = Counter()
-        self._tried: set[tuple[int, int, bytes]] = set()
+        self._tried: set[tuple[int, bytes]] = set()  # (head, page content)
+        self._looked_up: dict[int, bytes] = {}  # slot array -> the content it was looked up with
         self._ready: deque[tuple[int, int, bytes, Region]] = deque()
         self._seen = 0
         self._running = threading.Event()
@@ -81,33 +83,55 @@ class Regions(Interpreter):
     # ---- the compiling thread
 
     def _work(self) -> None:
+        try:
+            self._compile_what_is_hot()
+        except BaseException as error:
+            self._fail(error)  # raised where the machine is run: never lost in a thread
+
+    def _compile_what_is_hot(self) -> None:
         compiler: RegionCompiler | None = None
         while not self._closed:
             self._running.wait(1.0)
             threading.Event().wait(POLL)
-            hot = self._hot()
-            if hot and compiler is None:
+            sampled, hot = self._news()
+            if sampled and compiler is None:
                 compiler = RegionCompiler()
+            for array in sampled:
+                assert compiler is not None
+                self._look_up(compiler, array)
             for array, offset in hot:
-                if self._closed:
-                    return
                 assert compiler is not None
                 self._make(compiler, array, offset)
 
-    def _hot(self) -> list[tuple[int, int]]:
-        """Places that the samples since the last look have made hot, hottest first."""
+    def _news(self) -> tuple[set[int], list[tuple[int, int]]]:
+        """Slot arrays sampled since the last look, and places that have become hot in them."""
         total = int(self.shared.sampled)
         first = max(self._seen, total - SAMPLES)
         samples = self._samples
-        fresh: set[tuple[int, int]] = set()
+        arrays: set[int] = set()
+        hot: set[tuple[int, int]] = set()
         for index in range(first, total):
             slot = samples[index % SAMPLES]
             place = (slot // PAGE_STRIDE, slot % PAGE_STRIDE // 8)
+            arrays.add(place[0])
             self._counts[place] += 1
             if self._counts[place] >= HOT:
-                fresh.add(place)
+                hot.add(place)
         self._seen = total
-        return sorted(fresh, key=lambda place: -self._counts[place])
+        return arrays, sorted(hot, key=lambda place: -self._counts[place])
+
+    def _look_up(self, compiler: RegionCompiler, array: int) -> None:
+        """What earlier runs compiled from this page."""
+        owner = self._page_of(array)
+        if self._closed or owner is None:
+            return
+        page = self._bytes(owner)
+        if self._looked_up.get(array) == page:
+            return
+        self._looked_up[array] = page
+        for region in compiler.stored(page):
+            self._tried.add((region.head, page))
+            self._hand_over(array, owner, page, region)
 
     @property
     def _samples(self) -> Any:
@@ -119,18 +143,19 @@ class Regions(Interpreter):
         if self._closed or owner is None or offset >= PAGE:
             return
         page = self._bytes(owner)
-        key = (array, offset, page)
-        if self._is_region(array, offset) or key in self._tried:
+        if self._is_region(array, offset) or (offset, page) in self._tried:
             return
-        self._tried.add(key)
+        self._tried.add((offset, page))
         graph = explore(page, offset)
-        if not graph.operations:
-            return
-        self._ready.append((array, owner, page, compiler.region(graph, page)))
+        if graph.operations:
+            self._hand_over(array, owner, page, compiler.region(graph, page))
+
+    def _hand_over(self, array: int, owner: int, page: bytes, region: Region) -> None:
+        self._ready.append((array, owner, page, region))
         self.shared.stop = 1  # not `stop()`: the run goes on at once
 
     def _is_region(self, array: int, offset: int) -> bool:
-        at = self.shared.slots + array * PAGE_STRIDE + 0xA000 + offset * 4
+        at = self.shared.slots + array * PAGE_STRIDE + ORIGINALS + offset * 4
         return ctypes.c_uint64.from_address(at).value != 0
 
     def _page_of(self, array: int) -> int | None:
@@ -148,3 +173,4 @@ class Regions(Interpreter):
         self._closed = True
         self._running.set()
         self._thread.join()
+        trim()

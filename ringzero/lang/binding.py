@@ -114,10 +114,12 @@ _loaded = 0
 class Library:
     """An object loaded into this process; it stays while this object lives."""
 
-    def __init__(self, code: bytes, symbols: list[str], imports: Mapping[str, int] = {}) -> None:
+    def __init__(self, code: bytes | list[bytes], symbols: list[str], imports: Mapping[str, int] = {}) -> None:
         global _loaded
         _loaded += 1
-        builder = llvm().JITLibraryBuilder().add_object_img(code)
+        builder = llvm().JITLibraryBuilder()
+        for one in [code] if isinstance(code, bytes) else code:
+            builder.add_object_img(one)
         for name in symbols:
             builder.export_symbol(name)
         for name, address in imports.items():

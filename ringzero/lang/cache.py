@@ -59,9 +59,10 @@ def source_digest(*parts: str, options: Sequence[str] = ()) -> str:
     return digest(llvm_identity(), *options, *texts)
 
 
-def _read(path: Path) -> bytes | None:
+def read(kind: str, key: str) -> bytes | None:
+    """What is kept under `key`; None where nothing is, or it is damaged."""
     try:
-        data = path.read_bytes()
+        data = (folder() / kind / key).read_bytes()
     except OSError:
         return None
     if len(data) < 32 or hashlib.sha256(data[32:]).digest() != data[:32]:
@@ -69,7 +70,9 @@ def _read(path: Path) -> bytes | None:
     return data[32:]
 
 
-def _write(path: Path, data: bytes) -> None:
+def write(kind: str, key: str, data: bytes) -> None:
+    """Keep `data` under `key`, in one step."""
+    path = folder() / kind / key
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent)
@@ -86,11 +89,10 @@ announce: Callable[[str], None] | None = None
 
 def cached(kind: str, key: str, make: Callable[[], bytes]) -> bytes:
     """The object of `kind` under `key`, made and kept if it is not there."""
-    path = folder() / kind / key
-    data = _read(path)
+    data = read(kind, key)
     if data is None:
         if announce is not None:
             announce(kind)
         data = make()
-        _write(path, data)
+        write(kind, key, data)
     return data
