@@ -28,6 +28,7 @@ SYSTEM_OPCODE = 0x73
 # Instructions that leave memory alone (code pages are marked as accessed from the start)
 REGISTERS_ONLY = (0x13, 0x33, 0x1B, 0x3B, 0x37, 0x17, 0x63, 0x6F, 0x67, 0x53, 0x43, 0x47, 0x4B, 0x4F)
 NOWHERE = 0x7F
+TRAPS_IN_A_ROW = 4
 LIMIT = 4000  # steps of one program
 
 
@@ -87,8 +88,10 @@ class Lockstep:
         self.outcome.steps += 1
         self.trail.append((before[0], before[65]))
         golden, ours = self.spike.registers(), self.subject.registers()
-        if golden != ours and self._entered(ours):
-            # An engine may take the trap that follows in the same step. Spike counts it as its own.
+        for _ in range(TRAPS_IN_A_ROW):
+            # An engine may take the traps that follow in the same step; Spike steps for each.
+            if golden == ours or not self._entered(ours):
+                break
             self.spike.step()
             golden = self.spike.registers()
         if golden != ours:
