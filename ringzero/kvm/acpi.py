@@ -76,10 +76,22 @@ def aml_buffer(content: bytes) -> bytes:
     return b"\x11" + aml_package_length(aml_integer(len(content)) + content)
 
 
+def aml_package(elements: Sequence[bytes]) -> bytes:
+    """A package of up to 255 elements."""
+    return b"\x12" + aml_package_length(bytes([len(elements)]) + b"".join(elements))
+
+
 def aml_numbers(values: Sequence[int]) -> bytes:
     """A package of integers."""
-    elements = b"".join(map(aml_integer, values))
-    return b"\x12" + aml_package_length(bytes([len(values)]) + elements)
+    return aml_package([aml_integer(value) for value in values])
+
+
+def aml_identifier(text: str) -> bytes:
+    """EISAID(text): three letters in five bits each, and four hexadecimal digits (§19.3.4)."""
+    letters = 0
+    for letter in text[:3]:
+        letters = letters << 5 | ord(letter) - 0x40
+    return b"\x0c" + struct.pack(">HH", letters, int(text[3:], 16))
 
 
 def aml_scope(name: bytes, content: bytes) -> bytes:
@@ -112,9 +124,48 @@ def virtio_device(number: int, address: int, line: int) -> bytes:
     )
 
 
-def dsdt(virtio: Sequence[tuple[int, int]]) -> bytes:
-    """Power-off's sleep type and the virtio devices, given as (address, line)."""
+def pci_bridge(slots: int) -> bytes:
+    """The host bridge: bus 0, a window for BARs, and the lines of its slots' INTA."""
+    first, size = layout.PCI_WINDOW, layout.PCI_WINDOW_SIZE
+    windows = (
+        struct.pack("<BHBBBHHHHH", 0x88, 13, 2, 0x0C, 0, 0, 0, 0, 0, 1)  # §6.4.3.5.3: bus 0
+        + struct.pack("<BHBBBIIIII", 0x87, 23, 0, 0x0C, 1, 0, first, first + size - 1, 0, size)
+        + b"\x79\x00"
+    )
+    routes = [
+        aml_numbers([slot << 16 | 0xFFFF, 0, 0, layout.PCI_LINE + slot % 4])
+        for slot in range(slots)
+    ]
+    # Linux trusts MCFG only where the window is a motherboard resource too.
+    space = struct.pack("<BHBII", 0x86, 9, 1, layout.ECAM, layout.ECAM_BUS) + b"\x79\x00"
+    motherboard = aml_device(
+        b"ECAM",
+        aml_name(b"_HID", aml_identifier("PNP0C02"))
+        + aml_name(b"_UID", aml_integer(1))
+        + aml_name(b"_CRS", aml_buffer(space)),
+    )
+    return motherboard + aml_device(
+        b"PCI0",
+        aml_name(b"_HID", aml_identifier("PNP0A08"))
+        + aml_name(b"_CID", aml_identifier("PNP0A03"))
+        + aml_name(b"_UID", aml_integer(0))
+        + aml_name(b"_SEG", aml_integer(0))
+        + aml_name(b"_BBN", aml_integer(0))
+        + aml_name(b"_CCA", aml_integer(1))
+        + aml_name(b"_CRS", aml_buffer(windows))
+        + aml_name(b"_PRT", aml_package(routes)),
+    )
+
+
+def mcfg() -> bytes:
+    """Where PCI's configuration space is in memory (PCI Firmware Specification 4.1.2)."""
+    return table(b"MCFG", 1, struct.pack("<8xQHBB4x", layout.ECAM, 0, 0, 0))
+
+
+def dsdt(virtio: Sequence[tuple[int, int]], pci_slots: int) -> bytes:
+    """Power-off's sleep type, the virtio-mmio devices as (address, line), and the PCI bridge."""
     devices = b"".join(virtio_device(i, address, line) for i, (address, line) in enumerate(virtio))
+    devices += pci_bridge(pci_slots) if pci_slots else b""
     sleep = aml_name(b"_S5_", aml_numbers([layout.SLEEP_TYPE] * 2 + [0, 0]))
     return table(b"DSDT", 2, sleep + aml_scope(b"_SB_", devices))
 
@@ -165,9 +216,12 @@ def fadt(facs: int, dsdt_address: int) -> bytes:
 
 
 def build(
-    cpus: int, virtio: Sequence[tuple[int, int]], level_lines: Sequence[int] = ()
+    cpus: int,
+    virtio: Sequence[tuple[int, int]],
+    level_lines: Sequence[int] = (),
+    pci_slots: int = 0,
 ) -> bytes:
-    """All tables for `layout.ACPI_TABLES`, the root pointer first."""
+    """All tables for `layout.ACPI_TABLES`, the root pointer first; no PCI where it has no slots."""
     start = layout.ACPI_TABLES
     content = bytearray(64)
 
@@ -177,8 +231,10 @@ def build(
         return start + len(content) - len(data)
 
     facs = place(struct.pack("<4sI", b"FACS", 64).ljust(32, b"\0") + b"\2" + bytes(31))
-    described = place(dsdt(virtio))
+    described = place(dsdt(virtio, pci_slots))
     tables = [place(fadt(facs, described)), place(madt(cpus, level_lines))]
+    if pci_slots:
+        tables.append(place(mcfg()))
     xsdt = place(table(b"XSDT", 1, struct.pack(f"<{len(tables)}Q", *tables)))
     pointer = struct.pack("<8sB6sBIIQB3x", b"RSD PTR ", 0, OEM, 2, 0, 36, xsdt, 0)
     content[:36] = with_checksum(with_checksum(pointer, 8, 20), 32)

@@ -11,12 +11,17 @@ import threading
 from dataclasses import dataclass
 
 from ringzero.errors import RingzeroError, UsageError
+from ringzero.kvm import layout
 from ringzero.kvm.errors import KvmError
+from ringzero.kvm.legacy import PciPorts
 from ringzero.kvm.vm import Vm
 from ringzero.machine.bus import Bus
 from ringzero.machine.device import Device, nothing
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.outcome import Outcome
+from ringzero.machine.pci.host import PciHost
+from ringzero.machine.virtio.device import VirtioDevice
+from ringzero.machine.virtio.pci import VirtioPci
 
 RAM_SPLIT = 0xC000_0000  # RAM that would lie above continues at 4 GiB; between them are devices
 HIGH_RAM = 1 << 32
@@ -62,6 +67,8 @@ class Board:
         self.mmio = Bus()
         self.mmio_wires: dict[int, Wire] = {}
         self.wires: list[Wire] = []
+        self.functions: list[VirtioPci] = []
+        self.pci_lines = [False] * 4
         self.ended: Outcome | Failure | None = None
         self.pausing = False
         self.map_memory()
@@ -97,6 +104,29 @@ class Board:
         self.wires.append(wire)
         return wire
 
+    def attach_pci(self) -> PciHost:
+        """A PCIe host bridge: its configuration space, its window, and four lines."""
+        host = PciHost(self._set_pci_line)
+        self.attach(layout.ECAM, host.ecam)
+        window = host.window(layout.PCI_WINDOW, layout.PCI_WINDOW_SIZE, "pci-window")
+        self.attach(layout.PCI_WINDOW, window)
+        ports = PciPorts(host.ecam)
+        self.attach_ports(layout.PCI_ADDRESS, ports, 1)
+        self.attach_ports(layout.PCI_DATA, ports, 4, offset=4)
+        return host
+
+    def _set_pci_line(self, line: int, level: bool) -> None:
+        if self.pci_lines[line] is not level:
+            self.pci_lines[line] = level
+            self.vm.irq_line(layout.PCI_LINE + line, level)
+
+    def plug(self, host: PciHost, device: VirtioDevice) -> None:
+        """Put a virtio device into the bridge's next slot."""
+        function = VirtioPci(device)
+        host.add(function)
+        device.changed = self.bell.set
+        self.functions.append(function)
+
     def wire_at(self, address: int, size: int) -> Wire | None:
         """The device that answers a memory access, None where there is none."""
         found = self.mmio.find(address)
@@ -111,6 +141,9 @@ class Board:
             for wire in self.wires:
                 wire.device.poll()
                 wire.update()
+            for function in self.functions:
+                function.device.poll()
+                function.refresh()
 
     # How a run ends.
 
@@ -141,3 +174,5 @@ class Board:
         """Unplug the devices; what other threads still hand over goes nowhere."""
         for wire in self.wires:
             wire.device.changed = nothing
+        for function in self.functions:
+            function.device.changed = nothing

@@ -272,7 +272,7 @@ def _place_initrd(memory: GuestMemory, kernel: X86Kernel, top: int, initrd: byte
 
 
 def memory_map(ram: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """(address, size, kind): RAM without the hole that PCs have below 1 MiB."""
+    """(address, size, kind): RAM with the hole that PCs have below 1 MiB, and what is reserved."""
     entries = [
         (0, layout.EBDA, USABLE),
         (layout.EBDA, layout.HIGH_MEMORY - layout.EBDA, RESERVED),
@@ -281,7 +281,8 @@ def memory_map(ram: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
         first = max(start, layout.HIGH_MEMORY)
         if start + size > first:
             entries.append((first, start + size - first, USABLE))
-    return entries
+    # Linux uses PCI's configuration space in memory only where it is reserved.
+    return sorted([*entries, (layout.ECAM, layout.ECAM_BUS, RESERVED)])
 
 
 def _boot_params(

@@ -155,6 +155,38 @@ class ResetControl(Device):
             self.stop(Reboot())
 
 
+class PciPorts(Device):
+    """PCI's configuration mechanism #1: an address at 0xCF8, its data at 0xCFC to 0xCFF."""
+
+    name = "pci-ports"
+    size = 8
+    stored: ClassVar[tuple[str, ...]] = ("address",)
+
+    def __init__(self, space: Device) -> None:
+        super().__init__()
+        self.space = space
+        self.address = 0
+
+    def read(self, offset: int, size: int) -> int:
+        """Data where the address is enabled by its top bit."""
+        if offset < 4:
+            return self.address if (offset, size) == (0, 4) else (1 << 8 * size) - 1
+        if not self.address >> 31:
+            return (1 << 8 * size) - 1
+        return self.space.read(self._register(offset), size)
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        """Only a write of four bytes sets the address."""
+        if (offset, size) == (0, 4):
+            self.address = value & 0x80FF_FFFC
+        elif offset >= 4 and self.address >> 31:
+            self.space.write(self._register(offset), size, value)
+
+    def _register(self, offset: int) -> int:
+        """The place in memory-mapped configuration space, where a function has 4 KiB."""
+        return (self.address >> 8 & 0xFFFF) << 12 | self.address & 0xFC | offset & 3
+
+
 class ExitPort(Device):
     """One port: the byte written to it is the machine's exit code."""
 

@@ -39,9 +39,11 @@ NEEDED = (
     Capability.USER_MEMORY, Capability.IRQCHIP, Capability.PIT2, Capability.EXT_CPUID,
     Capability.IMMEDIATE_EXIT, Capability.SET_TSS_ADDR,
 )  # fmt: skip
+TRANSPORTS, ANNOUNCEMENTS = ("mmio", "pci"), ("acpi", "command line")
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 JOIN_SECONDS = 10.0
 MISC_ENABLE, FAST_STRINGS = 0x1A0, 1
+MTRR_DEFAULT, MTRR_ON, WRITE_BACK = 0x2FF, 1 << 11, 6
 
 
 class Console(Protocol):
@@ -76,9 +78,10 @@ class Recorder:
 class KvmMachine:
     """An x86-64 machine with `cpus` vCPUs, a serial port, virtio devices, and what it boots.
 
-    `memory` is bytes or a string such as "512M". `kernel` is a bzImage or an ELF file. `announce`
-    says how the kernel learns of the virtio devices: "acpi", or "command line" for kernels with
-    CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES. Raises `KvmUnavailable` where the host has no KVM.
+    `memory` is bytes or a string such as "512M". `kernel` is a bzImage or an ELF file. `transport`
+    carries the virtio devices, "mmio" or "pci". `announce` says how the kernel learns of those on
+    mmio: "acpi", or "command line" for kernels with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES.
+    Raises `KvmUnavailable` where the host has no KVM.
     """
 
     def __init__(
@@ -92,12 +95,17 @@ class KvmMachine:
         disks: Sequence[DiskChoice] = (),
         mounts: Sequence[tuple[str, str | Path, bool]] = (),
         console: Console | None = None,
+        transport: str = "mmio",
         announce: str = "acpi",
     ) -> None:
         self.recorder = Recorder()
         self.console = console or self.recorder
         self.cpus = cpus
+        for value, allowed in ((transport, TRANSPORTS), (announce, ANNOUNCEMENTS)):
+            if value not in allowed:
+                raise UsageError(f"There is no {value!r} here: choose {' or '.join(allowed)}.")
         self.announce = announce
+        self.transport = transport
         self._closers: list[Callable[[], None]] = []
         self._threads: list[threading.Thread] = []
         self._waiting = threading.Event()
@@ -135,6 +143,7 @@ class KvmMachine:
         self._closers.append(self.board.close)
         self._add_legacy()
         self.virtio: list[VirtioDevice] = []
+        self.pci = self.board.attach_pci() if self.transport == "pci" else None
         self._plug(disks, mounts)
         self._create_vcpus()
         line = " ".join(word for word in (append, *self._words()) if word)
@@ -195,26 +204,30 @@ class KvmMachine:
         return layout.ACPI_LINES if self.announce == "acpi" else layout.LEGACY_LINES
 
     def add_virtio(self, device: VirtioDevice) -> None:
-        """Plug a device into the next virtio-mmio window."""
+        """Plug a device into the next PCI slot or virtio-mmio window."""
         number = len(self.virtio)
+        device.attach(self.memory)
+        self.virtio.append(device)
+        if self.pci is not None:
+            self.board.plug(self.pci, device)
+            return
         if number >= len(self._lines):
             raise UsageError(
                 f"This board has interrupt lines for {len(self._lines)} virtio devices, and its "
                 "console and entropy are two of them: use fewer disks and mounts."
             )
-        device.attach(self.memory)
         slot = NamedSlot(device)
         self.board.attach(
             layout.VIRTIO + number * layout.VIRTIO_STEP, slot, self._lines[number]
         )
         device.changed = slot.changed
-        self.virtio.append(device)
 
     def _windows(self) -> list[tuple[int, int]]:
-        """Address and line of each virtio device."""
+        """Address and line of each virtio-mmio device."""
+        count = 0 if self.pci else len(self.virtio)
         return [
             (layout.VIRTIO + number * layout.VIRTIO_STEP, self._lines[number])
-            for number in range(len(self.virtio))
+            for number in range(count)
         ]
 
     def _words(self) -> list[str]:
@@ -226,7 +239,8 @@ class KvmMachine:
         windows = self._windows()
         by_acpi = self.announce == "acpi"
         level = [line for _, line in windows if line < 16]
-        return acpi.build(self.cpus, windows if by_acpi else [], level)
+        slots = len(self.virtio) + 1 if self.pci else 0  # the bridge itself is in slot 0
+        return acpi.build(self.cpus, windows if by_acpi else [], level, slots)
 
     def _create_vcpus(self) -> None:
         supported = self.kvm.supported_cpuid()
@@ -234,7 +248,8 @@ class KvmMachine:
         for number in range(self.cpus):
             vcpu = self.vm.create_vcpu(number)
             vcpu.set_cpuid(guest_cpuid(supported, number, self.cpus, deadline))
-            vcpu.write_msrs({MISC_ENABLE: FAST_STRINGS})
+            # As firmware leaves them: Linux sets up cacheability only where the MTRRs are on.
+            vcpu.write_msrs({MISC_ENABLE: FAST_STRINGS, MTRR_DEFAULT: MTRR_ON | WRITE_BACK})
 
     # Running.
 

@@ -31,7 +31,9 @@ PYTHON = (
     "zlib1g", "libffi8", "libbz2-1.0", "liblzma5", "libcrypt1", "libgcc-s1",
 )  # fmt: skip
 OUTER_MODULES = ("kvm_amd",)
-INNER_MODULES = ("virtio_mmio", "virtio_blk", "virtio_console", "virtiofs", "virtio_rng")
+INNER_MODULES = (
+    "virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "virtiofs", "virtio_rng",
+)  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOM = "usr/share/proof"
 QEMU = "qemu-system-x86_64"

@@ -69,7 +69,7 @@ def test_bzimage_finds_its_command_line(tmp_path: Path) -> None:
     kernel.jump("end")
     path = written(tmp_path / "bzImage", bzimage(kernel.link()))
     with KvmMachine(memory=MEMORY, kernel=path, append="word and more") as machine:
-        assert machine.run(timeout=20) == PoweredOff(3)  # two pieces of RAM and a hole
+        assert machine.run(timeout=20) == PoweredOff(4)  # two pieces of RAM, a hole, and PCI's
         assert bytes(machine.recorder.data) == b"word"
 
 
