@@ -35,12 +35,12 @@ PROGRAMS = (
     Program("matrix", "arrays", 50, INTEGER, "96×96 integer matrices multiplied"),
     Program("records", "records", 10_000, INTEGER, "list, state machine and CRC"),
     Program("calls", "calls", 12_000_000, INTEGER, "calls through a table of functions"),
-    Program("copy", "arrays", 1_500, MEMORY, "memory copied and compared, by words and bytes"),
-    Program("stride", "arrays", 1_500, MEMORY, "16 MB touched with a page's stride"),
-    Program("beside", "beside", 3_000_000, BESIDE, "stores into the page that holds the loop"),
-    Program("mandelbrot", "floating", 2_400, FLOAT, "multiply, add, compare in doubles"),
-    Program("orbits", "floating", 3_000_000, FLOAT, "divide and square root in doubles"),
-    Program("dot", "floating", 40_000, FLOAT, "fused multiply-add over arrays"),
+    Program("copy", "arrays", 3_000, MEMORY, "memory copied and compared, by words and bytes"),
+    Program("stride", "arrays", 4_500, MEMORY, "16 MB touched with a page's stride"),
+    Program("beside", "beside", 12_000_000, BESIDE, "stores into the page that holds the loop"),
+    Program("mandelbrot", "floating", 5_000, FLOAT, "multiply, add, compare in doubles"),
+    Program("orbits", "floating", 10_000_000, FLOAT, "divide and square root in doubles"),
+    Program("dot", "floating", 90_000, FLOAT, "fused multiply-add over arrays"),
 )
 
 START = Program("nothing", "integer", 1, "start", "prints and ends")
