@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ringzero.engine.ports import Harts
@@ -129,7 +130,7 @@ def assemble(
         rng_seed=bytes(64) if deterministic else b"",
     )
     parts.append(make(memory, board.bus, cpus, deterministic=deterministic))
-    closers = _plug(board, disks, mounts, console)
+    closers = _plug(board, disks, mounts, console, deterministic)
     built = Parts(memory, ticks, board, parts[0], board.uart.feed, lambda: None)
     built.close = lambda: _close(built, closers)
     _load(built, software, cpus)
@@ -148,13 +149,14 @@ def _plug(
     disks: Sequence[DiskChoice],
     mounts: Sequence[tuple[str, str | Path, bool]],
     console: Console,
+    deterministic: bool,
 ) -> list[Callable[[], None]]:
     from ringzero.machine.virtio.console import ConsoleDevice
     from ringzero.machine.virtio.entropy import EntropyDevice
 
     closers: list[Callable[[], None]] = []
     board.add_virtio(ConsoleDevice(console.write))
-    board.add_virtio(EntropyDevice())
+    board.add_virtio(EntropyDevice(Random(0).randbytes) if deterministic else EntropyDevice())
     for choice in disks:
         from ringzero.machine.disk import Disk, OverlayDisk, RawDisk
         from ringzero.machine.virtio.block import BlockDevice

@@ -10,8 +10,8 @@ from ringzero.isa.hart import Hart
 from ringzero.lang import Struct, native, ptr, reinterpret, u8, u32, u64
 
 TLB_SIZE = 1024  # entries of one table; direct mapped
-TABLES = 3  # read, write, execute
-READS, WRITES, EXECUTES = (table * TLB_SIZE for table in range(TABLES))
+TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
+READS, WRITES, EXECUTES, CODES = (table * TLB_SIZE for table in range(TABLES))
 CONTEXTS = 5
 USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(CONTEXTS)  # UNUSUAL: MPRV or MXR
 CONTEXT_SIZE = TABLES * TLB_SIZE
@@ -26,6 +26,7 @@ PAGE_STRIDE = 65536  # bytes between slot arrays: 32 KiB of slots, then the guar
 NO_PAGE = 0
 ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has displaced, or 0
 REGIONS = 0xF000  # in a slot array: how many slots hold regions
+BESIDE = 0xF008  # in a slot array: stores beside its code since it was decoded
 SAMPLES = 1024  # a power of two
 
 # Why `enter` came back (Core.why).
@@ -63,6 +64,10 @@ class Shared(Struct):
     owners: ptr[u32]  # per slot array: the page it decodes
     slot_arrays: u64  # how many fit
     slot_used: u64
+    spare: ptr[u32]  # slot arrays given back
+    spares: u64
+    releases: ptr[u8]  # per page of RAM: how often it stopped being a code page
+    idle_array: u64  # 1 + a slot array that is stored beside, but perhaps not run
     handlers: ptr[u64]  # by 2 * index + (size == 2), then the special handlers
     cores: ptr[u8]  # the Cores, one after the other
     harts: u64

@@ -116,8 +116,10 @@ class Interpreter:
             _anonymous(max(4096, self.memory.size // 4096 * 4)),
             _anonymous(SLOT_ARRAYS * 4),
             _anonymous(SAMPLES * 8),
+            _anonymous(SLOT_ARRAYS * 4),
+            _anonymous(max(4096, self.memory.size // 4096)),
         ]
-        shared, cores, tlbs, slots, pages, owners, samples = map(_address, self._parts)
+        shared, cores, tlbs, slots, pages, owners, samples, spare, releases = map(_address, self._parts)
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared
@@ -125,7 +127,7 @@ class Interpreter:
         s = self.shared
         s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
         s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
-        s.samples = samples
+        s.samples, s.spare, s.releases = samples, spare, releases
         s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
         s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
         self._callbacks = (

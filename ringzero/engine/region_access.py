@@ -6,10 +6,10 @@ from __future__ import annotations
 
 from ringzero.engine.core import READS, WRITES, core_of
 from ringzero.engine.physical import atomically
-from ringzero.engine.tlb import PAGE_MASK, entry_for
+from ringzero.engine.tlb import PAGE_MASK, entry_for, store_beside
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.trap import Trap
-from ringzero.lang import compare_exchange, native, peek, poke, u64, unlikely
+from ringzero.lang import compare_exchange, likely, native, peek, poke, u64, unlikely
 
 
 @native
@@ -36,9 +36,12 @@ def load(hart: Hart, kind: type, address: u64) -> u64:
 
 @native(inline=True)
 def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
-    """See `isa.access.store`."""
-    where = place(hart, WRITES, kind, address)
-    poke(kind, core_of(hart).memory, where, kind(value))
+    """See `isa.access.store`. A store beside code stays in the region."""
+    entry = entry_for(core_of(hart), WRITES, address)
+    if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
+        poke(kind, core_of(hart).memory, address + entry.offset, kind(value))
+    elif not store_beside(hart, kind, address, value):
+        raise missed(hart)
 
 
 @native(inline=True)

@@ -34,7 +34,7 @@ class Regions(Interpreter):
         super().__init__(memory, bus, harts, deterministic=deterministic)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._counts: Counter[tuple[int, int]] = Counter()
-        self._tried: set[tuple[int, bytes]] = set()  # (head, page content)
+        self._made: dict[tuple[int, bytes], Region | None] = {}  # by (head, page content)
         self._looked_up: dict[int, bytes] = {}  # slot array -> the content it was looked up with
         self._ready: deque[tuple[int, int, bytes, Region]] = deque()
         self._seen = 0
@@ -130,7 +130,7 @@ class Regions(Interpreter):
             return
         self._looked_up[array] = page
         for region in compiler.stored(page):
-            self._tried.add((region.head, page))
+            self._made[region.head, page] = region
             self._hand_over(array, owner, page, region)
 
     @property
@@ -143,12 +143,15 @@ class Regions(Interpreter):
         if self._closed or owner is None or offset >= PAGE:
             return
         page = self._bytes(owner)
-        if self._is_region(array, offset) or (offset, page) in self._tried:
+        if self._is_region(array, offset):
             return
-        self._tried.add((offset, page))
-        graph = explore(page, offset)
-        if graph.operations:
-            self._hand_over(array, owner, page, compiler.region(graph, page))
+        if (offset, page) not in self._made:
+            graph = explore(page, offset)
+            fresh = compiler.region(graph, page) if graph.operations else None
+            self._made[offset, page] = fresh
+        region = self._made[offset, page]
+        if region is not None:  # perhaps again: a store into the page had dropped it
+            self._hand_over(array, owner, page, region)
 
     def _hand_over(self, array: int, owner: int, page: bytes, region: Region) -> None:
         self._ready.append((array, owner, page, region))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ringzero.engine.core import (
     FAULT,
     LIMIT,
+    PAGE_STRIDE,
     RUNNING,
     SAMPLES,
     SLICE,
@@ -21,7 +22,7 @@ from ringzero.engine.core import (
     Slot,
 )
 from ringzero.engine.physical import NEVER, now, until
-from ringzero.engine.slots import core_at, fill_scratch
+from ringzero.engine.slots import core_at, fill_scratch, release_array
 from ringzero.engine.tlb import find_code, flush_all, select_context
 from ringzero.isa.access import fetch
 from ringzero.isa.hart import INTERRUPTS, MAPPINGS, TRANSLATION, WAIT
@@ -160,6 +161,8 @@ def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     shared.samples[shared.sampled & (SAMPLES - 1)] = address_of(slot) - address_of(shared.slots)
     shared.sampled += 1
     attribute(core)
+    if shared.idle_array != 0:
+        release_array(shared, (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE)
     account(core)
     if core.stepping:
         core.why = STEPPED

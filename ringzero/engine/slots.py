@@ -8,6 +8,7 @@ store into a decoded page resets the slots that it touches, so fence.i finds not
 from __future__ import annotations
 
 from ringzero.engine.core import (
+    BESIDE,
     CONTEXT_SIZE,
     CONTEXTS,
     EXECUTES,
@@ -71,17 +72,27 @@ def code_page(shared: Shared, page: u64) -> u64:
     present = u64(shared.pages[page])
     if present != NO_PAGE:
         return (present - 1) * PAGE_STRIDE
-    if shared.slot_used == shared.slot_arrays:
-        forget_everything(shared)
-    index = shared.slot_used
-    shared.slot_used += 1
+    index = new_array(shared)
     shared.owners[index] = u32(page)
+    poke(u64, shared.slots, index * PAGE_STRIDE + BESIDE, u64(0))
     if region_count(shared, index) != 0:
         drop_regions(shared, index)
     shared.pages[page] = u32(index + 1)
     clear_slots(shared, slot_array(shared, index), DECODE, CROSS)
     protect_code(shared, page)
     return index * PAGE_STRIDE
+
+
+@native
+def new_array(shared: Shared) -> u64:
+    """A slot array that no page uses."""
+    if shared.spares != 0:
+        shared.spares -= 1
+        return u64(shared.spare[shared.spares])
+    if shared.slot_used == shared.slot_arrays:
+        forget_everything(shared)
+    shared.slot_used += 1
+    return shared.slot_used - 1
 
 
 @native
@@ -153,8 +164,11 @@ def forget_range(shared: Shared, where: u64, size: u64) -> None:
 def forget_everything(shared: Shared) -> None:
     """All slot arrays are in use: start over."""
     for i in typed_range(shared.slot_used):
-        shared.pages[u64(shared.owners[i])] = NO_PAGE
+        page = u64(shared.owners[i])
+        if u64(shared.pages[page]) == i + 1:
+            shared.pages[page] = NO_PAGE
     shared.slot_used = 0
+    shared.spares = 0
     for h in typed_range(shared.harts):
         core = core_at(shared, h)
         for context in typed_range(u64(CONTEXTS)):
@@ -292,3 +306,54 @@ def install_region(core: Core, array: u64, slot: u64, address: u64) -> None:
         count = region_count(shared, array) + 1
         poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, count)
     slots[slot].handler = address
+
+
+# ---- stores beside code
+
+
+@native
+def holds_code(shared: Shared, where: u64, size: u64) -> bool:
+    """Whether a store to a code page touches what was decoded."""
+    slots = slot_array(shared, u64(shared.pages[where >> 12]) - 1)
+    first = where & 0xFFF
+    low = first >> 1
+    if low > 0:
+        low -= 1
+    for i in typed_range(low, (first + size + 1) >> 1):
+        if slots[i].handler != shared.handlers[DECODE]:
+            return True
+    return False
+
+
+@native
+def stored_beside(shared: Shared, page: u64) -> None:
+    """Count stores beside a page's code: many mean that the page may hold none any more."""
+    array = u64(shared.pages[page]) - 1
+    count = peek(u64, shared.slots, array * PAGE_STRIDE + BESIDE) + 1
+    if count >> (10 + u64(shared.releases[page] & 15)) != 0:
+        shared.idle_array = array + 1
+        count = u64(0)
+    poke(u64, shared.slots, array * PAGE_STRIDE + BESIDE, count)
+
+
+@native(cold=True)
+def release_array(shared: Shared, running: u64) -> None:
+    """Between slices: give the idle array back, unless a hart runs in it just now."""
+    array = shared.idle_array - 1
+    shared.idle_array = 0
+    page = u64(shared.owners[array])
+    if shared.releases[page] < 15:
+        shared.releases[page] += 1
+    if array == running or u64(shared.pages[page]) != array + 1:
+        return
+    drop_regions(shared, array)
+    shared.pages[page] = NO_PAGE
+    shared.spare[shared.spares] = u32(array)
+    shared.spares += 1
+    for h in typed_range(shared.harts):
+        core = core_at(shared, h)
+        for context in typed_range(u64(CONTEXTS)):
+            for i in typed_range(u64(TLB_SIZE)):
+                entry = core.contexts[context * CONTEXT_SIZE + EXECUTES + i]
+                if entry.tag != INVALID and entry.offset == array * PAGE_STRIDE:
+                    entry.tag = INVALID

@@ -1,6 +1,6 @@
 """The translation cache, and memory access through it: what native engines bind for `isa.access`.
 
-Per context (mode and SUM) three direct-mapped tables: read, write, execute. A tag is compared with
+Per context (mode and SUM) direct-mapped tables: read, write, execute, store beside code. A tag is compared with
 the address masked so that a misaligned access misses. Pages that hold decoded code, and watched
 pages, never enter the write table. The meaning stays `isa.access`'s: a miss runs that text.
 """
@@ -8,6 +8,7 @@ pages, never enter the write table. The meaning stays `isa.access`'s: a miss run
 from __future__ import annotations
 
 from ringzero.engine.core import (
+    CODES,
     CONTEXT_SIZE,
     CONTEXTS,
     EXECUTES,
@@ -17,6 +18,7 @@ from ringzero.engine.core import (
     READS,
     SUPERVISOR,
     SUPERVISOR_SUM,
+    TABLES,
     TLB_SIZE,
     UNUSUAL,
     USER,
@@ -26,7 +28,7 @@ from ringzero.engine.core import (
     core_of,
 )
 from ringzero.engine.physical import NOWHERE, atomically, backing
-from ringzero.engine.slots import INVALID, code_page
+from ringzero.engine.slots import INVALID, code_page, holds_code, stored_beside
 from ringzero.isa import access
 from ringzero.isa.hart import NO_RESERVATION, Hart, M, S
 from ringzero.isa.paging import (
@@ -96,8 +98,26 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
 
 
 @native(cold=True)
+def store_beside(hart: Hart, kind: type, address: u64, value: u64) -> bool:
+    """A store to a page that holds code, but not where the code is; False if it is not that."""
+    core = core_of(hart)
+    entry = entry_for(core, CODES, address)
+    if entry.tag != address & (PAGE_MASK | (kind.bits // 8 - 1)):
+        return False
+    shared = core.shared[0]
+    where = address + entry.offset
+    if shared.pages[where >> 12] == NO_PAGE or holds_code(shared, where, kind.bits // 8):
+        return False
+    stored_beside(shared, where >> 12)
+    poke(kind, core.memory, where, kind(value))
+    return True
+
+
+@native(cold=True)
 def store_missed(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """Fill the table if the page may be cached; then store as the definition says."""
+    if store_beside(hart, kind, address, value):
+        return
     if address & (kind.bits // 8 - 1) == 0:
         fill(core_of(hart), address, STORE)
     store_definition(hart, kind, address, value)
@@ -181,17 +201,19 @@ def fill(core: Core, address: u64, kind: int) -> None:
         covered(core, address, found.size)
     tag = address & PAGE_MASK
     if kind == STORE:
-        if found.permissions & (READ | WRITE) == READ | WRITE and storable(core, where):
-            enter(core, WRITES, tag, where - tag)
+        if found.permissions & (READ | WRITE) == READ | WRITE and unwatched(core, where):
+            if core.shared[0].pages[where >> 12] == NO_PAGE:
+                enter(core, WRITES, tag, where - tag)
+            else:
+                enter(core, CODES, tag, where - tag)
     elif kind == LOAD and found.permissions & READ != 0:
         enter(core, READS, tag, where - tag)
 
 
 @native
-def storable(core: Core, where: u64) -> bool:
-    """Whether stores to a backed page need no more than the store."""
-    shared = core.shared[0]
-    return where >> 12 != shared.watched and shared.pages[where >> 12] == NO_PAGE
+def unwatched(core: Core, where: u64) -> bool:
+    """Whether Python need not hear of stores to a page of RAM."""
+    return where >> 12 != core.shared[0].watched
 
 
 @native
@@ -265,7 +287,7 @@ def select_context(core: Core) -> None:
 
 @native
 def clear_context(core: Core, context: u64) -> None:
-    """Empty the three tables of a context."""
+    """Empty the tables of a context."""
     first = context * CONTEXT_SIZE
     for i in typed_range(u64(CONTEXT_SIZE)):
         core.contexts[first + i].tag = INVALID
@@ -291,7 +313,7 @@ def flush_page(core: Core, address: u64) -> None:
         return
     tag = address & PAGE_MASK
     index = (address >> 12) & (TLB_SIZE - 1)
-    for table in range(CONTEXTS * 3):
+    for table in typed_range(u64(CONTEXTS * TABLES)):
         entry = core.contexts[index + table * TLB_SIZE]
         if entry.tag == tag:
             entry.tag = INVALID
