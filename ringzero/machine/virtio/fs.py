@@ -42,7 +42,7 @@ class VirtioFs(VirtioDevice):
     def notify(self, queue_index: int) -> None:
         """Answer all that waits; host files answer at once, so nothing is kept in flight."""
         queue = self.queues[queue_index]
-        while (chain := queue.pop()) is not None:
+        for chain in queue.requests():
             written = self.server.serve(chain.read(), chain.writable)
             self.push(queue, chain, written)
 
