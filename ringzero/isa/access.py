@@ -1,14 +1,15 @@
 """How instructions reach memory: virtual loads, stores, atomics and fetches, on any hart.
 
-Misaligned loads and stores work (Zicclsm): they are split into bytes, and a store checks every
-byte before it changes one, so a fault leaves memory as it was. Atomics must be aligned.
+Misaligned loads and stores work (Zicclsm): they are split at page boundaries, and a store
+translates both parts before it changes a byte, so a page fault leaves memory as it was. Atomics
+must be aligned.
 Engines replace these by versions with a translation cache; this text is what they must mean.
 """
 
 from __future__ import annotations
 
 from ringzero.isa.hart import NO_RESERVATION, Hart
-from ringzero.isa.paging import translate_span
+from ringzero.isa.paging import PAGE, translate_span
 from ringzero.isa.ports import (
     physical_amo,
     physical_compare_exchange,
@@ -44,11 +45,32 @@ def load(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native
-def load_bytes(hart: Hart, size: int, address: u64) -> u64:
-    """A misaligned load, byte by byte; the fault is the one of the first byte that has one."""
+def first_part(address: u64, size: u64) -> u64:
+    """How many bytes of a misaligned access lie in its first page."""
+    room = PAGE - (address & (PAGE - 1))
+    return room if room < size else size
+
+
+@native(cold=True)
+def load_bytes(hart: Hart, size: u64, address: u64) -> u64:
+    """A misaligned load: one part per page, each an access of its own to PMP."""
+    first = first_part(address, size)
+    value = load_part(hart, address, first)
+    if first < size:
+        value = value | (load_part(hart, address + first, size - first) << (first << 3))
+    return value
+
+
+@native
+def load_part(hart: Hart, address: u64, size: u64) -> u64:
+    """Some bytes within a page."""
+    physical = translate_span(hart, address, LOAD, size)
     value = u64(0)
-    for i in range(size):
-        value = value | (load(hart, u8, address + i) << (8 * i))
+    for i in typed_range(size):
+        byte, answered = physical_read(hart, u8, physical + i)
+        if not answered:
+            raise access_fault(hart, address, LOAD)
+        value = value | (byte << (i << 3))
     return value
 
 
@@ -62,13 +84,25 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
         raise access_fault(hart, address, STORE)
 
 
+@native(cold=True)
+def store_bytes(hart: Hart, size: u64, address: u64, value: u64) -> None:
+    """A misaligned store: both parts are translated before the first byte is written."""
+    first = first_part(address, size)
+    physical = translate_span(hart, address, STORE, first)
+    if first < size:
+        rest = translate_span(hart, address + first, STORE, size - first)
+        store_part(hart, address, physical, first, value)
+        store_part(hart, address + first, rest, size - first, value >> (first << 3))
+    else:
+        store_part(hart, address, physical, first, value)
+
+
 @native
-def store_bytes(hart: Hart, size: int, address: u64, value: u64) -> None:
-    """A misaligned store: all bytes are translated before the first is written."""
-    for i in range(size):
-        translate_span(hart, address + i, STORE, 1)
-    for i in range(size):
-        store(hart, u8, address + i, value >> (8 * i))
+def store_part(hart: Hart, address: u64, physical: u64, size: u64, value: u64) -> None:
+    """Some bytes within a page, which was translated."""
+    for i in typed_range(size):
+        if not physical_write(hart, u8, physical + i, (value >> (i << 3)) & 0xFF):
+            raise access_fault(hart, address, STORE)
 
 
 @native
@@ -114,7 +148,7 @@ def store_conditional(hart: Hart, kind: type, address: u64, value: u64) -> u64:
     reserved = hart.reservation == physical
     hart.reservation = NO_RESERVATION
     if not reserved:
-        ignored, there = physical_read(hart, kind, physical)
+        _, there = physical_read(hart, kind, physical)
         if not there:  # what can hold no reservation faults even so, as a store would
             raise access_fault(hart, address, STORE)
         return 1
@@ -159,8 +193,9 @@ def cache_block(hart: Hart, address: u64, op: int) -> None:
     """
     try:
         block = translate_span(hart, address, LOAD, 1) & ~(BLOCK - 1)
-        value, answered = physical_read(hart, u64, block)
+        _, answered = physical_read(hart, u64, block)
         if not answered:
             raise access_fault(hart, address, LOAD)
     except Trap:
-        raise exception(hart, hart.cause + (STORE_ACCESS - LOAD_ACCESS), hart.tval)
+        cause = hart.cause + (STORE_ACCESS - LOAD_ACCESS)
+        raise exception(hart, cause, hart.tval)  # noqa: B904 (the payload is in the hart)

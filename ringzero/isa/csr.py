@@ -166,7 +166,8 @@ def write_csr(hart: Hart, csr: type, number: u64, value: u64) -> None:
     if csr.legalised:
         old = csr.get(hart, number)
         for field in csr.legalised:
-            legal = field.function((value >> field.low) & field.mask, (old >> field.low) & field.mask)
+            before = (old >> field.low) & field.mask
+            legal = field.function((value >> field.low) & field.mask, before)
             new = new | (legal << field.low)
     csr.put(hart, number, new)
     hart.changes = hart.changes | csr.changes

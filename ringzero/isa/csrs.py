@@ -22,12 +22,22 @@ def check_number(hart: Hart, number: u64, writing: bool) -> None:
         raise illegal_instruction(hart)
 
 
+@native(inline=True)
+def matches(csr: type, number: u64) -> bool:
+    """Whether a number is the CSR's, or that of one in its row."""
+    if csr.first == csr.last:
+        return number == csr.first
+    if csr.step == 1:
+        return csr.first <= number <= csr.last
+    return csr.first <= number <= csr.last and (number - csr.first) % csr.step == 0
+
+
 @native(inline=False)
 def csr_read(hart: Hart, number: u64) -> u64:
     """The value that an instruction reads, or an illegal instruction."""
     check_number(hart, number, False)
     for csr in ALL:
-        if number == csr.first or csr.first < number <= csr.last:
+        if matches(csr, number):
             for guard in csr.guards:
                 if not guard(hart, number):
                     raise illegal_instruction(hart)
@@ -40,7 +50,7 @@ def csr_write(hart: Hart, number: u64, value: u64) -> None:
     """Write as an instruction does, or an illegal instruction."""
     check_number(hart, number, True)
     for csr in ALL:
-        if number == csr.first or csr.first < number <= csr.last:
+        if matches(csr, number):
             for guard in csr.guards:
                 if not guard(hart, number):
                     raise illegal_instruction(hart)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ringzero.isa.hart import Hart, M, S
 from ringzero.isa.pmp import ALL, EXECUTE, READ, WRITE, pmp_permissions
 from ringzero.isa.ports import physical_compare_exchange, physical_read
-from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault, page_fault
+from ringzero.isa.trap import FETCH, STORE, access_fault, page_fault
 from ringzero.lang import Struct, native, u64
 
 V, R, W, X, U, G, A, D = (1 << bit for bit in range(8))
@@ -54,8 +54,8 @@ def translate(hart: Hart, address: u64, access: int) -> u64:
 
 
 @native
-def translate_span(hart: Hart, address: u64, access: int, size: int) -> u64:
-    """The same for a naturally aligned access of `size` bytes."""
+def translate_span(hart: Hart, address: u64, access: int, size: u64) -> u64:
+    """The same for an access to `size` bytes within one page."""
     mode = effective_mode(hart, access)
     physical = address
     if mode != M and hart.satp >> 60 != BARE:
@@ -89,9 +89,7 @@ def translate_page(hart: Hart, address: u64, access: int, out: Translation) -> N
 
 
 @native
-def walk(
-    hart: Hart, root: u64, address: u64, access: int, mode: u64, out: Translation
-) -> None:
+def walk(hart: Hart, root: u64, address: u64, access: int, mode: u64, out: Translation) -> None:
     """Find the leaf for `address` below the tables that `root` (a satp value) names."""
     level = (root >> 60) - SV39 + 2
     unused = 64 - (level * 9 + 21)
@@ -194,9 +192,7 @@ def leaf_permissions(hart: Hart, pte: u64, mode: u64) -> u64:
 
 
 @native
-def update_entry(
-    hart: Hart, where: u64, pte: u64, needed: u64, address: u64, access: int
-) -> u64:
+def update_entry(hart: Hart, where: u64, pte: u64, needed: u64, address: u64, access: int) -> u64:
     """Svadu: set A (and D) in memory, in one step with the check that the entry still stands."""
     if hart.menvcfg & ADUE == 0:
         raise page_fault(hart, address, access)
@@ -205,9 +201,7 @@ def update_entry(
     current = pte
     swapped = False
     while not swapped:
-        swapped, answered = physical_compare_exchange(
-            hart, u64, where, current, current | needed
-        )
+        swapped, answered = physical_compare_exchange(hart, u64, where, current, current | needed)
         if not answered:
             raise access_fault(hart, address, access)
         if not swapped:

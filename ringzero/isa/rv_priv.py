@@ -117,9 +117,7 @@ def sfence_w_inval(hart: Hart) -> None:
         raise illegal_instruction(hart)
 
 
-@insn(
-    "sfence.inval.ir", "0001100 00001 00000 000 00000 1110011", extension="Svinval", kind=SYSTEM
-)
+@insn("sfence.inval.ir", "0001100 00001 00000 000 00000 1110011", extension="Svinval", kind=SYSTEM)
 def sfence_inval_ir(hart: Hart) -> None:
     """sinval.vma before it comes before translations after it."""
     if hart.mode == U:

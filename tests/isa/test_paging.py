@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ringzero.engine.reference import ReferenceEngine
@@ -35,7 +37,8 @@ class World:
     """A hart in S-mode with Sv39 on, RAM open to it, and one mapped page."""
 
     def __init__(self) -> None:
-        self.board, self.hart = BareBoard(0x10_0000), Hart()
+        self.hart: Any = Hart()
+        self.board = BareBoard(0x10_0000)
         ReferenceEngine(self.hart, self.board)
         reset(self.hart, 0, RAM)
         self.hart.pmpcfg[0], self.hart.pmpaddr[0] = u64(0x1F), u64((1 << 54) - 1)
@@ -158,7 +161,7 @@ def test_superpages_must_be_aligned(world: World) -> None:
     assert world.go(LOAD, PAGE + 0x20_1234) == -LOAD_PAGE
 
 
-@pytest.mark.parametrize("address", [1 << 38, 1 << 39, 0x7FFF_FFFF_FFFF_F000, (1 << 64) - (1 << 40)])
+@pytest.mark.parametrize("address", [1 << 38, 1 << 39, (1 << 63) - 4096, (1 << 64) - (1 << 40)])
 def test_addresses_that_are_not_canonical(world: World, address: int) -> None:
     assert world.go(LOAD, address) == -LOAD_PAGE
     world.put(ROOT + 8 * 256, RAM >> 2 >> 28 << 28 | RWX | DONE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ringzero.engine.reference import ReferenceEngine, Step
@@ -28,7 +30,8 @@ class Machine:
     """The reference engine with a program, and memory open to all modes."""
 
     def __init__(self, source: str, mode: int = M) -> None:
-        self.board, self.hart = BareBoard(0x1_0000), Hart()
+        self.hart: Any = Hart()
+        self.board = BareBoard(0x1_0000)
         self.engine = ReferenceEngine(self.hart, self.board)
         reset(self.hart, 0, RAM)
         code = assemble_text(source, RAM)
@@ -183,8 +186,8 @@ def test_misaligned_atomics_are_access_faults(source: str, cause: int) -> None:
 
 
 def test_sc_succeeds_once_and_only_while_the_value_stands() -> None:
-    source = "lr.d x1, (x5)\nsc.d x2, x6, (x5)\nsc.d x3, x6, (x5)\nlr.d x1, (x5)\nsd x0, 0(x5)\nsc.d x4, x6, (x5)"
-    machine = Machine(source)
+    first = "lr.d x1, (x5)\nsc.d x2, x6, (x5)\nsc.d x3, x6, (x5)\n"
+    machine = Machine(f"{first}lr.d x1, (x5)\nsd x0, 0(x5)\nsc.d x4, x6, (x5)")
     machine.hart.x[5], machine.hart.x[6] = u64(DATA), u64(7)
     machine.steps(6)
     assert [int(machine.hart.x[i]) for i in (2, 3, 4)] == [0, 1, 1]

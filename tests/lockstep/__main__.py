@@ -8,8 +8,8 @@ import time
 from collections import Counter
 
 from tests.lockstep.compare import Difference, Lockstep
-from tests.lockstep.spike import SpikeMissing
 from tests.lockstep.layout import SIZE
+from tests.lockstep.spike import SpikeMissing
 from tests.lockstep.subjects import SUBJECTS
 
 
@@ -19,7 +19,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=100_000, help="steps to compare")
     parser.add_argument("--seed", type=int, default=1, help="the first program's seed")
     parser.add_argument("--engine", choices=sorted(SUBJECTS), default="reference")
-    parser.add_argument("--keep-going", action="store_true", help="report every program's difference")
+    parser.add_argument("--keep-going", action="store_true", help="report all differences")
     options = parser.parse_args()
     try:
         lockstep = Lockstep(SUBJECTS[options.engine](SIZE))
@@ -51,12 +51,16 @@ def compare(lockstep: Lockstep, options: argparse.Namespace) -> int:
             last = time.monotonic()
             print(f"{steps} steps, {differences} differences", file=sys.stderr, flush=True)
     spent = time.monotonic() - begun
-    kinds = ", ".join(f"{'interrupt ' if c >> 63 else ''}{c & 63}: {n}" for c, n in sorted(traps.items()))
-    told = ", ".join(f"{'US?M'[mode]}: {n}" for mode, n in sorted(modes.items()))
-    print(f"{options.engine}: {steps} steps of {seed - options.seed} programs compared with Spike "
-          f"in {spent:.0f} s ({steps / max(spent, 0.001):.0f}/s), {differences} differences")
-    print(f"retired by mode: {told}\ntraps by cause: {kinds}")
+    told = f"{steps} steps of {seed - options.seed} programs compared with Spike in {spent:.0f} s"
+    rate = steps / max(spent, 0.001)
+    print(f"{options.engine}: {told} ({rate:.0f}/s), {differences} differences")
+    print("retired by mode:", ", ".join(f"{'US?M'[m]}: {n}" for m, n in sorted(modes.items())))
+    print("traps by cause:", ", ".join(f"{_cause(c)}: {n}" for c, n in sorted(traps.items())))
     return 1 if differences else 0
+
+
+def _cause(cause: int) -> str:
+    return f"interrupt {cause & 63}" if cause >> 63 else str(cause)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ REGISTERS = ("pc", *(f"x{i}" for i in range(32)), *(f"f{i}" for i in range(32)),
 STUCK_WINDOW, STUCK_RETIRED = 64, 8  # fewer instructions than this in a window: traps that loop
 SYSTEM_OPCODE = 0x73
 # Instructions that leave memory alone (code pages are marked as accessed from the start)
-REGISTERS_ONLY = (0x13, 0x33, 0x1B, 0x3B, 0x37, 0x17, 0x63, 0x6F, 0x67, 0x53, 0x43, 0x47, 0x4B, 0x4F)
+REGISTERS_ONLY = frozenset(bytes.fromhex("13331b3b3717636f675343474b4f"))  # major opcodes
 NOWHERE = 0x7F
 TRAPS_IN_A_ROW = 4
 LIMIT = 4000  # steps of one program
@@ -67,7 +67,8 @@ class Lockstep:
         image = bytes(program.image)
         self.spike.load(image)
         self.subject.load(image)
-        self.seed, self.trail, self.outcome = seed, [], Outcome()
+        self.seed, self.outcome = seed, Outcome()
+        self.trail: list[tuple[int, int]] = []
         self.started = False
         quiet, window = 0, 0
         while self.outcome.steps < LIMIT and self.spike.words[0] != program.end:

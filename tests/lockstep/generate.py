@@ -55,7 +55,9 @@ NAPOT_ALL = 0x1F
 
 
 def _start() -> str:
-    csrs = "\n".join(f"ld x5, {8 * (i + 1)}(x31)\ncsrw {csr}, x5" for i, csr in enumerate(START_CSRS))
+    csrs = "\n".join(
+        f"ld x5, {8 * i}(x31)\ncsrw {csr}, x5" for i, csr in enumerate(START_CSRS, start=1)
+    )
     floats = "\n".join(f"fld f{i}, {FLOAT_VALUES + 8 * i}(x31)" for i in range(32))
     integers = "\n".join(f"ld x{i}, {2 * FLOAT_VALUES + 8 * i}(x31)" for i in range(1, 30))
     return f"""
@@ -271,8 +273,8 @@ class Program:
         return chance.choice((0, 0x222, chance.getrandbits(12))), enabled
 
     def _features(self) -> int:
-        """menvcfg. STCE holds for the whole program: Spike compares stimecmp with the time only when
-        stimecmp is written, and what STIP becomes when STCE is cleared nobody says.
+        """menvcfg. STCE holds for the whole program: Spike compares stimecmp with the time only
+        when stimecmp is written, and what STIP becomes when STCE is cleared nobody says.
         """
         bits = (PBMTE, ADUE, CBZE, CBCFE, 1 << 4, 2 << 4)
         return self.timer | sum(bit for bit in bits if self.chance.random() < 0.6)
@@ -283,7 +285,7 @@ class Program:
         inside = (0x400, 0x300, 0xA08)[place] + chance.choice((0, 0, 0, 0, 1, 4))
         data = chance.randrange(1, DATA_BYTES // PAGE - 1) * PAGE + inside
         plain = DATA + data
-        if mode == 3 and not borrowed or not paging:
+        if (mode == 3 and not borrowed) or not paging:
             return plain
         choice = chance.random()
         if choice < 0.5:
@@ -296,7 +298,8 @@ class Program:
             return GIGAPAGES + chance.randrange(4) * 0x4000_0000 + DATA - RAM + data
         if choice < 0.97 and paging != SV39:
             return TERAPAGES * chance.randrange(1, 4) + plain
-        return chance.choice((1 << 38, 1 << 47, 1 << 56, -1 << 39, 0x30_0000_0000)) + plain & values.MASK
+        far = chance.choice((1 << 38, 1 << 47, 1 << 56, -1 << 39, 0x30_0000_0000))
+        return (far + plain) & values.MASK
 
 
 assert SIZE > TABLES - RAM

@@ -1,4 +1,4 @@
-"""Where a generated program has its parts: 1 MiB of RAM, and three views of it while paging is on."""
+"""Where a generated program has its parts: 1 MiB of RAM, and virtual views of it."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class Spike:
         self.words = (ctypes.c_uint64 * 97).from_address(base)
         self.core.state.XPR.write(31, 0x0123_4567_89AB_CDEF)
         if self.words[0] != RAM or self.words[32] != 0x0123_4567_89AB_CDEF:
-            raise SpikeMissing("Spike's state_t is laid out in a way that this driver does not know")
+            raise SpikeMissing("Spike's state_t is not laid out as this driver knows it")
         self.core.state.XPR.write(31, 0)
 
     def _map_memory(self, sim: int) -> None:

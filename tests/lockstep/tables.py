@@ -94,7 +94,7 @@ class Tables:
         if 0.85 < kind < 0.88:
             word &= ~V
         if 0.88 < kind < 0.9:
-            word = entry(page(SPARE), V | chance.choice((0, A, D, U, G)))  # a table, here or too deep
+            word = entry(page(SPARE), V | chance.choice((0, A, D, U, G)))  # a table
         return word
 
     def image(self) -> bytes:

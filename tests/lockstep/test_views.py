@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,9 @@ class Midnight:
         return u64(0)
 
 
-def random_hart(seed: int) -> Hart:
-    chance, hart = random.Random(seed), Hart()
+def random_hart(seed: int) -> Any:
+    chance = random.Random(seed)
+    hart: Any = Hart()
     for name, kind in Hart.fields.items():
         if issubclass(kind, Array):
             for index in range(len(getattr(hart, name))):

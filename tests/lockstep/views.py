@@ -57,9 +57,7 @@ READERS: dict[int, Callable[[Any], int]] = {
     for csr in ALL
     for number in range(csr.first, csr.last + 1, csr.step)
 }
-READERS |= {
-    csr.first: stored(csr.name, csr.constant) for csr in ALL if csr.name in Hart.fields
-}
+READERS |= {csr.first: stored(csr.name, csr.constant) for csr in ALL if csr.name in Hart.fields}
 READERS |= {0x3A0 + 2 * i: element("pmpcfg", i) for i in range(2)}
 READERS |= {0x3B0 + i: element("pmpaddr", i) for i in range(16)}
 READERS |= {
