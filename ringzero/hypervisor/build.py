@@ -16,6 +16,7 @@ from ringzero.hypervisor.device_tree import EXTENSIONS, guest_tree
 from ringzero.hypervisor.layout import (
     ESCAPE,
     GUEST_RAM,
+    HEARTBEAT,
     MAGIC,
     PREFIX,
     REPORT,
@@ -46,8 +47,8 @@ class Guest:
     append: str = ""
     memory: int = 512 * MEGABYTE
     extensions: tuple[str, ...] = EXTENSIONS
-    updates_accessed: bool = True
-    """Whether the virtual hart sets A and D bits itself (Svadu) or faults (Svade)."""
+    updates_accessed: bool = False
+    """Whether the virtual hart begins by setting A and D bits itself (Svadu), or faults (Svade)."""
     kernel_offset: int = KERNEL_OFFSET
 
 
@@ -97,9 +98,8 @@ def build(
     several = len(guests) > 1
     base = program()
     config = view(Config)(magic=MAGIC, count=len(guests), slice_ticks=slice_ticks)
-    config.flags = (
-        PREFIX * (several if prefix is None else prefix) | ESCAPE * several | REPORT * report
-    )
+    config.flags = PREFIX * (several if prefix is None else prefix) | REPORT * report
+    config.flags |= (ESCAPE | HEARTBEAT) * several
     pieces: list[Piece] = []
     address = SLICES
     for index, guest in enumerate(guests):

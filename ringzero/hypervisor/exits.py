@@ -113,6 +113,7 @@ def interrupt(cause: u64) -> None:
         machines.timer_struck()
     elif number == MEI:
         console.interrupt()
+        machines.obey()
 
 
 @native

@@ -36,7 +36,7 @@ STATES = ("absent", "created", "running", "paused", "stopped", "crashed")
 NO_ORDER, PAUSE, RESUME, KILL = 0, 1, 2, 3
 
 # Config.flags
-PREFIX, REPORT, HEARTBEAT, ESCAPE = 1, 2, 4, 8
+PREFIX, REPORT, HEARTBEAT, ESCAPE = 1, 2, 4, 8  # HEARTBEAT: look at orders every slice
 
 MAGIC = 0x7A72_6830  # "0hrz"
 ROOTS, LOG = 24, 1024

@@ -25,14 +25,14 @@ from ringzero.hypervisor.layout import (
 )
 from ringzero.isa.hart import S, reset
 from ringzero.isa.paging import ADUE, PBMTE
-from ringzero.isa.trap import MEI, MTI, SEI, SSI, STCE, STI
+from ringzero.isa.trap import MEI, MTI, SEI, SSI, STATUS_FS, STCE, STI
 from ringzero.lang import address_of, native, typed_range, u64
 
 NAPOT, ALL_ACCESS = 3 << 3, 7
 CACHE_BLOCKS = 0xF0  # CBIE, CBCFE, CBZE
 TIME, COUNTERS = 2, 7
 SSTATUS = 0x100
-STATEEN = 1 << 63 | 1 << 62
+STATEEN = 1 << 63 | 1 << 62 | 1 << 60 | 1
 GUEST_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI
 
 
@@ -62,6 +62,7 @@ def create(vm: Vm, index: u64) -> None:
     vm.pool_end = vm.pool_next + POOL_SIZE
     reset(hart, u64(0), wanted.entry)
     hart.mode = S
+    hart.mstatus = hart.mstatus | STATUS_FS
     hart.medeleg = ~u64(0)
     hart.mideleg = GUEST_INTERRUPTS
     hart.menvcfg = STCE | PBMTE | CACHE_BLOCKS

@@ -1,0 +1,137 @@
+"""Malicious guests: what is not theirs traps as on hardware, and nothing else changes.
+
+Each attacker tries accesses one by one and prints the scause and stval of what it got. What evil
+guests do to their neighbours is in test_neighbours.py.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ringzero.hypervisor.layout import BASE, GUEST_RAM, POOLS, SLICES
+from tests.hypervisor.carriers import CARRIERS, SMALL, Ended, small
+
+carrier = pytest.mark.parametrize(
+    "carrier", [pytest.param("qemu", marks=pytest.mark.needs_qemu), "machine"]
+)
+LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, ILLEGAL = 5, 7, 1, 2
+
+# Every try is at `try`; what it got is printed. s0 is where to go on after a trap.
+HANDLER = """
+    la t0, trapped
+    csrw stvec, t0
+    j attack
+.align 2
+trapped:
+    csrr a0, scause
+    call number
+    csrr a0, stval
+    call number
+    call line
+    jr s0
+"""
+
+
+def attempt(label: int, code: str) -> str:
+    """Execute `code`; if it does not trap, print 0 0."""
+    return f"""
+    la s0, after{label}
+    {code}
+    li a0, 0
+    call number
+    li a0, 0
+    call number
+    call line
+after{label}:
+"""
+
+
+def attacker(*codes: str) -> str:
+    body = "".join(attempt(i, code) for i, code in enumerate(codes))
+    return f"{HANDLER}\nattack:\n{body}\nli a0, 0\ncall finish\n"
+
+
+def got(ended: Ended) -> list[tuple[int, int]]:
+    lines = [line.split() for line in ended.output.splitlines() if line.strip()]
+    return [(int(cause, 16), int(value, 16)) for cause, value in lines]
+
+
+OUTSIDE = [
+    GUEST_RAM + SMALL,  # behind its memory, where the next VM's would be
+    GUEST_RAM,  # firmware's place
+    SLICES, SLICES + SMALL, POOLS, BASE + 0x1000,  # the machine's addresses mean nothing here
+    0x200_4000, 0x1000_1000, 0x3000_0000, 0x10_1000,  # CLINT, virtio, PCIe, RTC
+    0x4000_0000, 0x1_0000_0000, 1 << 55,
+]  # fmt: skip
+
+
+@carrier
+@pytest.mark.parametrize("code", ["ld t1, 0(t0)", "sd t1, 0(t0)", "lb t1, 0(t0)", "sb t1, 0(t0)"])
+def test_memory_of_others_is_not_there(carrier: str, code: str, tmp_path: Path) -> None:
+    places = [place for place in OUTSIDE if not GUEST_RAM + 0x8_0000 <= place < GUEST_RAM + SMALL]
+    ended = CARRIERS[carrier](
+        small(attacker(*(f"li t0, {place}\n{code}" for place in places))), tmp_path
+    )
+    cause = LOAD_ACCESS if code[0] == "l" else STORE_ACCESS
+    assert got(ended) == [(cause, place) for place in places]
+
+
+@carrier
+def test_jump_out_of_memory(carrier: str, tmp_path: Path) -> None:
+    places = [GUEST_RAM, GUEST_RAM + SMALL, 0x1000_0000, BASE + (1 << 30)]
+    codes = [f"li t0, {place}\njr t0" for place in places]
+    ended = CARRIERS[carrier](small(attacker(*codes)), tmp_path)
+    assert got(ended) == [(FETCH_ACCESS, place) for place in places]
+
+
+MACHINE_CSRS = ["mstatus", "mtvec", "mepc", "pmpcfg0", "pmpaddr0", "mie", "medeleg", "mscratch"]
+
+
+@carrier
+def test_machine_state_is_out_of_reach(carrier: str, tmp_path: Path) -> None:
+    codes = [f"csrr t0, {name}" for name in MACHINE_CSRS]
+    codes += [f"csrw {name}, t0" for name in MACHINE_CSRS]
+    codes += ["mret", "csrw cycle, t0", "csrw time, t0"]
+    ended = CARRIERS[carrier](small(attacker(*codes)), tmp_path)
+    results = got(ended)
+    assert len(results) == len(codes)
+    assert {cause for cause, _ in results} == {ILLEGAL}
+    assert all(value & 3 == 3 for _, value in results)  # stval has the instruction
+
+
+def paging(entry: int, root: str = "la t0, table") -> str:
+    """Sv39 with the lowest GiB mapped by `entry`, our own RAM by itself; load from address 8."""
+    return f"""
+    la t0, table
+    li t1, {entry}
+    sd t1, 0(t0)
+    li t1, {GUEST_RAM >> 12 << 10 | 0xCF}
+    sd t1, 16(t0)
+    {root}
+    srli t0, t0, 12
+    li t1, {8 << 60}
+    or t0, t0, t1
+    csrw satp, t0
+    sfence.vma
+    li t2, 8
+    ld t1, 0(t2)
+"""
+
+
+TABLE = "\n.balign 4096\ntable:\n.zero 4096\n"
+
+
+@carrier
+def test_forged_tables_reach_nothing(carrier: str, tmp_path: Path) -> None:
+    """Tables that map the machine's own addresses, or lie outside of the guest's memory."""
+    leaves = [SLICES, POOLS & ~0x3FFF_FFFF, 1 << 40]
+    codes = [paging(leaf >> 12 << 10 | 0xC7) + "\ncsrw satp, x0\n" for leaf in leaves[1:]]
+    pointer = SLICES + SMALL >> 12 << 10 | 1  # a table in the next VM's slice
+    codes.append(paging(pointer) + "\ncsrw satp, x0\n")
+    body = attacker(*codes).replace("trapped:", "trapped:\ncsrw satp, x0\nsfence.vma")
+    ended = CARRIERS[carrier](small(body + TABLE), tmp_path)
+    found = got(ended)
+    # the second gigabyte of guest memory begins with firmware's place; elsewhere is nothing
+    assert found == [(LOAD_ACCESS, 8)] * 3

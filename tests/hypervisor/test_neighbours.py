@@ -1,0 +1,102 @@
+"""A guest that spins, floods the hypervisor with exits, or dies never stops another.
+
+The victim checks its memory for a while, with exits and slices in between, and ends with success;
+its neighbour never ends, and is killed at last.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ringzero.hypervisor import report
+from tests.hypervisor.carriers import small
+
+VICTIM = """
+    la s2, pattern
+    li s3, 0x5AA5F00D
+    li t0, 4096
+    mv t1, s2
+1:  sd s3, 0(t1)
+    addi t1, t1, 8
+    addi t0, t0, -8
+    bnez t0, 1b
+    li s4, 300
+2:  li t0, 4096
+    mv t1, s2
+3:  ld t2, 0(t1)
+    bne t2, s3, 9f
+    addi t1, t1, 8
+    addi t0, t0, -8
+    bnez t0, 3b
+    csrr t0, sstatus
+    addi s4, s4, -1
+    bnez s4, 2b
+    li a0, 0
+    call finish
+9:  li a0, 99
+    call finish
+.balign 4096
+pattern: .zero 4096
+"""
+
+FLOOD = "1: csrrci t0, sstatus, 2\n csrrsi t0, sstatus, 2\n j 1b\n"
+SPIN = "1: j 1b\n"
+BAD_VECTOR = "li t0, 4\ncsrw stvec, t0\nld t0, 0(x0)\n"  # its handler faults for ever
+FENCES = "1: sfence.vma\n sfence.vma t0\n addi t0, t0, 1\n j 1b\n"
+BAD_STACK = "li t0, -8\n1: csrw sepc, t0\n ecall\n j 1b\n"
+
+
+EVIL = {
+    "flood": FLOOD, "spin": SPIN, "bad vector": BAD_VECTOR, "fences": FENCES, "returns": BAD_STACK
+}  # fmt: skip
+evil = pytest.mark.parametrize("evil", EVIL)
+
+
+@evil
+def test_on_the_machine(evil: str, tmp_path: Path) -> None:
+    from ringzero import Machine
+    from ringzero.outcome import PoweredOff
+
+    built = small(EVIL[evil], VICTIM)
+    file = tmp_path / "hv.elf"
+    file.write_bytes(built.image.elf)
+    with Machine(bios=file, memory="96M", clock="instructions") as machine:
+        machine.run(instructions=60_000_000)
+        reports = report.read(built.image, machine.memory.read)
+        assert [(one.state, one.exit_code) for one in reports] == [("running", 0), ("stopped", 0)]
+        assert reports[0].exit_count > 0
+        machine.memory.write(*report.order(built.image, 0, "kill"))
+        outcome = machine.run(timeout=30)
+    assert isinstance(outcome, PoweredOff)
+    assert outcome.code == 137
+
+
+@pytest.mark.needs_qemu
+@evil
+def test_on_qemu(evil: str, tmp_path: Path) -> None:
+    built = small(EVIL[evil], VICTIM)
+    file = tmp_path / "hv.elf"
+    file.write_bytes(built.image.elf)
+    process = subprocess.Popen(
+        ["qemu-system-riscv64", "-M", "virt", "-cpu", "rv64,h=false", "-m", "96M", "-display",
+         "none", "-serial", "stdio", "-monitor", "none", "-bios", "none", "-kernel", str(file)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        stopped = b"vm1 has the focus; it was stopped"
+        output = b""
+        while stopped not in output:  # asks for the victim's state until it has ended
+            process.stdin.write(b"\x1d1")
+            process.stdin.flush()
+            output = process.stdout.readline()
+        process.stdin.write(b"\x1d0\x1dk")
+        process.stdin.flush()
+        assert process.wait(20) == 137
+    finally:
+        process.kill()
+        process.wait()
