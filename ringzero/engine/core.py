@@ -27,7 +27,11 @@ NO_PAGE = 0
 ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has displaced, or 0
 REGIONS = 0xF000  # in a slot array: how many slots hold regions
 BESIDE = 0xF008  # in a slot array: stores beside its code since it was decoded
-SAMPLES = 1024  # a power of two
+SEEN = 0xF010  # in a slot array: a slice has ended in it since it was made
+NEWS = 4096  # entries of the ring; a power of two
+HEATS = 8192  # entries of the table; a power of two
+HOT = 3  # slices that ended at one slot before Python hears of it
+FIRST = 1 << 63  # on an entry of the ring: not hot, but the first of its array
 
 # Why `enter` came back (Core.why).
 RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
@@ -51,6 +55,13 @@ class Slot(Struct):
     rs2: u8
     rs3: u8
     imm: u32
+
+
+class Heat(Struct):
+    """How many slices ended at a slot lately."""
+
+    slot: u64
+    count: u64
 
 
 class Shared(Struct):
@@ -78,8 +89,9 @@ class Shared(Struct):
     elapsed: u64  # instructions retired by all harts, as of the last look
     watched: u64  # page (by index) whose stores Python hears of, or NO_WATCH
     notify: u64  # C function: (address, core)
-    samples: ptr[u64]  # a ring of slots (byte offsets) that were running as slices ended
-    sampled: u64  # how many were ever written
+    heat: ptr[Heat]
+    news: ptr[u64]  # a ring of slots (byte offsets) that are hot, or whose array is new
+    told: u64  # how many were ever written
     stop: u64  # Python asks all harts to come back
     turn: u64  # instructions per hart and turn, where harts share a thread
     next: u64  # whose turn it is

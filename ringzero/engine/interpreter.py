@@ -14,11 +14,13 @@ from typing import Any
 from ringzero.engine.core import (
     CONTEXT_SIZE,
     CONTEXTS,
+    HEATS,
+    NEWS,
     NO_WATCH,
     PAGE_STRIDE,
-    SAMPLES,
     SLICE,
     Core,
+    Heat,
     Shared,
     TlbEntry,
 )
@@ -115,11 +117,12 @@ class Interpreter:
             _anonymous((arrays + 1) * PAGE_STRIDE),
             _anonymous(max(4096, self.memory.size // 4096 * 4)),
             _anonymous(SLOT_ARRAYS * 4),
-            _anonymous(SAMPLES * 8),
+            _anonymous(NEWS * 8),
+            _anonymous(HEATS * ctypes.sizeof(view(Heat))),
             _anonymous(SLOT_ARRAYS * 4),
             _anonymous(max(4096, self.memory.size // 4096)),
         ]
-        shared, cores, tlbs, slots, pages, owners, samples, spare, releases = map(_address, self._parts)
+        shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases = map(_address, self._parts)
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared
@@ -127,7 +130,7 @@ class Interpreter:
         s = self.shared
         s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
         s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
-        s.samples, s.spare, s.releases = samples, spare, releases
+        s.news, s.heat, s.spare, s.releases = news, heat, spare, releases
         s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
         s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
         self._callbacks = (

@@ -1,7 +1,7 @@
 """The region tier: the interpreter, with hot code compiled by LLVM on a background thread.
 
-Native code samples where slices end. The thread counts those samples by code page and offset,
-compiles what is hot, and hands regions to the harts' thread, which installs them between two
+Native code counts where slices end, and tells of code pages that are new and of places that are hot.
+The thread loads what is known of the former, compiles the hottest of the latter, and hands regions to the harts' thread, which installs them between two
 stretches of native code, if the page still holds what was compiled.
 """
 
@@ -10,17 +10,17 @@ from __future__ import annotations
 import ctypes
 import sys
 import threading
+import time
 from collections import Counter, deque
 from typing import Any
 
-from ringzero.engine.core import NO_PAGE, ORIGINALS, PAGE_STRIDE, SAMPLES
+from ringzero.engine.core import FIRST, NEWS, NO_PAGE, ORIGINALS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Stop, Why
 from ringzero.engine.region_compile import Region, RegionCompiler
 from ringzero.engine.region_graph import PAGE, explore
 from ringzero.engine.region_store import trim
 
-HOT = 3  # samples at one place before it is compiled
 POLL = 0.004  # seconds between two looks at the samples
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
@@ -33,9 +33,8 @@ class Regions(Interpreter):
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic)
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self._counts: Counter[tuple[int, int]] = Counter()
+        self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
         self._made: dict[tuple[int, bytes], Region | None] = {}  # by (head, page content)
-        self._looked_up: dict[int, bytes] = {}  # slot array -> the content it was looked up with
         self._ready: deque[tuple[int, int, bytes, Region]] = deque()
         self._seen = 0
         self._running = threading.Event()
@@ -91,34 +90,36 @@ class Regions(Interpreter):
     def _compile_what_is_hot(self) -> None:
         compiler: RegionCompiler | None = None
         while not self._closed:
-            self._running.wait(1.0)
-            threading.Event().wait(POLL)
-            sampled, hot = self._news()
-            if sampled and compiler is None:
+            arrays = self._news()
+            if (arrays or self._heat) and compiler is None:
                 compiler = RegionCompiler()
-            for array in sampled:
+            for array in arrays:
                 assert compiler is not None
                 self._look_up(compiler, array)
-            for array, offset in hot:
-                assert compiler is not None
-                self._make(compiler, array, offset)
+            if not self._heat:
+                self._running.wait(1.0)
+                time.sleep(POLL)
+                continue
+            assert compiler is not None
+            hottest = max(self._heat, key=self._heat.__getitem__)
+            del self._heat[hottest]
+            self._make(compiler, *hottest)
 
-    def _news(self) -> tuple[set[int], list[tuple[int, int]]]:
-        """Slot arrays sampled since the last look, and places that have become hot in them."""
-        total = int(self.shared.sampled)
-        first = max(self._seen, total - SAMPLES)
-        samples = self._samples
-        arrays: set[int] = set()
-        hot: set[tuple[int, int]] = set()
+    def _news(self) -> list[int]:
+        """Take over what native code has told: new slot arrays (returned), and heat."""
+        total = int(self.shared.told)
+        first = max(self._seen, total - NEWS)
+        ring = (ctypes.c_uint64 * NEWS).from_address(self.shared.news)
+        arrays = []
         for index in range(first, total):
-            slot = samples[index % SAMPLES]
-            place = (slot // PAGE_STRIDE, slot % PAGE_STRIDE // 8)
-            arrays.add(place[0])
-            self._counts[place] += 1
-            if self._counts[place] >= HOT:
-                hot.add(place)
+            slot = ring[index % NEWS]
+            array = (slot & ~FIRST) // PAGE_STRIDE
+            if slot & FIRST:
+                arrays.append(array)
+            else:
+                self._heat[array, slot % PAGE_STRIDE // 8] += 1
         self._seen = total
-        return arrays, sorted(hot, key=lambda place: -self._counts[place])
+        return arrays
 
     def _look_up(self, compiler: RegionCompiler, array: int) -> None:
         """What earlier runs compiled from this page."""
@@ -126,19 +127,11 @@ class Regions(Interpreter):
         if self._closed or owner is None:
             return
         page = self._bytes(owner)
-        if self._looked_up.get(array) == page:
-            return
-        self._looked_up[array] = page
         for region in compiler.stored(page):
             self._made[region.head, page] = region
             self._hand_over(array, owner, page, region)
 
-    @property
-    def _samples(self) -> Any:
-        return (ctypes.c_uint64 * SAMPLES).from_address(self.shared.samples)
-
     def _make(self, compiler: RegionCompiler, array: int, offset: int) -> None:
-        self._counts[array, offset] = 0
         owner = self._page_of(array)
         if self._closed or owner is None or offset >= PAGE:
             return

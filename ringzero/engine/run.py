@@ -7,11 +7,15 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 from __future__ import annotations
 
 from ringzero.engine.core import (
+    FIRST,
+    HEATS,
+    HOT,
+    NEWS,
+    SEEN,
     FAULT,
     LIMIT,
     PAGE_STRIDE,
     RUNNING,
-    SAMPLES,
     SLICE,
     STEPPED,
     STOPPED,
@@ -35,7 +39,7 @@ from ringzero.isa.trap import (
     pending_interrupt,
     take_trap,
 )
-from ringzero.lang import address_of, native, ptr, typed_range, u64
+from ringzero.lang import address_of, native, peek, poke, ptr, typed_range, u64
 
 LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
@@ -154,12 +158,40 @@ def begin_slice(core: Core) -> u64:
     return length
 
 
+@native
+def sample(shared: Shared, slot: u64) -> None:
+    """A slice ended at a slot: tell Python of new slot arrays, and of what has become hot."""
+    array = slot // PAGE_STRIDE
+    if array >= shared.slot_arrays:
+        return
+    if peek(u64, shared.slots, array * PAGE_STRIDE + SEEN) == 0:
+        poke(u64, shared.slots, array * PAGE_STRIDE + SEEN, u64(1))
+        tell(shared, slot | FIRST)
+    heat = shared.heat[((slot >> 4) ^ (slot >> 16)) & (HEATS - 1)]
+    if heat.slot != slot:
+        if heat.count > 1:
+            heat.count -= 1
+            return
+        heat.slot = slot
+        heat.count = 0
+    heat.count += 1
+    if heat.count >= HOT:
+        heat.count = 0
+        tell(shared, slot)
+
+
+@native
+def tell(shared: Shared, news: u64) -> None:
+    """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
+    shared.news[shared.told & (NEWS - 1)] = news
+    shared.told += 1
+
+
 @native(cold=True)
 def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     """The budget is spent at a slot: whether to go on, with Core.why if not."""
     shared = core.shared[0]
-    shared.samples[shared.sampled & (SAMPLES - 1)] = address_of(slot) - address_of(shared.slots)
-    shared.sampled += 1
+    sample(shared, address_of(slot) - address_of(shared.slots))
     attribute(core)
     if shared.idle_array != 0:
         release_array(shared, (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE)

@@ -17,6 +17,7 @@ from ringzero.engine.core import (
     PAGE_SLOTS,
     PAGE_STRIDE,
     REGIONS,
+    SEEN,
     SLOT_BYTES,
     TLB_SIZE,
     WRITES,
@@ -75,6 +76,7 @@ def code_page(shared: Shared, page: u64) -> u64:
     index = new_array(shared)
     shared.owners[index] = u32(page)
     poke(u64, shared.slots, index * PAGE_STRIDE + BESIDE, u64(0))
+    poke(u64, shared.slots, index * PAGE_STRIDE + SEEN, u64(0))
     if region_count(shared, index) != 0:
         drop_regions(shared, index)
     shared.pages[page] = u32(index + 1)
