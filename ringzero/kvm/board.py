@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 from ringzero.errors import RingzeroError, UsageError
 from ringzero.kvm import layout
@@ -144,6 +145,40 @@ class Board:
             for function in self.functions:
                 function.device.poll()
                 function.refresh()
+
+    # Snapshots.
+
+    def state(self) -> dict[str, Any]:
+        """The state of every device, and of the interrupt lines."""
+        with self.lock:
+            seen: dict[str, Any] = {}
+            for wire in self.wires:
+                seen[f"{wire.device.name}@{wire.base:#x}"] = wire.device.state()
+            for index, function in enumerate(self.functions):
+                seen[f"pci{index}"] = function.state()
+            return {
+                "devices": seen,
+                "levels": [wire.level for wire in self.wires],
+                "pci_lines": list(self.pci_lines),
+            }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over what `state` of a board with the same devices returned."""
+        with self.lock:
+            seen = state["devices"]
+            names = {f"{wire.device.name}@{wire.base:#x}" for wire in self.wires}
+            names |= {f"pci{index}" for index in range(len(self.functions))}
+            if names != set(seen):
+                raise UsageError(
+                    f"The snapshot has other devices ({', '.join(sorted(set(seen) ^ names))}): "
+                    "build the machine with the same ones."
+                )
+            for wire, level in zip(self.wires, state["levels"], strict=True):
+                wire.device.restore(seen[f"{wire.device.name}@{wire.base:#x}"])
+                wire.level = level
+            for index, function in enumerate(self.functions):
+                function.restore(seen[f"pci{index}"])
+            self.pci_lines = list(state["pci_lines"])
 
     # How a run ends.
 

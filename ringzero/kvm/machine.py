@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ringzero.errors import UsageError
 from ringzero.kvm import acpi, boot, layout
@@ -34,6 +34,9 @@ from ringzero.machine.outcome import Exit
 from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.machine.virtio.mmio import VirtioMmio
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, Rebooted, TimedOut
+
+if TYPE_CHECKING:
+    from ringzero.kvm.snapshot import Snapshot
 
 NEEDED = (
     Capability.USER_MEMORY, Capability.IRQCHIP, Capability.PIT2, Capability.EXT_CPUID,
@@ -331,6 +334,18 @@ class KvmMachine:
         """Make `run` return `Paused`, from any thread or from the console's `write`."""
         self.board.pausing = True
         self.board.bell.set()
+
+    def snapshot(self) -> Snapshot:
+        """The state of the whole machine; only while it does not run."""
+        from ringzero.kvm.snapshot import take
+
+        return take(self)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot of a machine that was built alike."""
+        from ringzero.kvm.snapshot import put
+
+        put(self, snapshot)
 
     # The console.
 
