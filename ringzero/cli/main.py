@@ -56,6 +56,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the process's exit code."""
+    report.set_verbosity(report.Verbosity.NORMAL)
     try:
         result = cli.main(arguments, prog_name="ringzero", standalone_mode=False)
         return result if isinstance(result, int) else 0

@@ -36,11 +36,16 @@ class Terminal:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.saved: list[Any] | None = None
+        self.closed = False
+        self.lock = threading.Lock()
 
     def make_raw(self) -> None:
         """Every key goes to the guest, Ctrl-C and Ctrl-Z too; output keeps its line ends."""
-        if not in_foreground(self.descriptor):
-            return
+        with self.lock:
+            if not self.closed and in_foreground(self.descriptor):
+                self._make_raw()
+
+    def _make_raw(self) -> None:
         settings = termios.tcgetattr(self.descriptor)
         if self.saved is None:
             self.saved = [*settings[:CHARACTERS], list(settings[CHARACTERS])]
@@ -55,6 +60,12 @@ class Terminal:
         settings[CHARACTERS][termios.VMIN] = 1
         settings[CHARACTERS][termios.VTIME] = 0
         termios.tcsetattr(self.descriptor, termios.TCSANOW, settings)
+
+    def close(self) -> None:
+        """Back to what it was for good, whatever another thread is about to do."""
+        with self.lock:
+            self.closed = True
+            self.restore()
 
     def restore(self) -> None:
         """Back to what it was; again and again without harm."""
@@ -71,7 +82,7 @@ def raw(descriptor: int, ended: Callable[[int], None]) -> Iterator[Terminal]:
     The main thread may be in native code for long, where no Python handler would run.
     """
     terminal = Terminal(descriptor)
-    atexit.register(terminal.restore)
+    atexit.register(terminal.close)
 
     def arrived(number: int) -> None:
         if number == signal.SIGTSTP:
@@ -88,8 +99,8 @@ def raw(descriptor: int, ended: Callable[[int], None]) -> Iterator[Terminal]:
             terminal.make_raw()
             yield terminal
     finally:
-        terminal.restore()
-        atexit.unregister(terminal.restore)
+        terminal.close()
+        atexit.unregister(terminal.close)
 
 
 @contextlib.contextmanager

@@ -122,7 +122,7 @@ def test_the_first_use_says_why_it_takes_a_moment(
 def test_statistics_and_json_are_beside_the_guests_output(tmp_path: Path) -> None:
     done = run(tmp_path, ECHO, "--json", typed=b"q")
     assert done.stdout == b">q"
-    told = json.loads(done.stderr)
+    told = json.loads(done.stderr.splitlines()[-1])
     assert (told["outcome"], told["exit_code"]) == ("PoweredOff", 0)
     assert sum(told["counters"]["instructions"].values()) >= 15
     done = run(tmp_path, htif_exit(4), "--stats")
@@ -132,7 +132,9 @@ def test_statistics_and_json_are_beside_the_guests_output(tmp_path: Path) -> Non
 
 def test_instruction_clock_repeats_a_run_exactly(tmp_path: Path) -> None:
     told = [
-        json.loads(run(tmp_path, htif_exit(0), "--json", "--clock", "instructions").stderr)
+        json.loads(
+            run(tmp_path, htif_exit(0), "--json", "--clock", "instructions").stderr.splitlines()[-1]
+        )
         for _ in range(2)
     ]
     assert told[0]["counters"]["instructions"] == told[1]["counters"]["instructions"]
