@@ -87,8 +87,7 @@ def raw(descriptor: int, ended: Callable[[int], None]) -> Iterator[Terminal]:
     def arrived(number: int) -> None:
         if number == signal.SIGTSTP:
             terminal.restore()
-            os.kill(os.getpid(), signal.SIGSTOP)  # the shell sees a stopped job, and continues it
-            terminal.make_raw()
+            os.kill(os.getpid(), signal.SIGSTOP)  # the shell sees a stopped job; SIGCONT follows
         elif number == signal.SIGCONT:
             terminal.make_raw()
         else:
