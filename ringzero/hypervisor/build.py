@@ -135,9 +135,7 @@ def _pieces(index: int, guest: Guest, slice_start: int) -> list[Piece]:
         raise GuestError(
             f"VM {index} with {guest.memory >> 20} MiB has no room for its kernel and initrd"
         )
-    tree = guest_tree(
-        guest.memory, append=guest.append, initrd=initrd, extensions=guest.extensions
-    )
+    tree = guest_tree(guest.memory, append=guest.append, initrd=initrd, extensions=guest.extensions)
     place = slice_start + guest.memory - TREE_SPACE
     return [*pieces, Piece(place, tree, f"vm{index} tree")]
 

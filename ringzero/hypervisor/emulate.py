@@ -37,7 +37,7 @@ def put(hart: Hart, value: u64) -> None:
 
 @native(inline=False)
 def execute_system(hart: Hart) -> u64:
-    """Execute the decoded SYSTEM instruction; hart.pc was advanced. Returns its index in layout.KINDS."""
+    """Execute the decoded SYSTEM instruction, after pc was advanced; its index in layout.KINDS."""
     index, first, second = decoded.index, u64(decoded.rs1), u64(decoded.rs2)
     a, b, target, number = hart.x[first], hart.x[second], u64(decoded.rd), decoded.imm
     if index == INDEX["csrrw"]:

@@ -24,8 +24,6 @@ def moves(operation: str, registers: list[str]) -> str:
     return "".join(f"{operation} {name}, {8 * X_NUMBERS[name]}(t6)\n" for name in registers)
 
 
-
-
 def back(registers: list[str]) -> str:
     """Note when the guest goes on, in instructions retired; load its registers; go."""
     count = len(registers) + 4  # csrr, addi, sd before the loads, and mret

@@ -32,7 +32,7 @@ from ringzero.hypervisor.layout import (
     vms,
 )
 from ringzero.isa.trap import interrupts_pending
-from ringzero.lang import address_of, load, native, store, typed_range, u32, u64
+from ringzero.lang import address_of, native, store, typed_range, u32, u64
 
 RESTARTED, KILLED, FAILED = 129, 137, 1
 EXTERNAL = 1 << 11

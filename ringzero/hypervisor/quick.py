@@ -89,7 +89,7 @@ def done(register: u64) -> u64:
 
 @native
 def count_retired(vm: Vm) -> None:
-    """Bring `hart.retired` up to date: all that passed but the hypervisor's own, and the others'."""
+    """Bring `hart.retired` up to date: what passed, but for our own instructions and others'."""
     own = vm.overhead + vm.away
     vm.hart.retired = vm.entered - own + vm.emulated + load(u64, vm.quick)
 

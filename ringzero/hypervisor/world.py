@@ -11,7 +11,7 @@ from ringzero.hypervisor import devices, shadow
 from ringzero.hypervisor.layout import OPEN_RAM, Vm
 from ringzero.isa import pmp, ports
 from ringzero.isa.hart import Hart
-from ringzero.lang import load, native, reinterpret, store, u32, u64
+from ringzero.lang import load, native, reinterpret, store, u64
 
 
 @native

@@ -6,7 +6,9 @@ its neighbour never ends, and is killed at last.
 
 from __future__ import annotations
 
+import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -87,13 +89,15 @@ def test_on_qemu(evil: str, tmp_path: Path) -> None:
     )  # fmt: skip
     assert process.stdin is not None
     assert process.stdout is not None
+    os.set_blocking(process.stdout.fileno(), False)
     try:
-        stopped = b"vm1 has the focus; it was stopped"
-        output = b""
-        while stopped not in output:  # asks for the victim's state until it has ended
+        output, end = b"", time.monotonic() + 30
+        while b"vm1 has the focus; it was stopped" not in output:  # ask until it has ended
+            assert time.monotonic() < end, output[-500:]
             process.stdin.write(b"\x1d1")
             process.stdin.flush()
-            output = process.stdout.readline()
+            time.sleep(0.2)
+            output += process.stdout.read() or b""
         process.stdin.write(b"\x1d0\x1dk")
         process.stdin.flush()
         assert process.wait(20) == 137

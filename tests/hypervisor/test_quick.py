@@ -74,7 +74,7 @@ def test_sstatus_means_the_same(name: str, allowed: int) -> None:
             assert [hart.x[i] for i in range(32)] == [before.x[i] for i in range(32)]
             assert hart.mstatus == before.mstatus
             refused = changed & ~u64(allowed) != 0
-            assert refused or held and changed & expected.mstatus & STATUS_SIE != 0
+            assert refused or (held and changed & expected.mstatus & STATUS_SIE != 0)
             continue
         answered += 1
         assert changed & ~u64(allowed) == 0

@@ -1,4 +1,4 @@
-"""Random privileged instructions give the same state bare, above firmware, and under the hypervisor.
+"""Random privileged instructions give the same state bare and under the hypervisor.
 
 A seed makes a program of CSR accesses, legal or not, returns, fences and system calls. It hashes
 what each leaves in a register, and the scause and stval of each trap, and prints the hash as it
