@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ringzero.images import busybox, cpio, deb, tree
@@ -53,13 +53,13 @@ poweroff -f
 """
 
 
-def debian() -> tuple[Path, list[Path], Path]:
-    """The packages: kernel, Python's, busybox."""
-    source = AptSource(ARCHITECTURE, SUITE)
+def debian(suite: str = SUITE, others: Sequence[str] = (*PYTHON, BUSYBOX)) -> list[Path]:
+    """Packages: the suite's cloud kernel, then the others."""
+    source = AptSource(ARCHITECTURE, suite)
     kernel = next(n for n in source.depends(KERNEL) if n.startswith("linux-image-"))
-    files = source.fetch(source.exactly([kernel, *PYTHON, BUSYBOX]), silent)
+    files = source.fetch(source.exactly([kernel, *others]), silent)
     by_name = {deb.control(file)["Package"]: file for file in files}
-    return by_name[kernel], [by_name[name] for name in PYTHON], by_name[BUSYBOX]
+    return [by_name[name] for name in (kernel, *others)]
 
 
 def first(package: Path, start: str) -> bytes:
@@ -68,12 +68,21 @@ def first(package: Path, start: str) -> bytes:
     return next(node.data for node in found)
 
 
-def outer_root(folder: Path) -> tuple[Path, Path]:
-    """Kernel and initramfs of the machine that QEMU runs."""
-    kernel, python, busybox_package = debian()
+def loadable(package: Path) -> list[str]:
+    """Those of the guest's modules that this kernel has not built in."""
+    paths = deb.contents(package, lambda path: ".ko" in path)
+    names = {node.path.rsplit("/", 1)[1].partition(".ko")[0].replace("-", "_") for node in paths}
+    return [name for name in INNER_MODULES if name in names]
+
+
+def outer_root(folder: Path, guest_suite: str) -> tuple[Path, Path]:
+    """Kernel and initramfs of the machine that QEMU runs, with the guest's own inside."""
+    kernel, *python, busybox_package = debian()
+    guest = debian(guest_suite, ())[0]
     program = first(busybox_package, "bin/busybox")
     image = first(kernel, "boot/vmlinuz")
-    inner = initramfs(program, kernel_modules(kernel, INNER_MODULES))
+    guest_image = first(guest, "boot/vmlinuz")
+    inner = initramfs(program, kernel_modules(guest, loadable(guest)))
     modules = kernel_modules(kernel, OUTER_MODULES)
     listing = "".join(f"/{module.path}\n" for module in modules)
 
@@ -94,7 +103,7 @@ def outer_root(folder: Path) -> tuple[Path, Path]:
                 yield tree.file(f"{ROOM}/{path.relative_to(REPOSITORY)}", path.read_bytes())
         for path in sorted(Path(__file__).parent.glob("*.py")):
             yield tree.file(f"{ROOM}/{path.relative_to(REPOSITORY)}", path.read_bytes())
-        yield tree.file(f"{ROOM}/vmlinuz", image)
+        yield tree.file(f"{ROOM}/vmlinuz", guest_image)
         yield tree.file(f"{ROOM}/initrd.gz", inner)
 
     (folder / "vmlinuz").write_bytes(image)
@@ -120,10 +129,12 @@ def command(kernel: Path, root: Path, words: str, processors: int) -> list[str]:
     ]  # fmt: skip
 
 
-def run(words: str = "all", timeout: float = 600, processors: int = 2) -> dict[str, object]:
+def run(
+    words: str = "all", timeout: float = 900, processors: int = 2, guest_suite: str = SUITE
+) -> dict[str, object]:
     """Run the proof; its findings by name. Raises RuntimeError with the output if it failed."""
     with tempfile.TemporaryDirectory(prefix="ringzero-kvm-") as name:
-        kernel, root = outer_root(Path(name))
+        kernel, root = outer_root(Path(name), guest_suite)
         process = subprocess.Popen(
             command(kernel, root, words, processors),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -153,8 +164,9 @@ def run(words: str = "all", timeout: float = 600, processors: int = 2) -> dict[s
 def main() -> int:
     """Build, run, tell."""
     parser = argparse.ArgumentParser(description="Prove the KVM board inside QEMU's SVM.")
-    parser.add_argument("what", nargs="?", default="all", help="walk, boot, api or all")
-    parser.add_argument("--timeout", type=float, default=600)
+    parser.add_argument("what", nargs="?", default="all", help="walk, boot, pci, …, or all")
+    parser.add_argument("--timeout", type=float, default=900)
+    parser.add_argument("--guest-suite", default=SUITE, help="the Debian whose kernel is the guest")
     parser.add_argument("--processors", type=int, default=2)
     chosen = parser.parse_args()
     if shutil.which(QEMU) is None:
@@ -162,7 +174,7 @@ def main() -> int:
         return 126
     started = time.monotonic()
     try:
-        findings = run(chosen.what, chosen.timeout, chosen.processors)
+        findings = run(chosen.what, chosen.timeout, chosen.processors, chosen.guest_suite)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

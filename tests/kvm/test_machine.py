@@ -298,6 +298,34 @@ def test_killing_the_process_leaves_nothing(tmp_path: Path) -> None:
     assert set(os.listdir("/dev/shm")) <= before
 
 
+def test_starts_quickly_and_is_small(tmp_path: Path) -> None:
+    """Our own time to the first serial byte: 150 ms; 40 MB beyond the guest's memory and Python."""
+    kernel = hello(origin=2 * BASE + 0x200).link()
+    path = written(tmp_path / "bzImage", bzimage(kernel + bytes(14 << 20)))
+    code = (
+        "import resource, time\n"
+        "bare = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "began = time.process_time()\n"
+        "from ringzero.kvm.machine import KvmMachine\n"
+        "class Console:\n"
+        "    used = None\n"
+        "    def write(self, data):\n"
+        "        self.used = self.used or time.process_time() - began\n"
+        "console = Console()\n"
+        f"with KvmMachine(memory='64M', kernel={str(path)!r}, console=console) as machine:\n"
+        "    machine.run(timeout=20)\n"
+        "    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - bare\n"
+        "print(console.used, resident)\n"
+    )
+    tries = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(3)
+    ]
+    used, resident = zip(*(map(float, told.stdout.split()) for told in tries), strict=True)
+    assert min(used) < 0.150
+    assert min(resident) - (14 << 10) < 40 << 10  # kB; the kernel's pages are the guest's
+
+
 def test_needs_no_code_generator() -> None:
     code = (
         "import sys, ringzero.kvm.machine, ringzero.kvm.walk\n"
