@@ -52,6 +52,13 @@ def test_wrong_usage_is_one_line_and_125(
     assert "--help` " not in said.err
 
 
+def test_engines_are_those_of_the_machine() -> None:
+    from ringzero import composition
+    from ringzero.cli import run
+
+    assert run.ENGINES == composition.ENGINES
+
+
 def test_nothing_at_all_shows_the_help_and_is_wrong_usage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -72,7 +72,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> None:
     assert run(tmp_path_factory.mktemp("warm"), htif_exit(0)).returncode == 0
 
 
-@pytest.mark.parametrize("engine", ["interpreter", "reference"])
+@pytest.mark.parametrize("engine", ["regions", "interpreter", "reference"])
 @pytest.mark.parametrize("code", [0, 3, 123])
 def test_the_guests_exit_code_is_the_commands(code: int, engine: str, tmp_path: Path) -> None:
     done = run(tmp_path, htif_exit(code), "--engine", engine)
