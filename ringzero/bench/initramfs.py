@@ -24,6 +24,11 @@ from ringzero.images.cache import cache_root, digest_of, published
 
 LIBRARIES = "usr/lib/riscv64-linux-gnu"
 FOLDERS = (f"{LIBRARIES}/ossl-modules", "usr/lib/ssl", "etc/ssl", "usr/lib/python3.*")
+SCRIPT = """\
+#!/bin/sh
+# Programs that want random numbers wait for the kernel's first ones: not while they are timed.
+head -c 1 /dev/random >/dev/null
+"""
 LEFT_OUT = ("/test/", "/idlelib/", "/tkinter/", "/ensurepip/", "/pydoc_data/", "/__pycache__/")
 
 
@@ -44,7 +49,7 @@ def _nodes(top: Path, programs: Sequence[str], scripts: Mapping[str, str]) -> It
     yield from busybox.user_space((top / "usr/bin/busybox").read_bytes())
     yield tree.symlink("init", "usr/sbin/init")
     for name, command in scripts.items():
-        yield tree.file(f"bench/{name}", f"#!/bin/sh\n{command}\n".encode(), 0o755)
+        yield tree.file(f"bench/{name}", f"{SCRIPT}{command}\n".encode(), 0o755)
     wanted = [f"usr/bin/{name}" for name in programs]
     for pattern in FOLDERS:
         for found in sorted(top.glob(f"{pattern}/**/*")):
