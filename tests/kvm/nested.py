@@ -23,6 +23,7 @@ from ringzero.images.apt import AptSource
 from ringzero.images.cache import silent
 from ringzero.images.initramfs import initramfs
 from ringzero.images.modules import kernel_modules
+from ringzero.kvm.layout import GUEST_MODULES
 
 SUITE, ARCHITECTURE = "bookworm", "amd64"
 KERNEL, BUSYBOX = "linux-image-cloud-amd64", "busybox-static"
@@ -31,9 +32,6 @@ PYTHON = (
     "zlib1g", "libffi8", "libbz2-1.0", "liblzma5", "libcrypt1", "libgcc-s1",
 )  # fmt: skip
 OUTER_MODULES = ("kvm_amd",)
-INNER_MODULES = (
-    "virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "virtiofs", "virtio_rng",
-)  # fmt: skip
 REPOSITORY = Path(__file__).resolve().parents[2]
 ROOM = "usr/share/proof"
 QEMU = "qemu-system-x86_64"
@@ -72,7 +70,7 @@ def loadable(package: Path) -> list[str]:
     """Those of the guest's modules that this kernel has not built in."""
     paths = deb.contents(package, lambda path: ".ko" in path)
     names = {node.path.rsplit("/", 1)[1].partition(".ko")[0].replace("-", "_") for node in paths}
-    return [name for name in INNER_MODULES if name in names]
+    return [name for name in GUEST_MODULES if name in names]
 
 
 def outer_root(folder: Path, guest_suite: str) -> tuple[Path, Path]:
