@@ -43,6 +43,8 @@ EMPTY_LEAVES = {
     0x8000_000A: "nested virtualization is not offered",
     0x8000_0022: "there are no performance counters",
 }
+
+
 @dataclass(frozen=True)
 class DeniedMsrs:
     """A range of MSRs that the guest does not have."""

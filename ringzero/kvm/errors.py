@@ -34,9 +34,7 @@ class Where(NamedTuple):
 class KvmStuck(KvmError):
     """The guest is in a state that this host's KVM cannot run."""
 
-    def __init__(
-        self, message: str, where: Where | None = None, instruction: bytes = b""
-    ) -> None:
+    def __init__(self, message: str, where: Where | None = None, instruction: bytes = b"") -> None:
         super().__init__(message)
         self.where = where or Where(0, 0, "unknown")
         self.instruction = instruction

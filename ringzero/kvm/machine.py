@@ -220,9 +220,7 @@ class KvmMachine:
                 "console and entropy are two of them: use fewer disks and mounts."
             )
         slot = NamedSlot(device)
-        self.board.attach(
-            layout.VIRTIO + number * layout.VIRTIO_STEP, slot, self._lines[number]
-        )
+        self.board.attach(layout.VIRTIO + number * layout.VIRTIO_STEP, slot, self._lines[number])
         device.changed = slot.changed
 
     def _windows(self) -> list[tuple[int, int]]:

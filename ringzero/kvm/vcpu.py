@@ -120,9 +120,7 @@ class Vcpu:
     def port_access(self) -> PortAccess:
         """KVM_EXIT_IO."""
         data = self.bytes
-        return PortAccess(
-            data[32] == 1, data[33], self.halves[17], self.words[9], self.quads[5]
-        )
+        return PortAccess(data[32] == 1, data[33], self.halves[17], self.words[9], self.quads[5])
 
     def internal_error(self) -> tuple[int, bytes]:
         """KVM_EXIT_INTERNAL_ERROR: the suberror, and for a failed emulation the instruction."""
@@ -206,5 +204,3 @@ class Vcpu:
             f"cr0 {sregs.cr0:#x}, cr2 {sregs.cr2:#x}, cr3 {sregs.cr3:#x}, cr4 {sregs.cr4:#x}, "
             f"efer {sregs.efer:#x}"
         )
-
-

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from ringzero.kvm.machine import KvmMachine
 from ringzero.kvm.status import status
-from ringzero.kvm.walk import FAULTING, KERNEL, USER, walk
+from ringzero.kvm.walk import walk
+from ringzero.kvm.walk_guest import FAULTING, KERNEL, USER
 from ringzero.outcome import PoweredOff, Rebooted
 
 SECTOR = 512

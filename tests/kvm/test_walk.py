@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ringzero.kvm.walk import FAULTING, KERNEL, USER, Walk, walk
+from ringzero.kvm.walk import Walk, walk
+from ringzero.kvm.walk_guest import FAULTING, KERNEL, USER
 from tests.kvm.conftest import needs_hardware, needs_kvm
 
 STAGES = [
