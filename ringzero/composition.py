@@ -18,7 +18,7 @@ from ringzero.isa.hart import Hart, reset
 from ringzero.lang import u64
 from ringzero.machine.boot import fw_dynamic_info, place_initrd, place_tree, reset_vector
 from ringzero.machine.clock import Clock, HostClock, InstructionClock
-from ringzero.machine.kernel_file import KernelFile, read_file, read_kernel
+from ringzero.machine.kernel_file import KernelFile, parse_elf, read_file, read_kernel
 from ringzero.machine.memory import RAM_BASE, GuestMemory
 from ringzero.machine.outcome import Outcome as BoardOutcome
 from ringzero.machine.virt import VirtBoard
@@ -216,10 +216,7 @@ def _kernel(named: str | Path | Image | None) -> KernelFile | None:
         return None
     if isinstance(named, (str, Path)):
         return read_kernel(Path(named), RAM_BASE)
-    from ringzero.machine.kernel_file import Segment
-
-    segment = Segment(named.base, named.flat, named.memory_size)
-    return KernelFile(Path("(built in)"), named.entry, (segment,), dict(named.symbols), False)
+    return parse_elf(Path("(built in)"), named.elf)
 
 
 def _firmware(
@@ -264,4 +261,3 @@ def _start(hart: Any, index: int, entry: int, tree: int) -> None:
             setattr(hart, name, type(getattr(hart, name))(value))
     for register, value in ((10, index), (11, tree), (12, ROM_BASE + INFO_OFFSET)):
         hart.x[register] = type(hart.x[register])(value)
-

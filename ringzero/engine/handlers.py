@@ -7,6 +7,8 @@ saved). The calling convention that keeps all four in callee-saved registers is 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ringzero.engine.core import Core
 from ringzero.engine.slots import (
     COUNT,
@@ -40,7 +42,8 @@ class HandlerText:
     """Emits the body of one handler."""
 
     def __init__(self, program: Program) -> None:
-        self.program, self.lines, self.count = program, [], 0
+        self.program, self.count = program, 0
+        self.lines: list[str] = []
 
     def line(self, text: str) -> None:
         self.lines.append(f"  {text}")
@@ -99,7 +102,9 @@ class HandlerText:
 
     # ---- control
 
-    def tail(self, callee: str, ip: str = "%ip", budget: str = "%budget", page: str = "%vpage") -> None:
+    def tail(
+        self, callee: str, ip: str = "%ip", budget: str = "%budget", page: str = "%vpage"
+    ) -> None:
         self.line(
             f"musttail call {CONVENTION} void {callee}"
             f"(ptr %core, ptr {ip}, i64 {budget}, i64 {page})"
@@ -253,7 +258,7 @@ def handler_names() -> list[str]:
     return names
 
 
-def handlers(program: Program, sizes: dict[str, tuple[int, ...]]) -> list[str]:
+def handlers(program: Program, sizes: Mapping[str, tuple[int, ...]]) -> list[str]:
     """The text of all instruction handlers; `sizes` says which have a two-byte form."""
     texts = []
     for one in INSTRUCTIONS:

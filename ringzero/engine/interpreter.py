@@ -32,9 +32,7 @@ NEVER = (1 << 64) - 1
 OVERSHOOT = 2400  # a budget is looked at where code jumps: at most a page of straight code later
 SLOT_ARRAYS = 3072  # decoded pages kept: 36 KiB each
 
-_read_type = ctypes.CFUNCTYPE(
-    ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
-)
+_read_type = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p)
 _write_type = ctypes.CFUNCTYPE(
     None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
 )
@@ -122,7 +120,9 @@ class Interpreter:
             _anonymous(SLOT_ARRAYS * 4),
             _anonymous(max(4096, self.memory.size // 4096)),
         ]
-        shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases = map(_address, self._parts)
+        shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases = map(
+            _address, self._parts
+        )
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared

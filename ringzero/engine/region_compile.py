@@ -1,4 +1,4 @@
-"""From a graph of operations to a loaded region: text, the short list of passes, object, address."""
+"""From a graph of operations to a loaded region: text, a few passes, object, address."""
 
 from __future__ import annotations
 

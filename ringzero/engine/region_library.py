@@ -86,7 +86,8 @@ class RegionLibrary:
         self._load_helpers(key)
 
     def _split(self, text: str) -> None:
-        name, body = "", []
+        name = ""
+        body: list[str] = []
         for line in text.splitlines():
             if body:
                 body.append(line)
@@ -110,9 +111,7 @@ class RegionLibrary:
         if not names:
             return
         texts = [self.definitions[n].replace("define internal ", "define ", 1) for n in names]
-        module = "\n".join(
-            [*self.prologue, *self.declarations.values(), *texts, *self.epilogue]
-        )
+        module = "\n".join([*self.prologue, *self.declarations.values(), *texts, *self.epilogue])
         code = cache.cached(
             "region-helpers", key, lambda: binding.object_code(module, binding.host_machine())
         )

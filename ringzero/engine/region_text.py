@@ -168,7 +168,9 @@ class RegionText:
 
     def _floats_dirty(self, leader: int) -> None:
         at = leader
-        while (op := self.graph.operations.get(at)) and (at == leader or at not in self.graph.leaders):
+        while (op := self.graph.operations.get(at)) and (
+            at == leader or at not in self.graph.leaders
+        ):
             if op.one.dirties_floats:
                 where = self._hart("mstatus")
                 status = self.value(f"load i64, ptr {where}")
@@ -217,9 +219,7 @@ class RegionText:
             parts = [self.value(call)]
         if raises:
             flag, fine = self.value("load i1, ptr %raised"), self.new("ok")
-            self.line(
-                f"br i1 {flag}, label %{self._side_exit()}, label %{fine}, !prof !{UNLIKELY}"
-            )
+            self.line(f"br i1 {flag}, label %{self._side_exit()}, label %{fine}, !prof !{UNLIKELY}")
             self.label(fine)
         if kind.startswith("{"):
             pair = parts[0]
@@ -323,7 +323,7 @@ class RegionText:
     def _special(self, number: int) -> str:
         shared = self.value(f"getelementptr i8, ptr %core, i64 {CORE_OFFSET['shared']}")
         shared = self.value(f"load ptr, ptr {shared}")
-        offset = getattr(view(Shared), "handlers").offset
+        offset = view(Shared).handlers.offset
         table = self.value(f"getelementptr i8, ptr {shared}, i64 {offset}")
         table = self.value(f"load ptr, ptr {table}")
         return self.value(
@@ -349,9 +349,7 @@ class RegionText:
         self.label(segment.exit)
         self._write_back(segment.values)
         budget = self.value("load i64, ptr %bud")
-        self._to_original(
-            str(8 * segment.offset), self.value(f"sub i64 {budget}, {segment.done}")
-        )
+        self._to_original(str(8 * segment.offset), self.value(f"sub i64 {budget}, {segment.done}"))
         self.tails += self.lines
         self.lines = kept
         return segment.exit

@@ -1,8 +1,9 @@
 """The region tier: the interpreter, with hot code compiled by LLVM on a background thread.
 
-Native code counts where slices end, and tells of code pages that are new and of places that are hot.
-The thread loads what is known of the former, compiles the hottest of the latter, and hands regions to the harts' thread, which installs them between two
-stretches of native code, if the page still holds what was compiled.
+Native code counts where slices end, and tells of code pages that are new and of places that are
+hot. The thread loads what is known of the former and compiles the hottest of the latter; the harts'
+thread installs that between two stretches of native code, if the page still holds what was
+compiled.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from typing import Any
 
 from ringzero.engine.core import FIRST, NEWS, NO_PAGE, ORIGINALS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter

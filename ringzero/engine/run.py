@@ -7,15 +7,15 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 from __future__ import annotations
 
 from ringzero.engine.core import (
+    FAULT,
     FIRST,
     HEATS,
     HOT,
-    NEWS,
-    SEEN,
-    FAULT,
     LIMIT,
+    NEWS,
     PAGE_STRIDE,
     RUNNING,
+    SEEN,
     SLICE,
     STEPPED,
     STOPPED,
@@ -29,7 +29,7 @@ from ringzero.engine.physical import NEVER, now, until
 from ringzero.engine.slots import core_at, fill_scratch, release_array
 from ringzero.engine.tlb import find_code, flush_all, select_context
 from ringzero.isa.access import fetch
-from ringzero.isa.hart import INTERRUPTS, MAPPINGS, TRANSLATION, WAIT
+from ringzero.isa.hart import MAPPINGS, TRANSLATION, WAIT
 from ringzero.isa.trap import (
     ILLEGAL_INSTRUCTION,
     MTI,
@@ -135,7 +135,7 @@ def after_system(core: Core) -> bool:
 
 @native
 def slice_length(core: Core) -> u64:
-    """How many instructions until the next look: a slice, a limit, or a deadline in instructions."""
+    """Instructions until the next look: a slice, a limit, or a deadline in instructions."""
     length = smaller(u64(SLICE), core.limit - core.hart.retired)
     if core.shared[0].clock == 0:
         length = smaller(length, until(core, core.mtimecmp))
@@ -276,7 +276,7 @@ def straddling(core: Core, pc: u64) -> tuple[ptr[Slot], bool]:
 
 @native
 def locate(core: Core, target: u64) -> tuple[u64, bool]:
-    """The slot array of an instruction address, missed in the execute table; or its fault, taken."""
+    """The slot array of an address that the execute table missed; or its fault, taken."""
     try:
         offset = find_code(core, target)
         return offset, True

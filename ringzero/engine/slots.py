@@ -200,7 +200,7 @@ def fill_slot(shared: Shared, slot: Slot, word: u32, offset: u64) -> None:
 @native
 def goes_to_target(index: u32) -> bool:
     """Whether an instruction may continue at pc + imm."""
-    for number in STATIC:
+    for number in STATIC:  # noqa: SIM110 — unrolled when compiled
         if index == number:
             return True
     return False
@@ -209,7 +209,7 @@ def goes_to_target(index: u32) -> bool:
 @native
 def writes_rd(index: u32) -> bool:
     """Whether an instruction's destination is an x register."""
-    for number in WRITES_RD:
+    for number in WRITES_RD:  # noqa: SIM110 — unrolled when compiled
         if index == number:
             return True
     return False

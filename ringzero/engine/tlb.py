@@ -1,8 +1,9 @@
 """The translation cache, and memory access through it: what native engines bind for `isa.access`.
 
-Per context (mode and SUM) direct-mapped tables: read, write, execute, store beside code. A tag is compared with
-the address masked so that a misaligned access misses. Pages that hold decoded code, and watched
-pages, never enter the write table. The meaning stays `isa.access`'s: a miss runs that text.
+Per context (mode and SUM) direct-mapped tables: read, write, execute, store beside code. A tag is
+compared with the address masked so that a misaligned access misses. Pages that hold decoded code,
+and watched pages, never enter the write table. The meaning stays `isa.access`'s: a miss runs that
+text.
 """
 
 from __future__ import annotations
@@ -245,7 +246,7 @@ def in_superpage(core: Core, address: u64) -> bool:
 
 @native(cold=True)
 def find_code(core: Core, address: u64) -> u64:
-    """The slot array (byte offset) of the page that an instruction address lies in, or the fault."""
+    """The slot array (byte offset) of the page around an instruction address, or the fault."""
     found = Translation()
     translate_page(core.hart, address, FETCH, found)
     where = backing(core.shared[0], found.physical & PAGE_MASK, 4096)
@@ -326,8 +327,6 @@ def fence_translation(hart: Hart, address: u64, asid: u64, which: u64) -> None:
         flush_page(core_of(hart), address)
     else:
         flush_all(core_of(hart))
-
-
 
 
 @native(inline=True)

@@ -114,7 +114,9 @@ _loaded = 0
 class Library:
     """An object loaded into this process; it stays while this object lives."""
 
-    def __init__(self, code: bytes | list[bytes], symbols: list[str], imports: Mapping[str, int] = {}) -> None:
+    def __init__(
+        self, code: bytes | list[bytes], symbols: list[str], imports: Mapping[str, int] = {}
+    ) -> None:
         global _loaded
         _loaded += 1
         builder = llvm().JITLibraryBuilder()
