@@ -28,13 +28,13 @@ class Program:
 INTEGER, MEMORY, BESIDE, FLOAT = "integer", "memory", "code and data", "floating point"
 
 PROGRAMS = (
-    Program("mix", "integer", 60_000_000, INTEGER, "CRC, xorshift and multiplication"),
-    Program("chain", "integer", 200_000_000, INTEGER, "a loop in which each step needs the last"),
-    Program("sieve", "arrays", 50, INTEGER, "primes below a million"),
-    Program("quicksort", "arrays", 25, INTEGER, "100,000 words sorted"),
-    Program("matrix", "arrays", 50, INTEGER, "96×96 integer matrices multiplied"),
-    Program("records", "records", 10_000, INTEGER, "list, state machine and CRC"),
-    Program("calls", "calls", 12_000_000, INTEGER, "calls through a table of functions"),
+    Program("mix", "integer", 200_000_000, INTEGER, "CRC, xorshift and multiplication"),
+    Program("chain", "integer", 800_000_000, INTEGER, "a loop in which each step needs the last"),
+    Program("sieve", "arrays", 200, INTEGER, "primes below a million"),
+    Program("quicksort", "arrays", 80, INTEGER, "100,000 words sorted"),
+    Program("matrix", "arrays", 200, INTEGER, "96×96 integer matrices multiplied"),
+    Program("records", "records", 50_000, INTEGER, "list, state machine and CRC"),
+    Program("calls", "calls", 40_000_000, INTEGER, "calls through a table of functions"),
     Program("copy", "arrays", 3_000, MEMORY, "memory copied and compared, by words and bytes"),
     Program("stride", "arrays", 4_500, MEMORY, "16 MB touched with a page's stride"),
     Program("beside", "beside", 12_000_000, BESIDE, "stores into the page that holds the loop"),
