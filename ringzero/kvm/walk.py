@@ -192,7 +192,7 @@ def _walk(kvm: Kvm, board: Board, iterations: int) -> Walk:
     result.values["fault address"] = int.from_bytes(board.memory.read(FAULTS, 8), "little")
     if isinstance(board.ended, Failure):
         result.stopped = board.ended.error
-    result.costs = _costs(result.marks, iterations)
+    result.costs = _costs(result.marks, program.counts)
     return result
 
 
@@ -211,11 +211,11 @@ def start_in_real_mode(vcpu: Vcpu, address: int) -> None:
     vcpu.set_regs(api.Regs(rip=address, rsp=0x1000, rflags=2))
 
 
-def _costs(marks: list[Mark], iterations: int) -> dict[str, float]:
-    """Nanoseconds per operation, without the loop around it; a page fault without its system call."""
+def _costs(marks: list[Mark], counts: dict[str, int]) -> dict[str, float]:
+    """Nanoseconds per operation without the loop around it, and without a page fault's syscall."""
     begins = {mark.name[:-6]: mark.left for mark in marks if mark.name.endswith(" begin")}
     raw = {
-        mark.name[:-4]: (mark.arrived - begins[mark.name[:-4]]) / iterations
+        mark.name[:-4]: (mark.arrived - begins[mark.name[:-4]]) / counts[mark.name[:-4]]
         for mark in marks
         if mark.name.endswith(" end")
     }
