@@ -125,6 +125,7 @@ class Core(Struct):
     waiting: bool  # in wfi
     retired_in: u64[4]  # type: ignore[valid-type]  # by mode
     counted: u64  # hart.retired as of the last attribution to a mode
+    charged: u64  # the mode that what retires from then on belongs to
     seen: u64  # hart.retired as of the last addition to Shared.elapsed
     turn_end: u64
     traps_taken: u64

@@ -276,7 +276,7 @@ class Interpreter:
         """What a hart did since it was made."""
         core = self.cores[index]
         retired = dict(enumerate(core.retired_in))
-        retired[core.hart.mode] += core.hart.retired - core.counted
+        retired[core.charged] += core.hart.retired - core.counted
         traps = {(i & 31) | (i >> 5 << 63): n for i, n in enumerate(core.traps) if n}
         return HartCounts({mode: n for mode, n in retired.items() if n}, traps)
 

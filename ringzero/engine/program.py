@@ -110,8 +110,17 @@ class Special(HandlerText):
         self.label("on")
         self.dispatch(self.value(f"extractvalue {kind} {result}, 0"), "%budget")
         self.label("fault")
-        self.resume(self.unretired())
+        self._after_fetch_fault()
         return self.define("straddle")
+
+    def _after_fetch_fault(self) -> None:
+        """To the handler; where that cannot be fetched either, no slot would ever end the slice."""
+        going, _ = self.call(run.handler_is_there, "ptr %core")
+        self.line(f"br i1 {going}, label %handled, label %lost")
+        self.label("lost")
+        self.line("ret void")
+        self.label("handled")
+        self.resume(self.unretired())
 
     def halt(self) -> str:
         self.synchronise(self.pc())
@@ -135,7 +144,7 @@ class Special(HandlerText):
         fine = self.value(f"extractvalue {kind} {result}, 1")
         self.line(f"br i1 {fine}, label %found, label %fault")
         self.label("fault")
-        self.resume(self.unretired())
+        self._after_fetch_fault()
         self.label("found")
         self._arrive(self.value(f"extractvalue {kind} {result}, 0"), target, page, "2")
         return self.define("jump")

@@ -46,9 +46,10 @@ LOOP = 64  # traps without an instruction between them: the trap handler itself 
 
 @native
 def attribute(core: Core) -> None:
-    """Count instructions retired so far to the present mode; call before the mode changes."""
-    core.retired_in[core.hart.mode] += core.hart.retired - core.counted
+    """Count instructions retired since the last look to the mode of then; call at each change."""
+    core.retired_in[core.charged] += core.hart.retired - core.counted
     core.counted = core.hart.retired
+    core.charged = core.hart.mode
 
 
 @native
@@ -65,6 +66,7 @@ def enter_trap(core: Core, cause: u64, tval: u64) -> None:
     core.traps_taken += 1
     core.traps[(cause & 31) + ((cause >> 63) << 5)] += 1
     take_trap(core.hart, cause, tval, core.hart.pc)
+    core.charged = core.hart.mode
     settle(core)
 
 
@@ -109,6 +111,17 @@ def trapped(core: Core) -> None:
         core.last_trap = core.hart.retired
         core.trap_loop = 0
     enter_trap(core, cause, tval)
+
+
+@native(cold=True)
+def handler_is_there(core: Core) -> bool:
+    """After a fetch that faulted: False, with Core.why, if handlers only trap again."""
+    if core.trap_loop < LOOP:
+        return True
+    attribute(core)
+    account(core)
+    core.why = FAULT
+    return False
 
 
 @native
@@ -224,6 +237,7 @@ def prepare(core: Core) -> None:
     core.why = RUNNING
     core.trap_loop = 0
     core.last_trap = NEVER
+    attribute(core)
     account(core)
     core.limit = core.shared[0].limit
     if core.limit != NEVER:

@@ -240,7 +240,7 @@ class Program:
 
     def function(self, function: Native, known: Sequence[Any] = ()) -> Compiled:
         """`function` compiled for these compile-time arguments (in parameter order)."""
-        from ringzero.lang.statements import FunctionEmitter
+        from ringzero.lang.function import FunctionEmitter
 
         key = (function, tuple(_key(value) for value in known))
         if key not in self.functions:
