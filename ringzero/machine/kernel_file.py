@@ -93,7 +93,7 @@ def read_kernel(path: Path, ram_base: int) -> KernelFile:
     if data[:2] == GZIP:
         data = _unpacked(path, data)
     if data[:4] == b"\x7fELF":
-        return _elf(path, data)
+        return parse_elf(path, data)
     if data[48:56] == IMAGE_MAGIC or data[56:60] == IMAGE_MAGIC2:
         return _image(path, data, ram_base)
     raise UsageError(
@@ -168,7 +168,8 @@ def _cut_off(path: Path, length: int, needed: int) -> str:
     )
 
 
-def _elf(path: Path, data: bytes) -> KernelFile:
+def parse_elf(path: Path, data: bytes) -> KernelFile:
+    """What an ELF file's content loads; `path` is for sentences about it."""
     if len(data) < 64:
         raise UsageError(_cut_off(path, len(data), 64))
     kind, machine = struct.unpack_from("<HH", data, 16)
