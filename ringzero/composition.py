@@ -16,7 +16,7 @@ from ringzero.engine.ports import Harts
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, reset
 from ringzero.lang import u64
-from ringzero.machine.boot import fw_dynamic_info, place_initrd, place_tree, reset_vector
+from ringzero.machine.boot import place_initrd, place_tree, reset_vector
 from ringzero.machine.clock import Clock, HostClock, InstructionClock
 from ringzero.machine.kernel_file import KernelFile, parse_elf, read_file, read_kernel
 from ringzero.machine.memory import RAM_BASE, GuestMemory
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 FIRMWARE_SIZE = 0x8_0000  # what the built-in firmware keeps for itself
 NEXT_STAGE = RAM_BASE + 0x20_0000
+ROOM_FOR_TREE = 4 << 20  # free RAM behind a program in M-mode that makes a device tree worthwhile
 INFO_OFFSET = 40  # of fw_dynamic_info in the boot ROM (machine/boot.py)
 ENGINES = ("auto", "regions", "interpreter", "reference")
 DETERMINISTIC_EPOCH = 1_700_000_000 * 1_000_000_000  # the real-time clock of equal runs
@@ -72,7 +73,6 @@ class Parts:
     harts: Harts
     feed: Callable[[bytes], None]  # console input
     close: Callable[[], None]
-    bare: bool = False  # a program of its own in M-mode, without firmware or device tree
 
 
 def engine_class(name: str) -> Any:
@@ -129,11 +129,13 @@ def assemble(
         epoch=DETERMINISTIC_EPOCH if deterministic else None,
         rng_seed=bytes(64) if deterministic else b"",
     )
-    parts.append(make(memory, board.bus, cpus, deterministic=deterministic))
     closers = _plug(board, disks, mounts, console, deterministic)
+    start = _load(memory, board, software)  # before an engine is made: that may take seconds
+    parts.append(make(memory, board.bus, cpus, deterministic=deterministic))
+    for index in range(cpus):
+        _start(parts[0].hart(index), index, start)
     built = Parts(memory, ticks, board, parts[0], board.uart.feed, lambda: None)
     built.close = lambda: _close(built, closers)
-    _load(built, software, cpus)
     return built
 
 
@@ -179,36 +181,39 @@ def _plug(
 # ---- software
 
 
-def _load(parts: Parts, software: Software, cpus: int) -> None:
-    """Put firmware, kernel, initrd and device tree into memory, and the harts at their start."""
+@dataclass(frozen=True)
+class Start:
+    """Where harts begin, and where the device tree is (0: there is none)."""
+
+    entry: int
+    tree: int
+
+
+def _load(memory: GuestMemory, board: VirtBoard, software: Software) -> Start:
+    """Put firmware, kernel, initrd and device tree into memory."""
     kernel = _kernel(software.kernel)
     if kernel is not None:
-        kernel.load(parts.memory)
-    entry, next_stage, reserved = _firmware(parts, software.bios, kernel)
+        kernel.load(memory)
+    entry, next_stage, reserved = _firmware(memory, software.bios, kernel)
     if kernel is not None and "tohost" in kernel.symbols and software.bios is None:
-        parts.board.add_htif(kernel.symbols["tohost"], kernel.symbols.get("fromhost"))
+        board.add_htif(kernel.symbols["tohost"], kernel.symbols.get("fromhost"))
     end = kernel.end if kernel else NEXT_STAGE
     initrd = None
     if software.initrd is not None:
         from ringzero.machine.initrd_file import read_initrd
 
         data = read_initrd(Path(software.initrd))
-        address = place_initrd(parts.memory, end, len(data))
-        parts.memory.write(address, data)
+        address = place_initrd(memory, end, len(data))
+        memory.write(address, data)
         initrd, end = (address, len(data)), address + len(data)
-    tree = parts.board.device_tree(software.append, initrd, reserved)
+    tree = board.device_tree(software.append, initrd, reserved)
     at = 0
-    if not parts.bare:
-        at = place_tree(parts.memory, len(tree), end)
-        parts.memory.write(at, tree)
-    elif parts.memory.size >= len(tree) + (end - parts.memory.base) + (4 << 20):
-        at = place_tree(parts.memory, len(tree), end)
-        parts.memory.write(at, tree)
-    vector = reset_vector(entry, at, next_stage)
-    parts.board.rom.content = vector.ljust(parts.board.rom.size, b"\0")
-    assert vector[INFO_OFFSET:] == fw_dynamic_info(next_stage)
-    for index in range(cpus):
-        _start(parts.harts.hart(index), index, entry, at)
+    alone = kernel is not None and entry == kernel.entry
+    if not alone or memory.size >= len(tree) + (end - memory.base) + ROOM_FOR_TREE:
+        at = place_tree(memory, len(tree), end)
+        memory.write(at, tree)
+    board.rom.content = reset_vector(entry, at, next_stage).ljust(board.rom.size, b"\0")
+    return Start(entry, at)
 
 
 def _kernel(named: str | Path | Image | None) -> KernelFile | None:
@@ -220,22 +225,21 @@ def _kernel(named: str | Path | Image | None) -> KernelFile | None:
 
 
 def _firmware(
-    parts: Parts, bios: str | Path | None, kernel: KernelFile | None
+    memory: GuestMemory, bios: str | Path | None, kernel: KernelFile | None
 ) -> tuple[int, int, list[tuple[int, int]]]:
     """(where harts start, where firmware goes on, memory that is the firmware's)."""
     if bios is not None and str(bios) != "none":
-        entry = _load_bios(parts.memory, Path(bios))
+        entry = _load_bios(memory, Path(bios))
         return entry, kernel.entry if kernel else NEXT_STAGE, []
     if kernel is None:
         raise UsageError("There is nothing to boot: name a --kernel or a --bios.")
     overlaps = any(s.address < RAM_BASE + FIRMWARE_SIZE for s in kernel.segments)
     if str(bios) == "none" or "tohost" in kernel.symbols or overlaps:
-        parts.bare = True
         return kernel.entry, kernel.entry, []
     from ringzero.firmware import build
 
     image = build()
-    parts.memory.write(image.base, image.flat)
+    memory.write(image.base, image.flat)
     return image.entry, kernel.entry, [(RAM_BASE, FIRMWARE_SIZE)]
 
 
@@ -251,13 +255,13 @@ def _load_bios(memory: GuestMemory, path: Path) -> int:
     return RAM_BASE
 
 
-def _start(hart: Any, index: int, entry: int, tree: int) -> None:
+def _start(hart: Any, index: int, start: Start) -> None:
     """The state in which the boot ROM leaves a hart (its code only loads these registers)."""
     fresh = Hart()
-    reset(fresh, u64(index), u64(entry))
+    reset(fresh, u64(index), u64(start.entry))
     for name in Hart.fields:
         value = getattr(fresh, name)
         if isinstance(value, int) and value:
             setattr(hart, name, type(getattr(hart, name))(value))
-    for register, value in ((10, index), (11, tree), (12, ROM_BASE + INFO_OFFSET)):
+    for register, value in ((10, index), (11, start.tree), (12, ROM_BASE + INFO_OFFSET)):
         hart.x[register] = type(hart.x[register])(value)
