@@ -35,6 +35,10 @@ class Guest:
         return self.initrd is None
 
 
+# A user's Python keeps its byte code; a developer's environment may say otherwise.
+AS_INSTALLED = {"PYTHONDONTWRITEBYTECODE": ""}
+
+
 @dataclass(frozen=True)
 class Ours:
     """`ringzero run`, as a user starts it."""

@@ -13,7 +13,16 @@ from ringzero.bench.bare import program_file
 from ringzero.bench.benchmark import Benchmark, Result, Side
 from ringzero.bench.process import Run, run
 from ringzero.bench.programs import START
-from ringzero.bench.subjects import BenchError, Guest, Ours, Qemu, Subject, checked, instructions
+from ringzero.bench.subjects import (
+    AS_INSTALLED,
+    BenchError,
+    Guest,
+    Ours,
+    Qemu,
+    Subject,
+    checked,
+    instructions,
+)
 
 WARM_UP = 0.01  # seconds of a guest's life that fill a cache with the native core and firmware
 
@@ -31,7 +40,7 @@ class Suite:
     def warm(self) -> None:
         """Let our machine compile what it compiles once, so that no round pays for it."""
         self.told("a run that is not measured")
-        run(self.ours.command(Guest(program_file(START))), 120.0)
+        run(self.ours.command(Guest(program_file(START))), 120.0, AS_INSTALLED)
 
     def measure(self, benchmark: Benchmark) -> Result:
         """All rounds of one benchmark; which machine begins changes with the round."""
@@ -54,9 +63,10 @@ class Suite:
     def _once(self, benchmark: Benchmark, guest: Guest, subject: Subject) -> Run:
         command = subject.command(guest)
         if not (benchmark.fresh and subject is self.ours):
-            return checked(run(command, benchmark.timeout), subject, benchmark.name)
+            done = run(command, benchmark.timeout, AS_INSTALLED)
+            return checked(done, subject, benchmark.name)
         with self._fresh_cache(guest) as folder:
-            environment = {"RINGZERO_CACHE": str(folder)}
+            environment = {**AS_INSTALLED, "RINGZERO_CACHE": str(folder)}
             return checked(run(command, benchmark.timeout, environment), subject, benchmark.name)
 
     @contextmanager
@@ -66,7 +76,7 @@ class Suite:
             self.primed = Path(tempfile.mkdtemp(prefix="ringzero-bench-"))
             self.told("compiling the native core into an empty cache")
             command = [*self.ours.command(guest), "--timeout", str(WARM_UP)]
-            run(command, 120.0, {"RINGZERO_CACHE": str(self.primed)})
+            run(command, 120.0, {**AS_INSTALLED, "RINGZERO_CACHE": str(self.primed)})
         with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
             yield shutil.copytree(self.primed, Path(folder) / "cache")
 
@@ -81,7 +91,8 @@ def first_compilation(guest: Guest, ours: Ours) -> Run:
     """A run with an empty cache: the native core is compiled before the guest starts."""
     with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
         command = ours.command(guest)
-        return checked(run(command, 120.0, {"RINGZERO_CACHE": folder}), ours, "first use")
+        environment = {**AS_INSTALLED, "RINGZERO_CACHE": folder}
+        return checked(run(command, 120.0, environment), ours, "first use")
 
 
 def _compare(benchmark: Benchmark, subject: Subject, done: Run, said: dict[str, str]) -> None:
