@@ -1,8 +1,7 @@
 """How instructions reach memory: virtual loads, stores, atomics and fetches, on any hart.
 
-Misaligned loads and stores work (Zicclsm): they are split at page boundaries, and a store
-translates both parts before it changes a byte, so a page fault leaves memory as it was. Atomics
-must be aligned.
+Misaligned loads and stores work (Zicclsm): they are split at page boundaries, and the parts are
+accesses of their own. Atomics must be aligned.
 Engines replace these by versions with a translation cache; this text is what they must mean.
 """
 
@@ -86,20 +85,17 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
 
 @native(cold=True)
 def store_bytes(hart: Hart, size: u64, address: u64, value: u64) -> None:
-    """A misaligned store: both parts are translated before the first byte is written."""
+    """A misaligned store: a part per page; the first stays done if the second faults."""
     first = first_part(address, size)
-    physical = translate_span(hart, address, STORE, first)
+    store_part(hart, address, first, value)
     if first < size:
-        rest = translate_span(hart, address + first, STORE, size - first)
-        store_part(hart, address, physical, first, value)
-        store_part(hart, address + first, rest, size - first, value >> (first << 3))
-    else:
-        store_part(hart, address, physical, first, value)
+        store_part(hart, address + first, size - first, value >> (first << 3))
 
 
 @native
-def store_part(hart: Hart, address: u64, physical: u64, size: u64, value: u64) -> None:
-    """Some bytes within a page, which was translated."""
+def store_part(hart: Hart, address: u64, size: u64, value: u64) -> None:
+    """Some bytes within a page."""
+    physical = translate_span(hart, address, STORE, size)
     for i in typed_range(size):
         if not physical_write(hart, u8, physical + i, (value >> (i << 3)) & 0xFF):
             raise access_fault(hart, address, STORE)

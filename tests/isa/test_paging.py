@@ -244,7 +244,7 @@ def test_pmp_without_entries_is_for_m_only(world: World) -> None:
     assert pmp_permissions(world.hart, u64(RAM), 8, M) == ALL
 
 
-def test_misaligned_accesses_cross_pages_or_fault_as_a_whole(world: World) -> None:
+def test_misaligned_accesses_cross_pages_in_parts(world: World) -> None:
     world.put(LEAF + 8, (DATA + 0x2000) >> 2 | RWX | DONE)
     store(world.hart, u64, u64(PAGE + 0xFFD), u64(0x1122_3344_5566_7788))
     assert world.board.read(DATA + 0xFFD, 2) == 0x7788
@@ -254,4 +254,4 @@ def test_misaligned_accesses_cross_pages_or_fault_as_a_whole(world: World) -> No
     with pytest.raises(Trap):
         store(world.hart, u64, u64(PAGE + 0xFFD), u64(0))
     assert (world.hart.cause, world.hart.tval) == (STORE_PAGE, PAGE + 0x1000)
-    assert load(world.hart, u8, u64(PAGE + 0xFFD)) == 0x88  # nothing was written
+    assert load(world.hart, u8, u64(PAGE + 0xFFD)) == 0  # the part before it was written

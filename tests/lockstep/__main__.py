@@ -16,9 +16,9 @@ from tests.lockstep.subjects import SUBJECTS
 def main() -> int:
     """0 without a difference, 1 with one, 125 if there is nothing to compare with."""
     parser = argparse.ArgumentParser(prog="python -m tests.lockstep", description=__doc__)
-    parser.add_argument("--count", type=int, default=100_000, help="steps to compare")
+    parser.add_argument("--count", type=int, default=1_000_000, help="steps to compare")
     parser.add_argument("--seed", type=int, default=1, help="the first program's seed")
-    parser.add_argument("--engine", choices=sorted(SUBJECTS), default="reference")
+    parser.add_argument("--engine", choices=sorted(SUBJECTS), default="interpreter")
     parser.add_argument("--keep-going", action="store_true", help="report all differences")
     options = parser.parse_args()
     try:

@@ -95,6 +95,9 @@ class Lockstep:
                 break
             self.spike.step()
             golden = self.spike.registers()
+            self._count(
+                golden[65], self.spike.csr(NUMBERS["mcause" if golden[65] == 3 else "scause"])
+            )
         if golden != ours:
             pairs = zip(REGISTERS, golden, ours, strict=True)
             wrong = [f"{n} is {b:#x}, Spike says {a:#x}" for n, a, b in pairs if a != b]

@@ -105,6 +105,8 @@ def _dispatch() -> str:
         sd x30, 0(x31)
         {csrs}
         sfence.vma x0, x0
+        lui x2, 0x2000
+        sw x0, 0(x2)
         ld x2, 64(x30)
         sd x2, {PATIENCE}(x31)
         ld x2, 72(x30)

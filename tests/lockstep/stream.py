@@ -25,6 +25,7 @@ ROWS = [[n for n in CSRS if csr.first <= n <= csr.last] for csr in ALL if csr.fi
 SINGLES = [[n] for n in CSRS if not any(n in row for row in ROWS)]
 GROUPS = [*filter(None, ROWS), *SINGLES]  # a row weighs as much as a single CSR
 MSTATUS, SSTATUS, MENVCFG, SENVCFG = 0x300, 0x100, 0x30A, 0x10A
+MIE, MIP, CLINT, C_NOP = 0x304, 0x344, 0x0200_0000, 0x0001
 STIMECMP, SATP = 0x14D, 0x180
 FRAGILE = (0x305, 0x340, 0x105)  # mtvec, mscratch, stvec: written, and put back at once
 MAPPING = (SATP, MENVCFG, *range(0x3A0, 0x3F0))  # followed by sfence.vma
@@ -134,6 +135,8 @@ class Stream:
         parcel = self.chance.getrandbits(16) & ~rule.row.mask | rule.row.match
         if self.harmless(rule, parcel):
             self.put(parcel)
+            if rule.target.memory:
+                self.put(C_NOP)  # handlers skip four bytes
 
     def harmless(self, rule: Rule, parcel: int) -> bool:
         """Whether a parcel keeps the pointers and the flow of control."""
@@ -238,6 +241,28 @@ class Stream:
         self.put(BY_NAME["lui"].match | register << 7 | (value - low) & 0xFFFF_F000)
         self.emit("addiw", rd=register, rs1=register, imm=low)
 
+    def far_jump(self) -> None:
+        """c.jr or c.jalr, which have no target of their own."""
+        while len(self.code) % 4:
+            self.put(C_NOP)
+        self.emit("auipc", rd=6, imm=0)
+        self.emit("addi", rd=6, rs1=6, imm=self.chance.choice((10, 11, 14, 18, 22)))
+        self.put(self.chance.choice((0x8302, 0x9302)))  # c.jr x6, c.jalr x6
+        self.landing()
+
+    def interrupt(self) -> None:
+        """In M-mode: an interrupt from mip or from the CLINT, and perhaps a wait for it."""
+        if self.mode != 3:
+            return
+        if self.chance.random() < 0.5:
+            self.put(BY_NAME["lui"].match | 7 << 7 | CLINT)
+            self.emit("sw", rs1=7, rs2=self.chance.randrange(32), imm=0)
+        self.emit("csrrsi", rd=0, csr=MIE, uimm=self.chance.choice((2, 8, 10)))
+        if self.chance.random() < 0.5:
+            self.emit("csrrsi", rd=self.register(), csr=MIE, uimm=2)
+            self.emit("csrrsi", rd=self.register(), csr=MIP, uimm=2)
+            self.emit("wfi")
+
     def other(self) -> None:
         name = self.chance.choice(OTHERS if self.mode else IN_USER_MODE)
         if name in ("sfence.vma", "sinval.vma"):
@@ -264,9 +289,11 @@ class Stream:
 
     def illegal_parcel(self) -> None:
         self.put(self.chance.choice((0x0000, 0x6081, 0x8002, 0x8000, 0x4002, 0x9C41, 0x9C61)))
+        self.put(C_NOP)
 
     KINDS = (
         (0.22, integer), (0.37, memory), (0.42, atomic), (0.62, floating), (0.78, compressed),
-        (0.82, branch), (0.85, jump), (0.88, reservation), (0.97, csr), (0.985, other),
+        (0.82, branch), (0.85, jump), (0.88, reservation), (0.96, csr), (0.97, other),
+        (0.98, interrupt), (0.985, far_jump),
         (0.995, anything), (1.0, illegal_parcel),
     )  # fmt: skip
