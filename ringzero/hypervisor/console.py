@@ -82,7 +82,8 @@ def write_for(vm: Vm, byte: u8) -> None:
 
 @native
 def interrupt() -> None:
-    """Bytes came in."""
+    """Bytes came in; a VM may wake."""
+    machine.deadline = 0
     source = load(u32, CLAIM)
     while load(u8, UART + LINE_STATUS) & DATA_READY != 0:
         typed(load(u8, UART + DATA))

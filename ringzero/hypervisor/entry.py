@@ -19,14 +19,37 @@ CALLEE_SAVED = ["gp", "tp", *(f"s{i}" for i in range(12))]
 RESUMED = view(Vm).resumed.offset
 
 
-def moves(operation: str, registers: list[str]) -> str:
-    """Loads or stores of guest registers, with t6 pointing to the Vm."""
-    return "".join(f"{operation} {name}, {8 * X_NUMBERS[name]}(t6)\n" for name in registers)
+def moves(operation: str, registers: list[str], base: str = "t6") -> str:
+    """Loads or stores of guest registers, with `base` pointing to the Vm."""
+    return "".join(f"{operation} {name}, {8 * X_NUMBERS[name]}({base})\n" for name in registers)
+
+
+def _length(text: str) -> int:
+    return sum(1 if isinstance(item, int) else 2 for item in assembled(text))
+
+
+FIRST = [name for name in [*CALLER_SAVED, *CALLEE_SAVED, "sp", "t6"] if name != "a0"]
+SAVE = f"""
+    csrrw a0, mscratch, a0
+    {moves("sd", FIRST, "a0")}
+    csrrw t0, mscratch, a0
+    sd t0, {8 * X_NUMBERS["a0"]}(a0)
+    ld sp, {view(Vm).stack.offset}(a0)
+    csrr a1, minstret
+    csrr a2, mcause
+    csrr a3, mtval
+    csrr a4, mstatus
+"""
+# Instructions of an exit before minstret is read: the three after it and `call` come later.
+SWITCH_IN = _length(SAVE) - 4
 
 
 def back(registers: list[str]) -> str:
-    """Note when the guest goes on, in instructions retired; load its registers; go."""
-    count = len(registers) + 4  # csrr, addi, sd before the loads, and mret
+    """Note when the guest goes on, in instructions retired; load its registers; go.
+
+    SWITCH_IN is added, so that the difference to the minstret of the next exit is the guest's.
+    """
+    count = len(registers) + 4 + SWITCH_IN  # csrr, addi, sd before the loads, and mret
     return f"""
     csrr t0, minstret
     addi t0, t0, {count}
@@ -69,24 +92,13 @@ asleep:
 """,
 )
 
-SAVE = f"""
-    csrrw t6, mscratch, t6
-    {moves("sd", [*CALLER_SAVED, *CALLEE_SAVED, "sp"])}
-    csrrw t5, mscratch, t6
-    sd t5, {8 * X_NUMBERS["t6"]}(t6)
-    mv a0, t6
-    ld sp, {view(Vm).stack.offset}(t6)
-    csrr a1, minstret
-    csrr a2, mcause
-    csrr a3, mtval
-    csrr a4, mstatus
-"""
 ADVANCE = """
     csrr t0, mepc
     addi t0, t0, 4                  # what is answered quickly is never compressed
     csrw mepc, t0
 """
-KEPT = "".join(f"ld x{i}, {8 * i}(t6)\nj finish\n" for i in range(31))
+LOADS = (f"ld x{i}, {8 * i}(t6)" if i < 31 else "nop" for i in range(32))  # t6 is loaded later
+KEPT = "".join(f"{load}\nj finish\n" for load in LOADS)
 trap = stub(
     "trap",
     f"""
@@ -97,15 +109,15 @@ trap = stub(
     {ADVANCE}
     {RESUME_SOON}
 more:
-    li t0, 1
-    beq a0, t0, slow
-    li t0, 2
-    bne a0, t0, one
-    {RESUME_SOON}
-one:                                # the number of a preserved register, times 8
-    la t1, kept
+    bltz a0, again
+here:
+    auipc t1, 0                     # a0 is the number of the register that was written, times 8
     add t1, t1, a0
-    jr t1
+    jalr zero, kept-here(t1)
+again:
+    li t0, -1
+    beq a0, t0, slow
+    {RESUME_SOON}
 kept:
     {KEPT}
 finish:
@@ -120,13 +132,6 @@ slow:
 """,
 )
 
-
-def _length(text: str) -> int:
-    return sum(1 if isinstance(item, int) else 2 for item in assembled(text))
-
-
-# Instructions of an exit before minstret is read: the three after it and `call` come later.
-SWITCH_IN = _length(SAVE) - 4
 
 # An exception before the first guest runs.
 stray = stub(

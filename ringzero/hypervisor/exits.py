@@ -16,6 +16,7 @@ from ringzero.hypervisor.layout import (
     OPEN_RAM,
     TALLIES,
     Vm,
+    machine,
     status,
     vms,
 )
@@ -139,10 +140,11 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
 @native
 def handle_exit(vm: Vm) -> u64:
     """Everything that `quick_exit` did not answer; returns the Vm whose world to enter."""
-    hart, cause = vm.hart, csr.mcause.read()
+    hart, cause, state = vm.hart, csr.mcause.read(), csr.mstatus.read()
     quick.count_retired(vm)
-    if csr.mstatus.read() & STATUS_MPP != 0:  # it was our own
+    if state & STATUS_MPP != 0:  # it was our own
         machines.fail(cause, csr.mepc.read(), csr.mtval.read())
+    hart.mstatus = hart.mstatus | state & STATUS_FS
     mode = hart.mode
     hart.pc = csr.mepc.read()
     hart.changes = 0
@@ -167,16 +169,21 @@ def handle_exit(vm: Vm) -> u64:
 def enter(vm: Vm) -> None:
     """Deliver what is pending on the virtual hart, and make the real one its likeness."""
     hart = vm.hart
-    machines.arm_timer()
-    cause = pending_interrupt(hart)
-    if cause != 0:
-        reflect(vm, cause, u64(0))
-    vm.attention = u64(interrupts_pending(hart) & hart.mie != 0)
+    if machine.deadline == 0 or vm.armed != hart.stimecmp:
+        machines.arm_timer()
+        vm.armed = hart.stimecmp
+    vm.attention = 0
+    if interrupts_pending(hart) & hart.mie != 0:
+        cause = pending_interrupt(hart)
+        if cause != 0:
+            reflect(vm, cause, u64(0))
+        vm.attention = u64(interrupts_pending(hart) & hart.mie != 0)
     shadow.select(vm)
     shadow.use(vm)
-    vm.status_ready = u64(hart.mode == S)
+    vm.plain = u64(hart.mode == S and vm.attention == 0)
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(hart.mstatus & STATUS_FS)
+    hart.mstatus = hart.mstatus & ~u64(STATUS_FS)  # the real hart keeps it now
     counters, environment = hart.mcounteren & TIME, hart.menvcfg & ENVIRONMENT
     if hart.mode == U:
         counters = counters & hart.scounteren

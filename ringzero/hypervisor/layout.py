@@ -104,6 +104,7 @@ class Root(Struct):
     count: u64  # entries in `log`
     split_from: u64  # guest addresses whose guest page is larger than the shadow's
     split_to: u64
+    near: u64[8]  # by rights: which root the guest was last seen to go to from here
     upper: u64  # some leaf is for an address in the upper half
     log: u64[1024]  # where leaves were written since the root was emptied
 
@@ -147,12 +148,13 @@ class Vm(Struct):
     victim: u64  # the next root to give up
     attention: u64  # an interrupt is pending that only mstatus.SIE holds back
     waiting: u64
-    entered: u64  # minstret at the last exit's first instruction
-    resumed: u64  # minstret at the guest's first instruction after it
+    armed: u64  # hart.stimecmp as the machine's timer knows it
+    entered: u64  # minstret as the last exit read it, SWITCH_IN instructions after its first
+    resumed: u64  # minstret at the guest's first instruction after it, plus SWITCH_IN
     overhead: u64  # the hypervisor's instructions for this VM, up to the last exit but one
     tally: u64  # address of the Tally that the last exit counts in
     quick: u64  # address of sstatus's Tally
-    status_ready: u64  # sstatus may be answered quickly: the virtual hart is in S
+    plain: u64  # the virtual hart is in S, and no interrupt is held back
     emulated: u64  # instructions executed on the virtual hart, other than on sstatus
     away: u64  # minstret while other VMs ran
     stack: u64  # the hypervisor's, to be loaded in one instruction
@@ -166,7 +168,7 @@ class Machine(Struct):
     """What the VMs share."""
 
     slice_end: u64
-    deadline: u64  # what mtimecmp holds
+    deadline: u64  # what mtimecmp holds; 0 when it is out of date
     focus: u64  # the VM that gets input
     speaker: u64  # the VM that wrote last, plus one
     column: u64  # 0 at the beginning of a line

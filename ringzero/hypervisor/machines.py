@@ -9,7 +9,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr, wait
 from ringzero.bare.text import put, put_hex
 from ringzero.hypervisor import console, table
-from ringzero.hypervisor.entry import load_floats, save_floats
+from ringzero.hypervisor.entry import SWITCH_IN, load_floats, save_floats
 from ringzero.hypervisor.layout import (
     CLINT_MTIMECMP,
     CRASHED,
@@ -134,6 +134,7 @@ def turn(vm: Vm) -> u64:
         if config.count == 1 or csr.time.read() < machine.slice_end:
             return vm.index
     chosen = choose(vm.index)
+    machine.deadline = 0
     if config.count > 1:
         machine.slice_end = csr.time.read() + config.slice_ticks
     if chosen != vm.index:
@@ -153,7 +154,7 @@ def change_floats(old: Vm, new: Vm) -> None:
 @native
 def change_accounts(old: Vm, new: Vm) -> None:
     """The old VM's exit ends here, and the new one's, which was interrupted here, goes on."""
-    count = csr.minstret.read()
+    count = csr.minstret.read() + SWITCH_IN
     old.resumed = count
     old.away -= count
     new.away += count

@@ -7,7 +7,6 @@ random states. What it cannot do at once it refuses, having changed nothing.
 from __future__ import annotations
 
 from ringzero.hypervisor import shadow
-from ringzero.hypervisor.entry import SWITCH_IN
 from ringzero.hypervisor.layout import EXCEPTIONS, INSTRUCTIONS, OPEN_RAM, Vm, status
 from ringzero.isa import csrs_supervisor
 from ringzero.isa.csr import read_csr, write_csr
@@ -33,29 +32,28 @@ SSTATUS = 0x100
 VISIBLE = 0xC_6122
 UXL, SD = 2 << 32, 1 << 63
 HARMLESS = STATUS_SIE | STATUS_SPIE | STATUS_SPP  # no translation and no unit depends on these
-REGISTER = 31 << 7
+REGISTER = 31 << 3  # of a word shifted right by 4: 8 times rd
 SYSTEM, FENCE, FENCE_MASK = 0x73, 0x1200_0073, 0xFE00_7FFF
 FENCES = 2  # emulate.FENCE
 PLAIN = (csrs_supervisor.sscratch, csrs_supervisor.sepc, csrs_supervisor.scause,
          csrs_supervisor.stval)  # fmt: skip
 # Answers of quick_exit: done, go on after the instruction; for handle_exit; done, execute the
-# instruction again; other answers are 8 times the number of a register in KEPT that was written.
-DONE, SLOW, AGAIN = 0, 1, 2
-KEPT = 3 << 3 | 3 << 8 | 0x3FF << 18  # gp, tp, s0 to s11, which compiled text preserves
+# instruction again; other answers are 8 times the number of the register that was written.
+DONE, SLOW, AGAIN = 0, -1, -2
 
 
 @native
 def status_access(hart: Hart, word: u64, floats: u64, held: u64, allowed: int) -> bool:
     """A CSR instruction on sstatus in virtual S, if all that changes is `allowed`.
 
-    `floats` has FS as the real hart keeps it. `held` says that an interrupt waits for SIE: setting
-    it is then refused.
+    `floats` has FS, which the real hart keeps; the virtual one's is zero here. `held` says that an
+    interrupt waits for SIE: setting it is then refused.
     """
     field = word >> 15 & 31
     operand = field
     if word & (1 << 14) == 0:
         operand = hart.x[field]
-    old = hart.mstatus & (VISIBLE & ~STATUS_FS) | floats & STATUS_FS
+    old = hart.mstatus & VISIBLE | floats & STATUS_FS
     new = operand
     operation = word >> 12 & 3
     if operation == 2:
@@ -77,14 +75,6 @@ def status_access(hart: Hart, word: u64, floats: u64, held: u64, allowed: int) -
             value = value | SD
         hart.x[register] = value
     return True
-
-
-@native
-def done(register: u64) -> u64:
-    """The answer after `register` was written."""
-    if u64(KEPT) >> register & 1 != 0:
-        return register << 3
-    return u64(DONE)
 
 
 @native
@@ -122,7 +112,7 @@ def register_access(vm: Vm, word: u64) -> u64:
             if register != 0:
                 hart.x[register] = old
             tell(vm, address_of(status[vm.index].tallies[number]), 1)
-            return done(register)
+            return register << 3
     return u64(SLOW)
 
 
@@ -174,14 +164,16 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
 
 
 @native(inline=False)
-def user_memory_exit(vm: Vm, word: u64, floats: u64) -> u64:
-    """SUM changes around each copy from or to a program: that only takes another root."""
+def careful_status_exit(vm: Vm, word: u64, floats: u64) -> u64:
+    """sstatus, where an interrupt may be held back, or SUM changes, as around each copy from or
+    to a program: that takes another root only."""
+    if vm.hart.mode != S:
+        return u64(SLOW)
     if status_access(vm.hart, word, floats, vm.attention, HARMLESS | STATUS_SUM):
         count_status(vm)
         shadow.select(vm)
         shadow.use(vm)
-        return done(word >> 7 & 31)
-    vm.hart.mstatus = vm.hart.mstatus & ~u64(STATUS_FS) | floats & STATUS_FS
+        return word >> 4 & REGISTER
     return u64(SLOW)
 
 
@@ -193,10 +185,8 @@ def count_status(vm: Vm) -> None:
 
 
 @native(inline=False)
-def other_exit(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
+def other_exit(vm: Vm, cause: u64, value: u64) -> u64:
     """An exit for something else than sstatus."""
-    hart = vm.hart
-    hart.mstatus = hart.mstatus & ~u64(STATUS_FS) | state & STATUS_FS
     if cause == ILLEGAL_INSTRUCTION:
         if value & 0x7F != SYSTEM:
             return u64(SLOW)
@@ -214,13 +204,10 @@ def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
     spent = vm.resumed - vm.entered  # for the last exit
     vm.overhead += spent
     store(u64, vm.tally + 8, load(u64, vm.tally + 8) + spent)
-    vm.entered = entered - SWITCH_IN
+    vm.entered = entered
     if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
-        if vm.status_ready != 0:
-            if status_access(vm.hart, value, state, vm.attention, HARMLESS):
-                count_status(vm)
-                if value & REGISTER != 0:
-                    return done(value >> 7 & 31)
-                return u64(DONE)
-            return user_memory_exit(vm, value, state)
-    return other_exit(vm, cause, value, state)
+        if vm.plain != 0 and status_access(vm.hart, value, state, u64(0), HARMLESS):
+            count_status(vm)
+            return value >> 4 & REGISTER
+        return careful_status_exit(vm, value, state)
+    return other_exit(vm, cause, value)

@@ -66,22 +66,30 @@ def translate_page(vm: Vm, address: u64, access: int) -> None:
 
 
 @native
+def is_for(root: Root, satp: u64, rights: u64) -> bool:
+    """Whether a root is in use for an address space and a mode's rights."""
+    return root.satp == satp and root.rights == rights and root.table != 0
+
+
+@native(inline=False)
+def search(vm: Vm, satp: u64, rights: u64) -> u64:
+    """The root for an address space; a new one if there is none."""
+    for i in typed_range(u64(ROOTS)):
+        if is_for(vm.roots[i], satp, rights):
+            return i
+    return adopt(vm, rights)
+
+
+@native
 def select(vm: Vm) -> None:
     """Use the root for what the virtual hart is now; give up an old one if there is none."""
     hart = vm.hart
     rights = rights_now(hart.mode, hart.mstatus)
-    chosen = u64(ROOTS)
     active = vm.roots[vm.active]
-    if active.satp == hart.satp and active.rights == rights and active.table != 0:
-        chosen = vm.active
-    else:
-        for i in typed_range(u64(ROOTS)):
-            root = vm.roots[i]
-            if root.satp == hart.satp and root.rights == rights and root.table != 0:
-                chosen = i
-                break
-    if chosen == ROOTS:
-        chosen = adopt(vm, rights)
+    chosen = active.near[rights]
+    if not is_for(vm.roots[chosen], hart.satp, rights):
+        chosen = search(vm, hart.satp, rights)
+        active.near[rights] = chosen
     vm.active = chosen
     vm.space = vm.roots[chosen].space
 

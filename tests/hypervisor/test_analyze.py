@@ -70,11 +70,11 @@ def test_comparison_on_the_machine(tmp_path: Path) -> None:
 
     kernel = guests.build("kernel")
     file = tmp_path / "hv.elf"
-    built = compare.trap_machine(kernel.flat, 100)
+    built = compare.trap_machine(kernel.flat, 400)
     file.write_bytes(built.image.elf)
     size = -(-built.memory >> 20) << 20
     results = {}
-    append = compare.APPEND.format(100)
+    append = compare.APPEND.format(400)
     for name, machine in {
         "native": Machine(kernel=kernel, memory="128M", clock="instructions", append=append),
         "trap": Machine(bios=file, memory=size, clock="instructions"),
