@@ -194,23 +194,24 @@ class InstructionHandler(HandlerText):
         return f"i64 {self.immediate() if source == 'imm' else self.slot_byte(source)}"
 
     def _call(self) -> list[str]:
+        """Call the instruction's function, which reports a raise through a pointer."""
         made = self.program.function(self.program.resolve(self.one.function))
-        kind = result_type(made.result, made.raises)
-        arguments = ", ".join(self._argument(name) for name in self.one.parameters)
-        call = f'call {made.convention} {kind} @"{made.symbol}"({arguments}) alwaysinline'
+        kind = result_type(made.result, False)
+        arguments = [self._argument(name) for name in self.one.parameters]
+        if made.raises:
+            self.line("%raise_flag = alloca i1\n  store i1 false, ptr %raise_flag")
+            arguments.append("ptr %raise_flag")
+        call = f'call {kind} @"{made.symbol}"({", ".join(arguments)}) alwaysinline'
+        result = ""
         if kind == "void":
             self.line(call)
-            return []
-        result = self.value(call)
-        if not kind.startswith("{"):
-            if made.raises:
-                self._raised(result)
-            return [result]
-        count = kind.count(",") + 1
-        parts = [self.value(f"extractvalue {kind} {result}, {i}") for i in range(count)]
+        else:
+            result = self.value(call)
         if made.raises:
-            self._raised(parts[-1])
-        return parts
+            self._raised(self.value("load i1, ptr %raise_flag"))
+        if not kind.startswith("{"):
+            return [result]
+        return [self.value(f"extractvalue {kind} {result}, {i}") for i in range(2)]
 
     def _raised(self, flag: str) -> None:
         self.raises = True

@@ -212,6 +212,7 @@ def build(target: Target) -> str:
     """The text of the interpreter for a target."""
     program = Program(target, BIND)
     program.add_roots(ROOTS)
+    program.flagged.update(one.function for one in INSTRUCTIONS)
     small = {rule.target.name for rule in RULES}
     sizes = {one.name: (4, 2) if one.name in small else (4,) for one in INSTRUCTIONS}
     program.texts += handlers(program, sizes)

@@ -10,7 +10,7 @@ from ringzero.engine.region_graph import Graph
 from ringzero.engine.region_library import RegionLibrary, library
 from ringzero.engine.region_store import RegionStore, Stored
 from ringzero.engine.region_text import RegionText
-from ringzero.lang import binding, cache
+from ringzero.lang import binding
 
 PASSES = ("sroa", "instruction_combine", "simplify_cfg", "aggressive_dce")
 
@@ -32,8 +32,7 @@ class RegionCompiler:
         self.library: RegionLibrary = library()
         self.machine: Any = binding.host_machine()
         self.context: Any = binding.llvm().create_context()
-        key = cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
-        self.store = RegionStore(key)
+        self.store = RegionStore(self.library.key)
         self.kept: list[Any] = []
         self.compiled = self.loaded = 0
 
@@ -64,6 +63,7 @@ class RegionCompiler:
 
     def _compile(self, graph: Graph) -> Stored:
         self.compiled += 1
+        self.library.read()
         text = RegionText(graph, self.library, f"region_{graph.head}")
         body = text.text()
         module_text, helpers = self.library.module(body, sorted(text.used))

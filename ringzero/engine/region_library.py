@@ -8,6 +8,7 @@ were not inlined (IEEE arithmetic) are compiled once, here, and regions call the
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Iterable
 
@@ -64,26 +65,30 @@ def _optimised() -> bytes:
 
 
 class RegionLibrary:
-    """Text to make region modules of."""
+    """Text to make region modules of; read when the first region is compiled."""
 
     def __init__(self) -> None:
-        options = [binding.host_identity()]
-        key = cache.source_digest("lang", "isa", "engine", options=options)
-        head, _, text = cache.cached("region-library", key, _optimised).decode().partition("\n;;\n")
+        self.key = cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
         self.results: dict[str, tuple[bool, str]] = {}
-        for line in head.splitlines():
-            name, _, rest = line[2:].partition(": ")
-            raises, _, kind = rest.partition(" ")
-            self.results[name] = (raises == "1", kind)
         self.definitions: dict[str, str] = {}
         self.declarations: dict[str, str] = {}
         self.prologue: list[str] = []
         self.epilogue: list[str] = []
+
+    def read(self) -> None:
+        """Read the text, making it if it is not kept."""
+        if self.results:
+            return
+        data = cache.cached("region-library", self.key, _optimised).decode()
+        head, _, text = data.partition("\n;;\n")
         # The pointers in a core (its tables, its memory) stay as they are while a region runs.
         self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", text))
         self.epilogue.append(f"!{INVARIANT} = !{{}}")
         self.epilogue.append(f'!{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
-        self._load_helpers(key)
+        for line in head.splitlines():
+            name, _, rest = line[2:].partition(": ")
+            raises, _, kind = rest.partition(" ")
+            self.results[name] = (raises == "1", kind)
 
     def _split(self, text: str) -> None:
         name = ""
@@ -104,19 +109,23 @@ class RegionLibrary:
             elif line.startswith(("target ", "%", "@", "source_filename")):
                 self.prologue.append(line)
 
-    def _load_helpers(self, key: str) -> None:
-        """Compile and load what regions call rather than inline."""
+    @functools.cached_property
+    def helpers(self) -> dict[str, int]:
+        """Addresses of what regions call rather than inline, compiled once."""
+        packed = cache.cached("region-helpers", self.key, self._compile_helpers)
+        line, _, code = packed.partition(b"\n")
+        names = json.loads(line)
+        self._library = binding.Library(code, names)
+        return self._library.addresses
+
+    def _compile_helpers(self) -> bytes:
+        """The helpers' names in a line of JSON, and their object."""
+        self.read()
         names = [n for n in self.definitions if not n.startswith("r.")]
-        self.helpers: dict[str, int] = {}
-        if not names:
-            return
         texts = [self.definitions[n].replace("define internal ", "define ", 1) for n in names]
         module = "\n".join([*self.prologue, *self.declarations.values(), *texts, *self.epilogue])
-        code = cache.cached(
-            "region-helpers", key, lambda: binding.object_code(module, binding.host_machine())
-        )
-        self._library = binding.Library(code, names)
-        self.helpers = self._library.addresses
+        code = binding.object_code(module, binding.host_machine())
+        return json.dumps(names).encode() + b"\n" + code
 
     @functools.cache  # noqa: B019 — one library per process
     def _needs(self, name: str) -> tuple[str, ...]:
@@ -125,6 +134,7 @@ class RegionLibrary:
 
     def module(self, text: str, used: Iterable[str]) -> tuple[str, list[str]]:
         """A module with a region's text, and the helpers that it calls."""
+        self.read()
         parts, helpers, seen = [], [], set()
         pending = [f"r.{name}" for name in used]
         while pending:

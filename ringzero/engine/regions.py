@@ -13,14 +13,17 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from typing import TYPE_CHECKING
 
 from ringzero.engine.core import FIRST, NEWS, NO_PAGE, ORIGINALS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Stop, Why
-from ringzero.engine.region_compile import Region, RegionCompiler
-from ringzero.engine.region_graph import PAGE, explore
 from ringzero.engine.region_store import trim
 
+if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
+    from ringzero.engine.region_compile import Region, RegionCompiler
+
+PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
@@ -88,6 +91,8 @@ class Regions(Interpreter):
             self._fail(error)  # raised where the machine is run: never lost in a thread
 
     def _compile_what_is_hot(self) -> None:
+        from ringzero.engine.region_compile import RegionCompiler
+
         compiler: RegionCompiler | None = None
         while not self._closed:
             arrays = self._news()
@@ -139,6 +144,8 @@ class Regions(Interpreter):
         if self._is_region(array, offset):
             return
         if (offset, page) not in self._made:
+            from ringzero.engine.region_graph import explore
+
             graph = explore(page, offset)
             fresh = compiler.region(graph, page) if graph.operations else None
             self._made[offset, page] = fresh

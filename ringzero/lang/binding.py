@@ -35,7 +35,7 @@ def version() -> str:
 
 
 @functools.cache
-def host_machine(model: str = "jitdefault", reloc: str = "pic", opt: int = 2) -> Any:
+def host_machine(model: str = "small", reloc: str = "pic", opt: int = 2) -> Any:
     """The target machine of this host, with all its CPU's features."""
     binding = llvm()
     return binding.Target.from_triple(binding.get_default_triple()).create_target_machine(
