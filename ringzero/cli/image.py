@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ringzero.cli import report
 from ringzero.cli.plan import FETCHED
-from ringzero.errors import NotFound
+from ringzero.errors import NotFound, UsageError
+
+if TYPE_CHECKING:
+    from ringzero.images import DebianImage
 
 
 @click.group()
@@ -19,6 +24,13 @@ def image() -> None:
 
 @image.command()
 @click.argument("name", type=click.Choice(FETCHED))
+@click.option(
+    "--arch",
+    type=click.Choice(["riscv64", "amd64"]),
+    default="riscv64",
+    show_default=True,
+    help="The guest's architecture: riscv64 for emulation, amd64 for --cpu kvm.",
+)
 @click.option("--suite", default="trixie", show_default=True, help="The Debian release.")
 @click.option(
     "--mirror",
@@ -33,20 +45,36 @@ def image() -> None:
 @click.option("--refresh", is_flag=True, help="Ask the mirror again for newer packages.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def fetch(
-    name: str, suite: str, mirror: str | None, debs: Path | None, refresh: bool, quiet: bool
+    name: str,
+    arch: str,
+    suite: str,
+    mirror: str | None,
+    debs: Path | None,
+    refresh: bool,
+    quiet: bool,
 ) -> None:
     """Fetch an image through the host's own apt, unprivileged; nothing if it is there already."""
-    from ringzero.images import fetch_debian, fetch_installer
-
     if quiet:
         report.set_verbosity(report.Verbosity.QUIET)
-    get = fetch_debian if name == "debian" else fetch_installer
+    get = _fetcher(name, arch)
     with report.progress() as progress:
         got = get(suite=suite, mirror=mirror, debs=debs, progress=progress, refresh=refresh)
+    name = name if arch == "riscv64" else f"{name}-{arch}"
     report.note(
         f"{name} is here: {got.version} ({_megabytes(got.kernel)} kernel, "
         f"{_megabytes(got.initrd)} initial RAM disk)."
     )
+
+
+def _fetcher(name: str, arch: str) -> Callable[..., DebianImage]:
+    from ringzero.images import fetch_debian, fetch_installer
+    from ringzero.kvm.image import fetch_cloud_debian
+
+    if arch == "riscv64":
+        return fetch_debian if name == "debian" else fetch_installer
+    if name == "debian":
+        return fetch_cloud_debian
+    raise UsageError(f"The image {name} is for riscv64 only: of {arch} there is `debian`.")
 
 
 @image.command("list")
@@ -66,7 +94,7 @@ def list_images(as_json: bool) -> None:
 
 
 @image.command()
-@click.argument("name", type=click.Choice([*FETCHED, "all"]))
+@click.argument("name", type=click.Choice([*FETCHED, "debian-amd64", "all"]))
 def remove(name: str) -> None:
     """Remove an image from the cache, or `all` with the packages they were made from."""
     from ringzero.cli import inventory

@@ -21,13 +21,16 @@ class Entry:
     note: Path
     version: str
     paths: tuple[Path, ...]
+    arch: str = "riscv64"
 
     @property
     def name(self) -> str:
         """What `ringzero run` calls it; firmware has no such name."""
         if self.version.startswith("debian-installer"):
             return "debian-installer"
-        return "debian" if self.version else "firmware"
+        if not self.version:
+            return "firmware"
+        return "debian" if self.arch == "riscv64" else f"debian-{self.arch}"
 
     @property
     def size(self) -> int:
@@ -47,7 +50,8 @@ def inventory() -> list[Entry]:
         answer = json.loads(note.read_text())
         paths = tuple(Path(text) for text in answer.values() if text.startswith("/"))
         if all(path.exists() for path in paths):
-            entries.append(Entry(note, answer.get("version", ""), paths))
+            arch = answer.get("arch", "riscv64")
+            entries.append(Entry(note, answer.get("version", ""), paths, arch))
     return entries
 
 

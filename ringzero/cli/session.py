@@ -24,6 +24,7 @@ from ringzero.outcome import Outcome, Paused, TimedOut
 
 if TYPE_CHECKING:
     from ringzero.api import Machine
+    from ringzero.kvm.machine import KvmMachine
 
 STDIN, STDOUT = 0, 1
 PATIENCE = 0.2  # seconds between looks at whether the machine is to end
@@ -54,7 +55,7 @@ class Session:
     """The user's side of a run; the machine is another one after each reboot."""
 
     def __init__(self) -> None:
-        self.machine: Machine | None = None
+        self.machine: Machine | KvmMachine | None = None
         self.output = Output(self.end)
         self.requests: deque[Command] = deque()
         self.keys = KeyFilter() if in_foreground(STDIN) else None
@@ -62,7 +63,7 @@ class Session:
         self.started = time.monotonic()
         self.signal = 0
 
-    def run(self, machine: Machine, deadline: float | None) -> Outcome | None:
+    def run(self, machine: Machine | KvmMachine, deadline: float | None) -> Outcome | None:
         """The machine's outcome, or None where the user ended it."""
         self.machine = machine
         self._start_reader()
@@ -89,7 +90,7 @@ class Session:
         if self.machine is not None:
             self.machine.pause()
 
-    def _serve(self, machine: Machine, command: Command) -> bool:
+    def _serve(self, machine: Machine | KvmMachine, command: Command) -> bool:
         """Do what a key asked for; whether that ends the machine."""
         match command:
             case Command.EXIT:

@@ -6,10 +6,12 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ringzero.isa.names import X_NAMES
+from ringzero.outcome import Counters
 
 if TYPE_CHECKING:
     from ringzero.api import Machine
-    from ringzero.outcome import Counters
+    from ringzero.kvm.machine import KvmMachine
+    from ringzero.kvm.stats import ExitStats
 
 DUMPED_CSRS = (
     "mstatus", "mepc", "mcause", "mtval", "mtvec", "mie", "mip", "medeleg", "mideleg",
@@ -17,8 +19,10 @@ DUMPED_CSRS = (
 )  # fmt: skip
 
 
-def statistics_text(counters: Counters, elapsed: float) -> str:
-    """A table of what was executed, by mode and cause."""
+def statistics_text(counters: Counters | ExitStats, elapsed: float) -> str:
+    """A table of what was executed, by mode and cause; on the host's hardware, of its exits."""
+    if not isinstance(counters, Counters):
+        return counters.table()
     total = sum(counters.instructions.values())
     lines = [f"{total:>16,}  instructions in {elapsed:.2f} s ({total / elapsed / 1e6:.0f} MIPS)"]
     for title, table in (
@@ -32,13 +36,18 @@ def statistics_text(counters: Counters, elapsed: float) -> str:
     return "\n".join(lines)
 
 
-def statistics_json(counters: Counters, elapsed: float) -> dict[str, Any]:
+def statistics_json(counters: Counters | ExitStats, elapsed: float) -> dict[str, Any]:
     """The same in terms of JSON."""
-    return {**asdict(counters), "seconds": round(elapsed, 6)}
+    found = asdict(counters) if isinstance(counters, Counters) else counters.as_dict()
+    return {**found, "seconds": round(elapsed, 6)}
 
 
-def registers_text(machine: Machine) -> str:
+def registers_text(machine: Machine | KvmMachine) -> str:
     """The first hart's registers and the CSRs that tell how it got where it is."""
+    from ringzero.kvm.machine import KvmMachine
+
+    if isinstance(machine, KvmMachine):
+        return machine.describe()
     lines = [f"pc       {machine.pc:#018x}"]
     cells = [f"{name:4} {int(machine.x[i]):#018x}" for i, name in enumerate(X_NAMES)]
     lines += ["  ".join(cells[i : i + 4]) for i in range(0, len(cells), 4)]

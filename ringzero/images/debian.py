@@ -73,7 +73,7 @@ def fetch_debian(
         parts = source.closure(names) if names else source.exactly([BUSYBOX])
         files = source.fetch(parts, progress)
         program = _busybox(files[[part.name for part in parts].index(BUSYBOX)])
-        answer = {"version": version, "kernel": str(_kernel(kernel_deb, progress))}
+        answer = {"arch": arch, "version": version, "kernel": str(_kernel(kernel_deb, progress))}
         answer["initrd"] = str(_initrd(program, kernel_deb, modules, progress))
         if names is not None:
             answer["root"] = str(_root(program, parts, files, progress))

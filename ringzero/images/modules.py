@@ -1,7 +1,8 @@
 """Kernel modules from a kernel package, in the order they load.
 
 Packages carry no `modules.dep` (depmod writes it where they are installed), so what a module needs
-is read from its own `.modinfo` section, which is a list of NUL-terminated `name=value` texts.
+is read from its own `.modinfo` section, which is a list of NUL-terminated `name=value` texts. What
+is not to be loaded, since it is part of the kernel, is listed in the package's `modules.builtin`.
 """
 
 from __future__ import annotations
@@ -20,22 +21,30 @@ from ringzero.images import deb
 from ringzero.images.errors import ImageError
 from ringzero.images.tree import Node
 
+BUILT_IN = "modules.builtin"
+
 
 def kernel_modules(package: Path, names: Sequence[str]) -> list[Node]:
-    """The modules named and those they depend on, uncompressed, dependencies first."""
-    packed = {
-        _name(node.path): node
-        for node in deb.contents(package, lambda path: ".ko" in posixpath.basename(path))
-    }
+    """The modules named and those they depend on, uncompressed, dependencies first.
+
+    Those that the kernel has built in are left out.
+    """
+    packed: dict[str, Node] = {}
+    built_in: set[str] = set()
+    for node in deb.contents(package, _concerns_modules):
+        if posixpath.basename(node.path) == BUILT_IN:
+            built_in = {_name(line) for line in node.data.decode().split()}
+        else:
+            packed[_name(node.path)] = node
     loaded: dict[str, Node] = {}
 
     def load(name: str, wanted_by: str) -> None:
-        if name in loaded:
+        if name in loaded or name in built_in:
             return
         if name not in packed:
             raise ImageError(
-                f"{package} has no kernel module {name}, which {wanted_by} needs; "
-                "it may be built into the kernel."
+                f"{package} has no kernel module {name}, which {wanted_by} needs, and does not "
+                "have it built in; check the name, or try another suite."
             )
         node = _unpacked(packed[name])
         for needed in depends(node):
@@ -45,6 +54,10 @@ def kernel_modules(package: Path, names: Sequence[str]) -> list[Node]:
     for name in names:
         load(name.replace("-", "_"), "the request")
     return list(loaded.values())
+
+
+def _concerns_modules(path: str) -> bool:
+    return ".ko" in posixpath.basename(path) or posixpath.basename(path) == BUILT_IN
 
 
 def _name(path: str) -> str:

@@ -381,6 +381,9 @@ class KvmMachine:
         """Exits of all vCPUs by reason, with counts and time."""
         return sum((vcpu.stats for vcpu in self.vm.vcpus), ExitStats())
 
+    counters = stats
+    """What `ringzero.Machine` calls it; instructions are not counted here."""
+
     def describe(self) -> str:
         """Where each vCPU stands; only while the machine does not run."""
         return "\n".join(vcpu.describe() for vcpu in self.vm.vcpus)

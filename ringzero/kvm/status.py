@@ -1,7 +1,7 @@
 """What this host offers for hardware assistance, and what to do where it offers nothing.
 
-Facts come from /dev/kvm itself and from what Linux says about the processor, never from trying to
-run a guest, so asking is quick and changes nothing.
+Facts come from /dev/kvm itself, which is asked for an empty virtual machine, and from what Linux
+says about the processor; no guest is run, so asking is quick and changes nothing.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ class KvmStatus:
         return f"{self.reason} {self.advice}".strip()
 
 
-def open_device(path: str = DEVICE) -> int:
+def open_device(path: str | None = None) -> int:
     """A file descriptor of /dev/kvm with the right API version, or KvmUnavailable."""
+    path = path or DEVICE
     if not sys.platform.startswith("linux") or platform.machine() not in ("x86_64", "AMD64"):
         raise KvmUnavailable(
             f"KVM guests need Linux on x86-64, and this is {sys.platform} on "
@@ -125,11 +126,20 @@ OFFERS = {
 }
 
 
-def status(path: str = DEVICE) -> KvmStatus:
+def try_device(path: str | None = None) -> None:
+    """Make a virtual machine and give it back: only that tells of another hypervisor in the way."""
+    fd = open_device(path)
+    try:
+        os.close(api.request(fd, api.CREATE_VM))
+    finally:
+        os.close(fd)
+
+
+def status(path: str | None = None) -> KvmStatus:
     """What `ringzero doctor` prints about KVM."""
     try:
-        os.close(open_device(path))
-    except KvmUnavailable as error:
+        try_device(path)
+    except KvmError as error:
         reason, _, advice = str(error).partition(": ")
         return KvmStatus(False, "none", f"{reason}.", advice[:1].upper() + advice[1:])
     kind = kind_of_host()

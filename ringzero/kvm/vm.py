@@ -14,7 +14,7 @@ from types import TracebackType
 from ringzero.kvm import api
 from ringzero.kvm.api import Capability
 from ringzero.kvm.errors import KvmUnavailable
-from ringzero.kvm.status import DEVICE, open_device
+from ringzero.kvm.status import open_device
 from ringzero.kvm.vcpu import Vcpu
 
 PAGE = 4096
@@ -44,7 +44,7 @@ class Descriptor:
 class Kvm(Descriptor):
     """The open /dev/kvm."""
 
-    def __init__(self, path: str = DEVICE) -> None:
+    def __init__(self, path: str | None = None) -> None:
         super().__init__(open_device(path))
         self.run_size = self.request(api.GET_VCPU_MMAP_SIZE)
 
