@@ -10,6 +10,7 @@ from collections import Counter
 from tests.lockstep.compare import Difference, Lockstep
 from tests.lockstep.layout import SIZE
 from tests.lockstep.spike import SpikeMissing
+from tests.lockstep.strides import Strides
 from tests.lockstep.subjects import SUBJECTS
 
 
@@ -19,10 +20,12 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1_000_000, help="steps to compare")
     parser.add_argument("--seed", type=int, default=1, help="the first program's seed")
     parser.add_argument("--engine", choices=sorted(SUBJECTS), default="interpreter")
+    parser.add_argument("--strides", action="store_true", help="run freely between comparisons")
     parser.add_argument("--keep-going", action="store_true", help="report all differences")
     options = parser.parse_args()
     try:
-        lockstep = Lockstep(SUBJECTS[options.engine](SIZE))
+        pair = Strides if options.strides else Lockstep
+        lockstep = pair(SUBJECTS[options.engine](SIZE))
     except SpikeMissing as error:
         print(f"lockstep: {error}", file=sys.stderr)
         return 125

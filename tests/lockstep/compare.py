@@ -63,7 +63,7 @@ class Lockstep:
 
     def run(self, seed: int) -> Outcome:
         """One program from its first instruction to its end; raises the first Difference."""
-        program = Program(seed)
+        program = self.program(seed)
         image = bytes(program.image)
         self.spike.load(image)
         self.subject.load(image)
@@ -82,27 +82,17 @@ class Lockstep:
         self._compare_memory()
         return self.outcome
 
+    def program(self, seed: int) -> Program:
+        """The program to run."""
+        return Program(seed)
+
     def _step(self) -> bool:
         before = self.spike.registers()
         self.spike.step()
         self.subject.step()
         self.outcome.steps += 1
         self.trail.append((before[0], before[65]))
-        golden, ours = self.spike.registers(), self.subject.registers()
-        for _ in range(TRAPS_IN_A_ROW):
-            # An engine may take the traps that follow in the same step; Spike steps for each.
-            entered = ours[0] not in (before[0] + 2, before[0] + 4) and self._entered(ours)
-            if not entered or (golden == ours and not self._different(CAUSES)):
-                break
-            self.spike.step()
-            golden = self.spike.registers()
-            self._count(
-                golden[65], self.spike.csr(NUMBERS["mcause" if golden[65] == 3 else "scause"])
-            )
-        if golden != ours:
-            pairs = zip(REGISTERS, golden, ours, strict=True)
-            wrong = [f"{n} is {b:#x}, Spike says {a:#x}" for n, a, b in pairs if a != b]
-            self._fail([*wrong, *self._different(CAUSES)])
+        golden = self._compare_registers(before[0])
         opcode = self._word(before[0]) & 0x7F
         if opcode not in REGISTERS_ONLY or self.outcome.steps % 64 == 0:
             self._compare_memory()
@@ -113,6 +103,24 @@ class Lockstep:
             self._compare_csrs(AFTER_SYSTEM if system else ALWAYS)
         self._count(before[65], cause)
         return cause is None
+
+    def _compare_registers(self, before: int) -> list[int]:
+        """Spike's registers, which the subject's are equal to; `before` is where the step began."""
+        golden, ours = self.spike.registers(), self.subject.registers()
+        for _ in range(TRAPS_IN_A_ROW):
+            # An engine may take the traps that follow in the same step; Spike steps for each.
+            entered = ours[0] not in (before + 2, before + 4) and self._entered(ours)
+            if not entered or (golden == ours and not self._different(CAUSES)):
+                break
+            self.spike.step()
+            golden = self.spike.registers()
+            level = "m" if golden[65] == 3 else "s"
+            self._count(golden[65], self.spike.csr(NUMBERS[f"{level}cause"]))
+        if golden != ours:
+            pairs = zip(REGISTERS, golden, ours, strict=True)
+            wrong = [f"{n} is {b:#x}, Spike says {a:#x}" for n, a, b in pairs if a != b]
+            self._fail([*wrong, *self._different(CAUSES)])
+        return golden
 
     def _compare_memory(self) -> None:
         page = self.spike.differs(self.subject.address, WATCHED)

@@ -147,8 +147,8 @@ def _supervisor_code() -> bytes:
 class Program:
     """One random program; the same seed makes the same one."""
 
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, *, lines: bool = True) -> None:
+        self.seed, self.lines = seed, lines
         self.chance = random.Random(seed)
         self.timer = self.chance.choice((0, STCE))  # see _features
         self.modes = [self.chance.choice((0, 0, 1, 1, 1, 3, 3)) for _ in range(CHUNK_COUNT)]
@@ -228,7 +228,7 @@ class Program:
 
     def _chunk(self, number: int) -> bytes:
         size = self.chance.choice((64, 128, 192, CHUNK_BYTES))
-        stream = Stream(self.chance, self.modes[number], bool(self.timer))
+        stream = Stream(self.chance, self.modes[number], bool(self.timer), self.lines)
         stream.fill(size)
         while len(stream.code) < CHUNK_BYTES:  # a jump may go past the first of them
             stream.emit("ecall")

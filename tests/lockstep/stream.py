@@ -53,8 +53,8 @@ SKIPPED_RULES = ("c.addi16sp", "c.ebreak")
 class Stream:
     """Draws instructions; `code` collects their bytes."""
 
-    def __init__(self, chance: random.Random, mode: int, timer: bool) -> None:
-        self.chance, self.mode, self.timer = chance, mode, timer
+    def __init__(self, chance: random.Random, mode: int, timer: bool, lines: bool) -> None:
+        self.chance, self.mode, self.timer, self.lines = chance, mode, timer, lines
         self.code = bytearray()
 
     def fill(self, size: int) -> bytes:
@@ -254,7 +254,7 @@ class Stream:
         """In M-mode: an interrupt from mip or from the CLINT, and perhaps a wait for it."""
         if self.mode != 3:
             return
-        if self.chance.random() < 0.5:
+        if self.lines and self.chance.random() < 0.5:
             self.put(BY_NAME["lui"].match | 7 << 7 | CLINT)
             self.emit("sw", rs1=7, rs2=self.chance.randrange(32), imm=0)
         self.emit("csrrsi", rd=0, csr=MIE, uimm=self.chance.choice((2, 8, 10)))

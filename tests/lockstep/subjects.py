@@ -153,6 +153,13 @@ class InterpreterSubject:
         self.native.shared.elapsed = 0  # what its clock counts
         self.native.step(0)
 
+    def run(self, instructions: int) -> int:
+        """Run freely; how many retired."""
+        before = self.hart.retired
+        self.native.shared.elapsed = 0
+        self.native.run(instructions)
+        return int(self.hart.retired - before)
+
     def registers(self) -> list[int]:
         """pc, x0–x31, f0–f31, mode."""
         hart = self.hart
