@@ -1,6 +1,6 @@
 """Guests on the host's own virtualization: what `--cpu kvm` boots, what it refuses, and why.
 
-The device is opened before anything is fetched, so that a host without it says so at once, with 126;
+The device is tried before anything is fetched, so a host without it says so at once, with 126;
 no other technique is tried in its place.
 """
 
@@ -39,7 +39,7 @@ def kvm_plan(plan: Plan, image: str | None, fetch: bool = True) -> Plan:
         return replace(plan, kernel=path, title=image)
     known = f"The image {image!r} is for RISC-V" if image in IMAGES else f"There is no {image!r}"
     raise NotFound(
-        f"{known}: with --cpu kvm name debian, or the file of a bzImage or an ELF kernel for x86-64."
+        f"{known}: with --cpu kvm name debian, or the file of a bzImage or ELF kernel for x86-64."
     )
 
 

@@ -12,11 +12,13 @@ import click
 
 from ringzero.cli import report
 from ringzero.cli.exits import ExitCode, guest_code
+from ringzero.cli.kvm import kvm_machine, kvm_plan
 from ringzero.cli.options import DiskType, Duration, MountType, Size
 from ringzero.cli.plan import Plan, with_command, with_image
 
 if TYPE_CHECKING:
     from ringzero.api import Machine
+    from ringzero.kvm.machine import KvmMachine
     from ringzero.outcome import Outcome
 
 COMMAND = "ringzero.command"
@@ -47,7 +49,7 @@ class RunCommand(click.Command):
 @click.argument("image", required=False)
 @click.option(
     "--cpu",
-    type=click.Choice(["emulate"]),
+    type=click.Choice(["emulate", "kvm"]),
     default="emulate",
     show_default=True,
     help="Technique: how the guest gets its CPU.",
@@ -74,7 +76,7 @@ class RunCommand(click.Command):
 @click.option(
     "--kernel",
     type=click.Path(path_type=Path),
-    help="A kernel: a RISC-V Linux Image or an ELF file.",
+    help="A kernel: a RISC-V Linux Image or an ELF file; with --cpu kvm a bzImage or an ELF file.",
 )
 @click.option("--initrd", type=click.Path(path_type=Path), help="An initial RAM disk.")
 @click.option(
@@ -133,7 +135,9 @@ def run(
     """
     level = report.Verbosity.VERBOSE if verbose else report.Verbosity.NORMAL
     report.set_verbosity(report.Verbosity.QUIET if quiet else level)
-    plan = with_image(Plan(title="", **machine), image, fetch=not dry_run)
+    plan = Plan(title="", **machine)
+    find = kvm_plan if plan.cpu == "kvm" else with_image
+    plan = find(plan, image, fetch=not dry_run)
     plan = with_command(plan, ctx.meta.get(COMMAND, ()))
     if dry_run:
         click.echo(json.dumps(plan.as_json(), indent=1) if as_json else plan.as_text())
@@ -165,7 +169,9 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
             return code
 
 
-def _machine(plan: Plan, console: Any) -> Machine:
+def _machine(plan: Plan, console: Any) -> Machine | KvmMachine:
+    if plan.cpu == "kvm":
+        return kvm_machine(plan, console)
     from ringzero.api import Machine
     from ringzero.cli.disks import refuse_other_formats
     from ringzero.lang import cache
@@ -220,9 +226,16 @@ def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
 
 
 def _report(
-    machine: Machine, outcome: Outcome | None, code: int, elapsed: float, stats: bool, as_json: bool
+    machine: Machine | KvmMachine,
+    outcome: Outcome | None,
+    code: int,
+    elapsed: float,
+    stats: bool,
+    as_json: bool,
 ) -> None:
     """The closing words, on standard error: the guest has standard output to itself."""
+    if not (stats or as_json):
+        return
     from ringzero.cli.statistics import statistics_json, statistics_text
 
     if as_json:
