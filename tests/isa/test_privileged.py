@@ -221,3 +221,10 @@ def test_floats_become_dirty_when_written() -> None:
     machine.hart.x[5] = u64(DATA)
     assert machine.steps(1).hart.mstatus & FS == 1 << 13
     assert machine.steps(1).hart.mstatus & FS == FS
+
+
+def test_running_stops_at_the_limit_or_in_wfi() -> None:
+    machine = Machine("loop: addi x1, x1, 1\nj loop")
+    assert machine.engine.run(7) == 7
+    assert machine.hart.x[1] == 4
+    assert Machine("nop\nwfi\nnop").engine.run(100) == 2
