@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
 
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
+PATIENCE = 0.1  # seconds: a program that ends sooner needs no compiler
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
 
@@ -94,6 +95,8 @@ class Regions(Interpreter):
         from ringzero.engine.region_compile import RegionCompiler
 
         compiler: RegionCompiler | None = None
+        self._running.wait()
+        time.sleep(PATIENCE)
         while not self._closed:
             arrays = self._news()
             if (arrays or self._heat) and compiler is None:
