@@ -92,11 +92,13 @@ class Regions(Interpreter):
             self._fail(error)  # raised where the machine is run: never lost in a thread
 
     def _compile_what_is_hot(self) -> None:
-        from ringzero.engine.region_compile import RegionCompiler
-
         compiler: RegionCompiler | None = None
         self._running.wait()
         time.sleep(PATIENCE)
+        if self._closed:
+            return
+        from ringzero.engine.region_compile import RegionCompiler
+
         while not self._closed:
             arrays = self._news()
             if (arrays or self._heat) and compiler is None:
