@@ -8,7 +8,7 @@ WORKERS ?= 2
 SESSION := sh -c 'uname -a; cat /proc/cpuinfo'
 
 .PHONY: run test setup setup-dev image try-image check format format-check lint types layering \
-	tests lockstep bench requirements clean help
+	tests test-kvm lockstep bench requirements clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -58,6 +58,9 @@ layering: setup-dev
 
 tests: setup-dev  ## the tests alone
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal
+
+test-kvm: setup  ## the KVM board on a complete SVM, which QEMU emulates (three minutes)
+	$(PY) -m tests.kvm.nested
 
 lockstep: setup-dev  ## a million random instructions beside Spike, no difference allowed
 	$(PY) -m tests.lockstep --count 1000000

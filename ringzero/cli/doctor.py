@@ -144,7 +144,8 @@ def images() -> Fact:
 
     place = _cache_folder() / "images"
     entries = inventory() if place.is_dir() else []
-    names = ", ".join(f"{entry.name} ({entry.version})" for entry in entries if entry.version)
+    found = (f"{entry.name} ({entry.version})" for entry in entries if entry.version)
+    names = ", ".join(dict.fromkeys(found))  # one name may stand for several sets of packages
     if not names:
         return Fact(
             "images", "note", "none fetched", "`ringzero run` fetches Debian when first used.",
@@ -170,14 +171,16 @@ def apt() -> Fact:
 
 
 def kvm() -> Fact:
-    """The host's hardware assistance."""
+    """The host's hardware assistance: VMX, SVM, KVM in software, or none."""
     from ringzero.kvm.status import status
 
     found = status()
-    return Fact(
-        "/dev/kvm", "ok" if found.available else "note", found.reason.rstrip("."),
-        "Emulation does not need it.", found.advice,
-    )  # fmt: skip
+    meaning = "Emulation does not need it."
+    if found.available:
+        meaning = "x86-64 guests run on it with --cpu kvm; emulation does not need it."
+    # Where there is something to be advised, it is less than it could be.
+    state = "note" if found.advice else "ok"
+    return Fact("/dev/kvm", state, found.reason.rstrip("."), meaning, found.advice)
 
 
 def qemu() -> Fact:

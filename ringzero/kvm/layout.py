@@ -42,8 +42,8 @@ PCI_LINE = 16  # INTA; INTB to INTD follow
 LEGACY_LINES = (5, 6, 7, 10, 11, 12, 14, 15)
 SLEEP_TYPE = 5  # what \_S5 says must be written to PM_CONTROL to power off
 
-# What an initramfs must load for this board's devices where the kernel has not built it in;
-# Debian's cloud kernel of trixie has only virtio_mmio, virtio_blk and virtio_rng as modules.
+# What an initramfs loads for this board's devices where the kernel has not built it in; Debian's
+# cloud kernel of trixie has only virtio_mmio, virtio_blk and virtio_rng as modules.
 GUEST_MODULES = (
     "virtio_mmio", "virtio_pci", "virtio_blk", "virtio_console", "virtiofs", "virtio_rng",
 )  # fmt: skip

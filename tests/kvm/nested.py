@@ -66,13 +66,6 @@ def first(package: Path, start: str) -> bytes:
     return next(node.data for node in found)
 
 
-def loadable(package: Path) -> list[str]:
-    """Those of the guest's modules that this kernel has not built in."""
-    paths = deb.contents(package, lambda path: ".ko" in path)
-    names = {node.path.rsplit("/", 1)[1].partition(".ko")[0].replace("-", "_") for node in paths}
-    return [name for name in GUEST_MODULES if name in names]
-
-
 def outer_root(folder: Path, guest_suite: str) -> tuple[Path, Path]:
     """Kernel and initramfs of the machine that QEMU runs, with the guest's own inside."""
     kernel, *python, busybox_package = debian()
@@ -80,7 +73,7 @@ def outer_root(folder: Path, guest_suite: str) -> tuple[Path, Path]:
     program = first(busybox_package, "bin/busybox")
     image = first(kernel, "boot/vmlinuz")
     guest_image = first(guest, "boot/vmlinuz")
-    inner = initramfs(program, kernel_modules(guest, loadable(guest)))
+    inner = initramfs(program, kernel_modules(guest, GUEST_MODULES))
     modules = kernel_modules(kernel, OUTER_MODULES)
     listing = "".join(f"/{module.path}\n" for module in modules)
 
