@@ -22,6 +22,7 @@ from ringzero.machine.memory import GuestMemory
 from ringzero.machine.outcome import Outcome
 from ringzero.machine.pci.host import PciHost
 from ringzero.machine.virtio.device import VirtioDevice
+from ringzero.machine.virtio.mmio import VirtioMmio
 from ringzero.machine.virtio.pci import VirtioPci
 
 RAM_SPLIT = 0xC000_0000  # RAM that would lie above continues at 4 GiB; between them are devices
@@ -211,3 +212,11 @@ class Board:
             wire.device.changed = nothing
         for function in self.functions:
             function.device.changed = nothing
+
+
+class NamedSlot(VirtioMmio):
+    """A virtio-mmio window that statistics call by its device's name."""
+
+    def __init__(self, device: VirtioDevice) -> None:
+        super().__init__(device)
+        self.name = device.name

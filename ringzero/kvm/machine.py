@@ -19,20 +19,19 @@ from typing import TYPE_CHECKING, Protocol
 from ringzero.errors import UsageError
 from ringzero.kvm import acpi, boot, layout
 from ringzero.kvm.api import Capability
-from ringzero.kvm.board import HIGH_RAM, RAM_SPLIT, Board, Failure
+from ringzero.kvm.board import Board, Failure, NamedSlot
 from ringzero.kvm.cpuid import MSR_BASELINE, guest_cpuid
 from ringzero.kvm.entry import enter
 from ringzero.kvm.errors import KvmStuck
 from ringzero.kvm.exits import Server
 from ringzero.kvm.legacy import Cmos, ExitPort, KeyboardController, PowerManagement, ResetControl
+from ringzero.kvm.ram import guest_memory, memory_size, ram_ranges
 from ringzero.kvm.stats import ExitStats
 from ringzero.kvm.vm import Kvm, Vm
 from ringzero.machine.devices.finisher import TestFinisher
 from ringzero.machine.devices.uart import Uart
-from ringzero.machine.memory import GuestMemory
 from ringzero.machine.outcome import Exit
 from ringzero.machine.virtio.device import VirtioDevice
-from ringzero.machine.virtio.mmio import VirtioMmio
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, Rebooted, TimedOut
 
 if TYPE_CHECKING:
@@ -43,7 +42,6 @@ NEEDED = (
     Capability.IMMEDIATE_EXIT, Capability.SET_TSS_ADDR,
 )  # fmt: skip
 TRANSPORTS, ANNOUNCEMENTS = ("mmio", "pci"), ("acpi", "command line")
-UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 JOIN_SECONDS = 10.0
 MISC_ENABLE, FAST_STRINGS = 0x1A0, 1
 MTRR_DEFAULT, MTRR_ON, WRITE_BACK = 0x2FF, 1 << 11, 6
@@ -389,48 +387,8 @@ class KvmMachine:
         return "\n".join(vcpu.describe() for vcpu in self.vm.vcpus)
 
 
-class NamedSlot(VirtioMmio):
-    """A virtio-mmio window that statistics call by its device's name."""
-
-    def __init__(self, device: VirtioDevice) -> None:
-        super().__init__(device)
-        self.name = device.name
-
-
 def prepare(vm: Vm) -> None:
     """What must be set before the first vCPU: reserved pages, controllers, MSRs."""
     vm.place_reserved_pages()
     vm.create_irqchip()
     vm.filter_msrs([(denied.first, denied.count) for denied in MSR_BASELINE])
-
-
-def memory_size(size: int | str) -> int:
-    """Bytes of a number, or of a string such as 512M or 2G; whole pages."""
-    if isinstance(size, int):
-        value = size
-    else:
-        found = re.fullmatch(r"(\d+)\s*([kmg]?)i?b?", size.strip().lower())
-        if not found:
-            raise UsageError(f"{size!r} is no size of memory: give bytes, or 512M, or 2G.")
-        value = int(found[1]) * UNITS[found[2]]
-    if value < 2 * layout.HIGH_MEMORY or value % 4096:
-        raise UsageError(
-            f"{value} bytes of memory are too few for this board or no whole pages: give at least "
-            "2M."
-        )
-    return value
-
-
-def guest_memory(size: int) -> GuestMemory:
-    """RAM from address 0; what does not fit below the devices continues at 4 GiB.
-
-    The mapping has that hole too, so that an address is an offset; it costs no memory.
-    """
-    return GuestMemory(size if size <= RAM_SPLIT else HIGH_RAM + size - RAM_SPLIT, base=0)
-
-
-def ram_ranges(size: int) -> list[tuple[int, int]]:
-    """Start and size of each piece of RAM."""
-    if size <= RAM_SPLIT:
-        return [(0, size)]
-    return [(0, RAM_SPLIT), (HIGH_RAM, size - RAM_SPLIT)]

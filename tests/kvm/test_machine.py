@@ -19,7 +19,8 @@ from ringzero.kvm.api import Capability
 from ringzero.kvm.board import Board
 from ringzero.kvm.errors import KvmError
 from ringzero.kvm.exits import Server
-from ringzero.kvm.machine import KvmMachine, guest_memory, memory_size, ram_ranges
+from ringzero.kvm.machine import KvmMachine
+from ringzero.kvm.ram import guest_memory, memory_size, ram_ranges
 from ringzero.kvm.vm import Vm
 from ringzero.machine.device import Device
 from ringzero.machine.memory import GuestMemory
@@ -161,7 +162,9 @@ def test_answering_a_port_access_is_cheap(tmp_path: Path) -> None:
             vcpu.answered(api.ExitReason.IO)
         answered = time.thread_time() - started
         vcpu.abandon()
-    assert (answered - bare) / rounds < 15e-6
+    above = (answered - bare) / rounds
+    print(f"a port access above the bare exit: {above * 1e6:.1f} µs")  # shown by -rP
+    assert above < 15e-6
 
 
 def test_timeout_pause_and_going_on(tmp_path: Path) -> None:
@@ -322,8 +325,10 @@ def test_starts_quickly_and_is_small(tmp_path: Path) -> None:
         for _ in range(3)
     ]
     used, resident = zip(*(map(float, told.stdout.split()) for told in tries), strict=True)
+    beyond = min(resident) / 1024 - 14  # MB; the kernel's pages are the guest's
+    print(f"own time to the first byte: {min(used) * 1000:.0f} ms; resident: {beyond:.1f} MB")
     assert min(used) < 0.150
-    assert min(resident) - (14 << 10) < 40 << 10  # kB; the kernel's pages are the guest's
+    assert beyond < 40
 
 
 def test_needs_no_code_generator() -> None:
