@@ -7,8 +7,9 @@ files stay outside, and `Built.files` says which address a loader has to put eac
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ringzero.errors import RingzeroError
@@ -50,6 +51,8 @@ class Guest:
     updates_accessed: bool = False
     """Whether the virtual hart begins by setting A and D bits itself (Svadu), or faults (Svade)."""
     kernel_offset: int = KERNEL_OFFSET
+    seed: bytes = field(default_factory=lambda: secrets.token_bytes(64))
+    """Feeds the guest's random numbers; give one to have the same run again."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +138,13 @@ def _pieces(index: int, guest: Guest, slice_start: int) -> list[Piece]:
         raise GuestError(
             f"VM {index} with {guest.memory >> 20} MiB has no room for its kernel and initrd"
         )
-    tree = guest_tree(guest.memory, append=guest.append, initrd=initrd, extensions=guest.extensions)
+    tree = guest_tree(
+        guest.memory,
+        append=guest.append,
+        initrd=initrd,
+        extensions=guest.extensions,
+        seed=guest.seed,
+    )
     place = slice_start + guest.memory - TREE_SPACE
     return [*pieces, Piece(place, tree, f"vm{index} tree")]
 
