@@ -22,6 +22,7 @@ from ringzero.composition import Console, DiskChoice, Software, assemble
 from ringzero.engine.ports import Why
 from ringzero.errors import UsageError
 from ringzero.inspection import Csrs, Registers, register_number, stopped_at
+from ringzero.isa.hart import VIRTUAL
 from ringzero.isa.trap import CAUSES, INTERRUPT, INTERRUPT_NAMES
 from ringzero.machine.clock import FREQUENCY
 from ringzero.machine.outcome import Exit
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from ringzero.lang.image import Image
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-MODES = {0: "U", 1: "S", 3: "M"}
+MODES = {0: "U", 1: "S", 3: "M", 4: "VU", 5: "VS"}
 LONGEST_SLEEP = 1.0  # seconds; a waiting machine looks at its clock at least this often
 
 
@@ -53,7 +54,8 @@ class Machine:
 
     `memory` is bytes or a string such as "512M". Without `bios` the built-in SBI firmware starts
     the kernel, unless that is an ELF with a `tohost` symbol, which runs alone in M-mode.
-    `clock="instructions"` makes runs repeatable. `console` gets the guest's output; by default it
+    `clock="instructions"` makes runs repeatable. With `hypervisor_extension` harts have H, so that
+    hypervisors may run guests in VS-mode. `console` gets the guest's output; by default it
     is kept for `expect`. Raises `UsageError` and `NotFound` for what cannot be built or loaded.
     """
 
@@ -64,6 +66,7 @@ class Machine:
         cpus: int = 1,
         engine: str = "auto",
         clock: str = "host",
+        hypervisor_extension: bool = False,
         kernel: str | Path | Image | None = None,
         initrd: str | Path | None = None,
         append: str = "",
@@ -81,6 +84,7 @@ class Machine:
             cpus=cpus,
             engine=engine,
             clock=clock,
+            hypervisor_extension=hypervisor_extension,
             software=Software(kernel, initrd, append, bios),
             disks=disks,
             mounts=mounts,
@@ -177,7 +181,7 @@ class Machine:
 
     def _halted(self, reason: str, index: int) -> Halted:
         hart = self.harts.hart(index)
-        pc, mode = int(hart.pc), MODES[int(hart.mode)]
+        pc, mode = int(hart.pc), MODES[int(hart.mode) + VIRTUAL * int(hart.virtual)]
         word, text = stopped_at(self, pc)
         return Halted(reason, index, pc, mode, word, text)
 
@@ -304,7 +308,8 @@ class Machine:
         for index in range(self.cpus):
             counts = self.harts.counts(index)
             for mode, number in counts.retired.items():
-                instructions[MODES[mode]] += number
+                name = MODES[mode]
+                instructions[name] = instructions.get(name, 0) + number
             for cause, number in counts.traps.items():
                 table, names = (
                     (interrupts, INTERRUPT_NAMES) if cause & INTERRUPT else (traps, CAUSES)

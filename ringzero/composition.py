@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ringzero.engine.ports import Harts
 from ringzero.errors import UsageError
-from ringzero.isa.hart import Hart, reset
+from ringzero.isa.hart import Hart, add_hypervisor, reset
 from ringzero.lang import u64
 from ringzero.machine.boot import place_initrd, place_tree, reset_vector
 from ringzero.machine.clock import Clock, HostClock, InstructionClock
@@ -98,6 +98,7 @@ def assemble(
     cpus: int,
     engine: str,
     clock: str,
+    hypervisor_extension: bool,
     software: Software,
     disks: Sequence[DiskChoice],
     mounts: Sequence[tuple[str, str | Path, bool]],
@@ -122,7 +123,7 @@ def assemble(
         cpus,
         ticks,
         stop=stop,
-        isa_extensions=names(),
+        isa_extensions=names(hypervisor=hypervisor_extension),
         set_lines=lambda hart, mask, value: parts[0].set_lines(hart, mask, value),
         output=console.write,
         wake=wake,
@@ -133,7 +134,7 @@ def assemble(
     start = _load(memory, board, software)  # before an engine is made: that may take seconds
     parts.append(make(memory, board.bus, cpus, deterministic=deterministic))
     for index in range(cpus):
-        _start(parts[0].hart(index), index, start)
+        _start(parts[0].hart(index), index, start, hypervisor_extension)
     built = Parts(memory, ticks, board, parts[0], board.uart.feed, lambda: None)
     built.close = lambda: _close(built, closers)
     return built
@@ -255,10 +256,12 @@ def _load_bios(memory: GuestMemory, path: Path) -> int:
     return RAM_BASE
 
 
-def _start(hart: Any, index: int, start: Start) -> None:
+def _start(hart: Any, index: int, start: Start, hypervisor_extension: bool) -> None:
     """The state in which the boot ROM leaves a hart (its code only loads these registers)."""
     fresh = Hart()
     reset(fresh, u64(index), u64(start.entry))
+    if hypervisor_extension:
+        add_hypervisor(fresh)
     for name in Hart.fields:
         value = getattr(fresh, name)
         if isinstance(value, int) and value:

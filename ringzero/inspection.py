@@ -70,7 +70,7 @@ class Csrs:
     def read(self, name: str) -> int:
         """The value that M-mode reads."""
         copy = self._copy()
-        copy.mode = u64(M)
+        copy.mode, copy.virtual = u64(M), u64(0)
         try:
             return int(csr_read(copy, self._number(name)))
         except Trap:
@@ -80,11 +80,12 @@ class Csrs:
         """Write as M-mode does."""
         copy = self._copy()
         mode, copy.mode = copy.mode, u64(M)
+        virtual, copy.virtual = copy.virtual, u64(0)
         try:
             csr_write(copy, self._number(name), u64(value))
         except Trap:
             raise UsageError(f"CSR {name} cannot be written.") from None
-        copy.mode = mode
+        copy.mode, copy.virtual = mode, virtual
         for field, kind in Hart.fields.items():
             changed = getattr(copy, field)
             if issubclass(kind, Array):

@@ -12,8 +12,9 @@ from ringzero.lang import Struct, native, ptr, reinterpret, u8, u32, u64
 TLB_SIZE = 1024  # entries of one table; direct mapped
 TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
 READS, WRITES, EXECUTES, CODES = (table * TLB_SIZE for table in range(TABLES))
-CONTEXTS = 5
-USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(CONTEXTS)  # UNUSUAL: MPRV or MXR
+CONTEXTS = 8
+USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(5)  # UNUSUAL: MPRV or MXR
+GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, CONTEXTS)  # V=1: both stages in one
 CONTEXT_SIZE = TABLES * TLB_SIZE
 
 LARGE_WORDS = 64
@@ -111,7 +112,7 @@ class Core(Struct):
     tlb: ptr[TlbEntry]  # the tables of the present context
     contexts: ptr[TlbEntry]
     context: u64
-    filled: u64[5]  # type: ignore[valid-type]  # whether a context has entries
+    filled: u64[8]  # type: ignore[valid-type]  # whether a context has entries
     large: u64[64]  # type: ignore[valid-type]  # bit (address >> 21) % 4096: a superpage's pieces
     giga: u64  # bit (address >> 30) % 64: the same for pages above 2 MiB
     scratch: ptr[Slot]  # a slot array of its own: single steps, instructions that cross pages
@@ -123,7 +124,8 @@ class Core(Struct):
     stepping: bool
     answered: bool  # by the last device access
     waiting: bool  # in wfi
-    retired_in: u64[4]  # type: ignore[valid-type]  # by mode
+    retired_in: u64[6]  # type: ignore[valid-type]  # by mode, VU and VS behind the others
+    floats: u64  # whether f registers may be used, and FS needs no more than mstatus tells
     counted: u64  # hart.retired as of the last attribution to a mode
     charged: u64  # the mode that what retires from then on belongs to
     seen: u64  # hart.retired as of the last addition to Shared.elapsed

@@ -171,11 +171,10 @@ class InstructionHandler(HandlerText):
         return self.define(name)
 
     def _floats(self) -> None:
-        state = self.value(f"and i64 {self.load('mstatus')}, {FS}")
-        off = self.value(f"icmp eq i64 {state}, 0")
+        off = self.value(f"icmp eq i64 {self.load('floats')}, 0")
         self.line(f"br i1 {off}, label %off, label %on, !prof !0")
         self.label("off")
-        self.tail('@"illegal"')
+        self.tail('@"floats"')
         self.label("on")
 
     def _argument(self, name: str) -> str:

@@ -35,6 +35,11 @@ ROOTS = (
 )  # fmt: skip
 
 
+SPECIAL = (
+    "trap", "illegal", "floats", "changed", "event", "decode", "cross", "straddle", "halt",
+)  # fmt: skip
+
+
 class Special(HandlerText):
     """Handlers that are no instruction, and the ways into the interpreter."""
 
@@ -74,6 +79,16 @@ class Special(HandlerText):
         self.store("cause", "2")
         self.tail('@"trap"')
         return self.define("illegal")
+
+    def floats(self) -> str:
+        """Core.floats says no: look at what it was made of, and start the instruction again."""
+        fine, _ = self.call(run.floats_after_all, "ptr %core")
+        self.line(f"br i1 {fine}, label %on, label %off")
+        self.label("on")
+        self.dispatch("%ip", "%budget")
+        self.label("off")
+        self.tail('@"illegal"')
+        return self.define("floats")
 
     def changed(self) -> str:
         """After a SYSTEM instruction; hart.pc is where it goes on."""
@@ -216,7 +231,7 @@ def build(target: Target) -> str:
     small = {rule.target.name for rule in RULES}
     sizes = {one.name: (4, 2) if one.name in small else (4,) for one in INSTRUCTIONS}
     program.texts += handlers(program, sizes)
-    for name in ("trap", "illegal", "changed", "event", "decode", "cross", "straddle", "halt"):
+    for name in SPECIAL:
         program.texts.append(getattr(Special(program), name)())
     program.texts.append(Special(program).jump_text())
     program.texts += _entries(program)

@@ -15,13 +15,14 @@ from typing import Any, Protocol
 
 from ringzero.isa.access import fetch
 from ringzero.isa.decode import Decoded, decode
-from ringzero.isa.hart import WAIT, Hart
+from ringzero.isa.hart import VIRTUAL, WAIT, Hart
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 from ringzero.isa.trap import (
     ILLEGAL_INSTRUCTION,
     INTERRUPT,
     STCE,
+    VIRTUAL_INSTRUCTION,
     Trap,
     dirty_fp,
     illegal_instruction,
@@ -133,13 +134,13 @@ class ReferenceEngine:
         self.waiting = False
         if self._maybe_interrupted():
             return Step.TRAPPED
-        pc, mode = hart.pc, int(hart.mode)
+        pc, mode = hart.pc, int(hart.mode) + VIRTUAL * int(hart.virtual)
         word = 0
         try:
             word = int(fetch(hart, pc))
             self._execute(word, pc)
         except Trap:
-            if hart.cause == ILLEGAL_INSTRUCTION:
+            if hart.cause in (ILLEGAL_INSTRUCTION, VIRTUAL_INSTRUCTION):
                 hart.tval = u64(word)
             self._enter(hart.cause, hart.tval, pc)
             return Step.TRAPPED

@@ -96,9 +96,9 @@ class RegionText:
         self._switch(low)
 
     def _floats_on(self, low: str) -> None:
-        """The interpreter traps where mstatus.FS is Off; a region cannot change that."""
-        status = self.value(f"load i64, ptr {self._hart('mstatus')}")
-        off = self.value(f"icmp eq i64 {self.value(f'and i64 {status}, {FS}')}, 0")
+        """The interpreter traps where FS is Off; a region cannot change that."""
+        at = self.value(f"getelementptr i8, ptr %core, i64 {CORE_OFFSET['floats']}")
+        off = self.value(f"icmp eq i64 {self.value(f'load i64, ptr {at}')}, 0")
         self.line(f"br i1 {off}, label %off, label %on, !prof !{UNLIKELY}")
         self.label("off")
         self._to_original(low, "%budget")

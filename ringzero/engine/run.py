@@ -27,14 +27,16 @@ from ringzero.engine.core import (
 )
 from ringzero.engine.physical import NEVER, now, until
 from ringzero.engine.slots import core_at, fill_scratch, release_array
-from ringzero.engine.tlb import find_code, flush_all, select_context
+from ringzero.engine.tlb import find_code, flush_all, flush_guest, select_context
 from ringzero.isa.access import fetch
-from ringzero.isa.hart import MAPPINGS, TRANSLATION, WAIT
+from ringzero.isa.hart import FLOATS, GUEST_MAPPINGS, MAPPINGS, TRANSLATION, VIRTUAL, WAIT
 from ringzero.isa.trap import (
-    ILLEGAL_INSTRUCTION,
     MTI,
+    OF_INSTRUCTION,
+    STATUS_FS,
     STCE,
     Trap,
+    floats_usable,
     interrupts_pending,
     pending_interrupt,
     take_trap,
@@ -49,7 +51,7 @@ def attribute(core: Core) -> None:
     """Count instructions retired since the last look to the mode of then; call at each change."""
     core.retired_in[core.charged] += core.hart.retired - core.counted
     core.counted = core.hart.retired
-    core.charged = core.hart.mode
+    core.charged = core.hart.mode + VIRTUAL * core.hart.virtual
 
 
 @native
@@ -66,7 +68,7 @@ def enter_trap(core: Core, cause: u64, tval: u64) -> None:
     core.traps_taken += 1
     core.traps[(cause & 31) + ((cause >> 63) << 5)] += 1
     take_trap(core.hart, cause, tval, core.hart.pc)
-    core.charged = core.hart.mode
+    core.charged = core.hart.mode + VIRTUAL * core.hart.virtual
     settle(core)
 
 
@@ -77,8 +79,14 @@ def settle(core: Core) -> None:
     core.hart.changes = 0
     if changes & MAPPINGS != 0:
         flush_all(core)
+    if changes & GUEST_MAPPINGS != 0:
+        flush_guest(core)
     if changes & TRANSLATION != 0:
         select_context(core)
+    if changes & (TRANSLATION | FLOATS) != 0:
+        core.floats = core.hart.mstatus & STATUS_FS
+        if core.hart.virtual != 0 and core.hart.vsstatus & STATUS_FS != STATUS_FS:
+            core.floats = 0
     if changes & WAIT != 0:
         core.waiting = True
 
@@ -103,7 +111,7 @@ def trapped(core: Core) -> None:
     """An instruction at hart.pc raised: take its trap."""
     tval = core.hart.tval
     cause = core.hart.cause
-    if cause == ILLEGAL_INSTRUCTION:
+    if (OF_INSTRUCTION >> cause) & 1 != 0:
         tval = word_at(core, core.hart.pc)
     if core.hart.retired == core.last_trap:
         core.trap_loop += 1
@@ -135,6 +143,19 @@ def word_at(core: Core, pc: u64) -> u64:
 
 
 @native(cold=True)
+def floats_after_all(core: Core) -> bool:
+    """Whether an instruction may use floats where `Core.floats` says no.
+
+    A guest's vsstatus.FS then becomes Dirty at once: handlers know of mstatus only.
+    """
+    if not floats_usable(core.hart):
+        return False
+    core.hart.vsstatus = core.hart.vsstatus | STATUS_FS
+    core.floats = u64(STATUS_FS)
+    return True
+
+
+@native(cold=True)
 def after_system(core: Core) -> bool:
     """A SYSTEM instruction retired and something changed; whether to go on running."""
     attribute(core)
@@ -154,6 +175,9 @@ def slice_length(core: Core) -> u64:
         length = smaller(length, until(core, core.mtimecmp))
         if core.hart.menvcfg & STCE != 0:
             length = smaller(length, until(core, core.hart.stimecmp))
+            if core.hart.henvcfg & STCE != 0:
+                deadline = core.hart.vstimecmp - core.hart.htimedelta
+                length = smaller(length, until(core, deadline))
     return length
 
 

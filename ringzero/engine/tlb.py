@@ -13,6 +13,9 @@ from ringzero.engine.core import (
     CONTEXT_SIZE,
     CONTEXTS,
     EXECUTES,
+    GUEST_SUPERVISOR,
+    GUEST_SUPERVISOR_SUM,
+    GUEST_USER,
     LARGE_WORDS,
     MACHINE,
     NO_PAGE,
@@ -40,6 +43,7 @@ from ringzero.isa.paging import (
     translate_page,
 )
 from ringzero.isa.pmp import EXECUTE, READ, WRITE
+from ringzero.isa.rv_h import ADDRESS_GIVEN, OF_GUEST, OF_VIRTUAL
 from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault
 from ringzero.lang import (
     advance,
@@ -267,6 +271,8 @@ def context_of(hart: Hart) -> u64:
     """Which tables hold translations for the hart as it is."""
     if hart.mstatus & (STATUS_MXR | STATUS_MPRV) != 0:
         return UNUSUAL
+    if hart.virtual != 0:
+        return guest_context_of(hart)
     if hart.mode == M:
         return MACHINE
     if hart.mode != S:
@@ -274,6 +280,18 @@ def context_of(hart: Hart) -> u64:
     if hart.mstatus & STATUS_SUM != 0:
         return SUPERVISOR_SUM
     return SUPERVISOR
+
+
+@native
+def guest_context_of(hart: Hart) -> u64:
+    """The same while V=1."""
+    if hart.vsstatus & STATUS_MXR != 0:
+        return UNUSUAL
+    if hart.mode != S:
+        return GUEST_USER
+    if hart.vsstatus & STATUS_SUM != 0:
+        return GUEST_SUPERVISOR_SUM
+    return GUEST_SUPERVISOR
 
 
 @native
@@ -306,6 +324,14 @@ def flush_all(core: Core) -> None:
         core.large[i] = 0
 
 
+@native(cold=True)
+def flush_guest(core: Core) -> None:
+    """Empty the tables that may hold translations of guest virtual addresses."""
+    for context in typed_range(u64(UNUSUAL), u64(CONTEXTS)):
+        if core.filled[context] != 0:
+            clear_context(core, context)
+
+
 @native
 def flush_page(core: Core, address: u64) -> None:
     """Drop one page from all tables; all of them when a superpage may have covered it."""
@@ -314,17 +340,25 @@ def flush_page(core: Core, address: u64) -> None:
         return
     tag = address & PAGE_MASK
     index = (address >> 12) & (TLB_SIZE - 1)
-    for table in typed_range(u64(CONTEXTS * TABLES)):
-        entry = core.contexts[index + table * TLB_SIZE]
-        if entry.tag == tag:
-            entry.tag = INVALID
+    for context in typed_range(u64(CONTEXTS)):
+        if core.filled[context] != 0:
+            for table in range(TABLES):
+                entry = core.contexts[context * CONTEXT_SIZE + table * TLB_SIZE + index]
+                if entry.tag == tag:
+                    entry.tag = INVALID
 
 
 @native
 def fence_translation(hart: Hart, address: u64, asid: u64, which: u64) -> None:
-    """sfence.vma. Entries carry no ASID: satp writes have emptied the tables already."""
-    if which & 1 != 0:
+    """sfence.vma. Entries carry no ASID: satp writes have emptied the tables already.
+
+    What is fenced of a guest, by hfence or by itself, concerns its tables only; and a guest
+    physical address may be behind any of its entries.
+    """
+    if which & (ADDRESS_GIVEN | OF_GUEST) == ADDRESS_GIVEN:
         flush_page(core_of(hart), address)
+    elif which & (OF_VIRTUAL | OF_GUEST) != 0 or hart.virtual != 0:
+        flush_guest(core_of(hart))
     else:
         flush_all(core_of(hart))
 

@@ -73,7 +73,8 @@ class Csr:
 
     Without `get` and `put` of its own it is stored in the field of Hart that has its name. A view
     of another CSR defines both; `number` tells the CSRs of a row apart. Guards return whether an
-    access is allowed beyond what the number says.
+    access is allowed beyond what the number says; where a guest guard says no to VS or VU-mode,
+    that is a virtual instruction. `stands_for` names the CSR that this one replaces while V=1.
     """
 
     name: ClassVar[str]
@@ -82,6 +83,9 @@ class Csr:
     step: ClassVar[int]
     fields: ClassVar[dict[str, Field]] = {}
     guards: ClassVar[tuple[Any, ...]] = ()
+    guest_guards: ClassVar[tuple[Any, ...]] = ()
+    stands_for: ClassVar[Any] = None
+    guest: ClassVar[Any] = None  # the CSR that stands for this one
     changes: ClassVar[int] = 0  # what an engine re-examines after a write
     get: ClassVar[Any] = None  # (hart, number) -> u64
     put: ClassVar[Any] = None  # (hart, number, value) -> None
@@ -105,6 +109,8 @@ class Csr:
             cls.get = _accessor(cls, "get", "", "u64", f"return hart.{cls.name}")
             cls.put = _accessor(cls, "put", ", value: u64", "None", f"hart.{cls.name} = value")
         _register(cls)
+        if cls.stands_for is not None:
+            cls.stands_for.guest = cls
 
 
 def _check_fields(csr: type[Csr]) -> None:

@@ -11,11 +11,31 @@ from ringzero.isa.counters import (
 )
 from ringzero.isa.csr import Csr, const, derived, rw, warl, wlrl
 from ringzero.isa.extensions import misa as misa_value
-from ringzero.isa.hart import FLOATS, INTERRUPTS, MAPPINGS, TRANSLATION, Hart
-from ringzero.isa.trap import SEI, SSI, STATUS_FS, STCE, STI, interrupts_pending
+from ringzero.isa.hart import (
+    FLOATS,
+    GUEST_INTERRUPTS,
+    INTERRUPTS,
+    MAPPINGS,
+    TRANSLATION,
+    H,
+    Hart,
+)
+from ringzero.isa.trap import (
+    SEI,
+    SSI,
+    STATUS_FS,
+    STATUS_GVA,
+    STATUS_MPV,
+    STCE,
+    STI,
+    VSSI,
+    interrupts_pending,
+)
 from ringzero.lang import native, u64
 
 NO_MODE = 2  # MPP: no mode has this number
+SUPERVISOR_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI
+GUEST_EXCEPTIONS = 1 << 10 | 0xF << 20  # of medeleg: they exist with H only
 
 
 @native
@@ -35,6 +55,20 @@ def legal_cbie(new: u64, old: u64) -> u64:
 
 
 @native
+def hypervisor_present(hart: Hart, number: u64) -> bool:
+    """The CSR is H's."""
+    return hart.extensions & H != 0
+
+
+@native
+def with_hypervisor(hart: Hart, value: u64, bits: int) -> u64:
+    """A value without the bits that only H defines, where there is no H."""
+    if hart.extensions & H == 0:
+        return value & ~bits
+    return value
+
+
+@native
 def floats_dirty(status: u64) -> u64:
     """SD: some extension's state is dirty, and only floating point can be."""
     return u64(status & STATUS_FS == STATUS_FS)
@@ -47,35 +81,78 @@ class mstatus(Csr, at=0x300):
     MPP = warl(12, 11, legal_mpp)
     FS, MPRV, SUM, MXR = rw(14, 13), rw(17), rw(18), rw(19)
     TVM, TW, TSR = rw(20), rw(21), rw(22)
+    GVA, MPV = rw(38), rw(39)  # with H
     UXL, SXL = const(33, 32, 2), const(35, 34, 2)
     SD = derived(63, 63, floats_dirty)
     changes = INTERRUPTS | TRANSLATION | FLOATS
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.mstatus
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        hart.mstatus = with_hypervisor(hart, value, STATUS_GVA | STATUS_MPV)
 
 
 class misa(Csr, at=0x301):
     """The extensions by letter; none can be switched off."""
 
-    ALL = const(63, 0, misa_value())
+    ALWAYS = const(63, 0, misa_value())
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.extensions
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        pass
 
 
 class medeleg(Csr, at=0x302):
-    """Which exceptions of S and U go to S's handler."""
+    """Which exceptions of the modes below M go to S's handler."""
 
-    LOW, PAGE_FAULTS, STORE_PAGE, CHECKS = rw(9, 1), rw(13, 12), rw(15), rw(19, 18)
+    LOW, PAGE_FAULTS, STORE_PAGE, CHECKS = rw(10, 1), rw(13, 12), rw(15), rw(19, 18)
+    GUEST = rw(23, 20)
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.medeleg
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        hart.medeleg = with_hypervisor(hart, value, GUEST_EXCEPTIONS)
 
 
 class mideleg(Csr, at=0x303):
-    """Which interrupts are S's."""
+    """Which interrupts are S's; with H those of VS-mode are, always."""
 
     SSI, STI, SEI = rw(1), rw(5), rw(9)
     changes = INTERRUPTS
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.mideleg
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        hart.mideleg = with_hypervisor(hart, value | GUEST_INTERRUPTS, GUEST_INTERRUPTS)
 
 
 class mie(Csr, at=0x304):
     """Interrupt enables."""
 
     SSIE, MSIE, STIE, MTIE, SEIE, MEIE = rw(1), rw(3), rw(5), rw(7), rw(9), rw(11)
+    VSSIE, VSTIE, VSEIE, SGEIE = rw(2), rw(6), rw(10), rw(12)  # with H
     changes = INTERRUPTS
+
+    @native
+    def get(hart: Hart, number: u64) -> u64:
+        return hart.mie
+
+    @native
+    def put(hart: Hart, number: u64, value: u64) -> None:
+        hart.mie = with_hypervisor(hart, value, GUEST_INTERRUPTS)
 
 
 class mtvec(Csr, at=0x305):
@@ -97,6 +174,20 @@ class menvcfg(Csr, at=0x30A):
     CBIE = warl(5, 4, legal_cbie)
     ADUE, PBMTE, STCE = rw(61), rw(62), rw(63)
     changes = INTERRUPTS | MAPPINGS
+
+
+class mtval2(Csr, at=0x34B):
+    """The guest physical address, shifted right by two, of a guest-page fault taken in M."""
+
+    VALUE = rw(63, 0)
+    guards = (hypervisor_present,)
+
+
+class mtinst(Csr, at=0x34A):
+    """Which access of the hardware itself to page tables raised that fault."""
+
+    VALUE = rw(63, 0)
+    guards = (hypervisor_present,)
 
 
 class mstateen0(Csr, at=0x30C):
@@ -171,6 +262,7 @@ class mip(Csr, at=0x344):
     """Pending interrupts: stored bits, device lines, and stimecmp's comparison."""
 
     SSIP, STIP, SEIP = rw(1), rw(5), rw(9)
+    VSSIP = rw(2)  # with H, where hvip holds the others
     changes = INTERRUPTS
 
     @native
@@ -179,7 +271,7 @@ class mip(Csr, at=0x344):
 
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
-        mask = u64((1 << SSI) | (1 << STI) | (1 << SEI))
+        mask = with_hypervisor(hart, u64(SUPERVISOR_INTERRUPTS | 1 << VSSI), 1 << VSSI)
         if hart.menvcfg & STCE != 0:
             mask = mask & ~(1 << STI)
         hart.mip = (hart.mip & ~mask) | (value & mask)

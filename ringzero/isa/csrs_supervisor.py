@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringzero.isa.counters import TIME
 from ringzero.isa.csr import Csr, const, derived, rw, warl, wlrl
-from ringzero.isa.csrs_machine import floats_dirty, legal_cbie
+from ringzero.isa.csrs_machine import SUPERVISOR_INTERRUPTS, floats_dirty, legal_cbie
 from ringzero.isa.hart import FLOATS, INTERRUPTS, MAPPINGS, TRANSLATION, Hart, M
 from ringzero.isa.paging import BARE, SV39, SV57
 from ringzero.isa.trap import SSI, STCE, interrupts_pending
@@ -16,35 +16,83 @@ STATE_SE, STATE_ENVCFG = 1 << 63, 1 << 62
 
 @native
 def satp_allowed(hart: Hart, number: u64) -> bool:
-    """mstatus.TVM keeps S away from satp."""
-    return hart.mode == M or hart.mstatus & STATUS_TVM == 0
+    """mstatus.TVM keeps S away from satp, and hgatp."""
+    return hart.mode == M or hart.virtual != 0 or hart.mstatus & STATUS_TVM == 0
+
+
+@native
+def satp_allowed_to_guest(hart: Hart, number: u64) -> bool:
+    """hstatus.VTVM keeps VS away from satp."""
+    return hart.hstatus & STATUS_TVM == 0
 
 
 @native
 def environment_enabled(hart: Hart, number: u64) -> bool:
-    """mstateen0.ENVCFG opens senvcfg to S."""
+    """mstateen0.ENVCFG opens senvcfg and henvcfg to S."""
     return hart.mode == M or hart.mstateen0 & STATE_ENVCFG != 0
 
 
 @native
+def environment_enabled_for_guest(hart: Hart, number: u64) -> bool:
+    """hstateen0.ENVCFG opens senvcfg to VS."""
+    return hart.mstateen0 & hart.hstateen0 & STATE_ENVCFG != 0
+
+
+@native
+def state_enables(hart: Hart, number: u64) -> u64:
+    """mstateenN, for sstateenN or hstateenN."""
+    if number & 3 == 0:
+        return hart.mstateen0
+    if number & 3 == 1:
+        return hart.mstateen1
+    if number & 3 == 2:
+        return hart.mstateen2
+    return hart.mstateen3
+
+
+@native
+def guest_state_enables(hart: Hart, number: u64) -> u64:
+    """hstateenN: its bits are zero where mstateenN's are."""
+    enables = hart.hstateen3
+    if number & 3 == 0:
+        enables = hart.hstateen0
+    elif number & 3 == 1:
+        enables = hart.hstateen1
+    elif number & 3 == 2:
+        enables = hart.hstateen2
+    return enables & state_enables(hart, number)
+
+
+@native
 def state_enabled(hart: Hart, number: u64) -> bool:
-    """mstateenN.SE opens sstateenN to S."""
-    if hart.mode == M:
-        return True
-    enables = hart.mstateen0
-    if number == 0x10D:
-        enables = hart.mstateen1
-    elif number == 0x10E:
-        enables = hart.mstateen2
-    elif number == 0x10F:
-        enables = hart.mstateen3
-    return enables & STATE_SE != 0
+    """mstateenN.SE opens sstateenN and hstateenN to S."""
+    return hart.mode == M or state_enables(hart, number) & STATE_SE != 0
+
+
+@native
+def state_enabled_for_guest(hart: Hart, number: u64) -> bool:
+    """hstateenN.SE opens sstateenN to VS."""
+    return guest_state_enables(hart, number) & STATE_SE != 0
+
+
+@native
+def own_state(hart: Hart) -> u64:
+    """The bits of sstateen0 that the hart's mode may use."""
+    if hart.virtual != 0:
+        return hart.mstateen0 & hart.hstateen0
+    return hart.mstateen0
 
 
 @native
 def timer_enabled(hart: Hart, number: u64) -> bool:
     """menvcfg.STCE and mcounteren.TM open stimecmp to S (Sstc)."""
     return hart.mode == M or (hart.menvcfg & STCE != 0 and hart.mcounteren & TIME != 0)
+
+
+@native
+def timer_enabled_for_guest(hart: Hart, number: u64) -> bool:
+    """henvcfg.STCE and hcounteren.TM open it to VS."""
+    return hart.henvcfg & STCE != 0 and hart.hcounteren & TIME != 0
 
 
 class sstatus(Csr, at=0x100):
@@ -73,11 +121,12 @@ class sie(Csr, at=0x104):
 
     @native
     def get(hart: Hart, number: u64) -> u64:
-        return hart.mie & hart.mideleg
+        return hart.mie & hart.mideleg & SUPERVISOR_INTERRUPTS
 
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
-        hart.mie = (hart.mie & ~hart.mideleg) | (value & hart.mideleg)
+        mask = hart.mideleg & SUPERVISOR_INTERRUPTS
+        hart.mie = (hart.mie & ~mask) | (value & mask)
 
 
 class stvec(Csr, at=0x105):
@@ -98,6 +147,7 @@ class senvcfg(Csr, at=0x10A):
     FIOM, CBCFE, CBZE = rw(0), rw(6), rw(7)
     CBIE = warl(5, 4, legal_cbie)
     guards = (environment_enabled,)
+    guest_guards = (environment_enabled_for_guest,)
 
 
 class sstateen0(Csr, at=0x10C):
@@ -105,14 +155,16 @@ class sstateen0(Csr, at=0x10C):
 
     C = rw(0)
     guards = (state_enabled,)
+    guest_guards = (state_enabled_for_guest,)
 
     @native
     def get(hart: Hart, number: u64) -> u64:
-        return hart.sstateen0 & hart.mstateen0
+        return hart.sstateen0 & own_state(hart)
 
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
-        hart.sstateen0 = (hart.sstateen0 & ~hart.mstateen0) | (value & hart.mstateen0)
+        mask = own_state(hart)
+        hart.sstateen0 = (hart.sstateen0 & ~mask) | (value & mask)
 
 
 class sstateen1(Csr, at=range(0x10D, 0x110)):
@@ -120,6 +172,7 @@ class sstateen1(Csr, at=range(0x10D, 0x110)):
 
     NOTHING = const(63, 0, 0)
     guards = (state_enabled,)
+    guest_guards = (state_enabled_for_guest,)
 
 
 class sscratch(Csr, at=0x140):
@@ -154,7 +207,7 @@ class sip(Csr, at=0x144):
 
     @native
     def get(hart: Hart, number: u64) -> u64:
-        return interrupts_pending(hart) & hart.mideleg
+        return interrupts_pending(hart) & hart.mideleg & SUPERVISOR_INTERRUPTS
 
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
@@ -167,6 +220,7 @@ class stimecmp(Csr, at=0x14D):
 
     TIME = rw(63, 0)
     guards = (timer_enabled,)
+    guest_guards = (timer_enabled_for_guest,)
     changes = INTERRUPTS
 
 
@@ -178,6 +232,7 @@ class satp(Csr, at=0x180):
 
     MODE, ASID, PPN = rw(63, 60), rw(59, 44), rw(43, 0)
     guards = (satp_allowed,)
+    guest_guards = (satp_allowed_to_guest,)
     changes = MAPPINGS
 
     @native

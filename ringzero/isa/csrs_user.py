@@ -6,14 +6,14 @@ from ringzero.isa.counters import cycle_count, instret_count
 from ringzero.isa.csr import Csr, const, rw
 from ringzero.isa.hart import FLOATS, Hart, M, U
 from ringzero.isa.ports import now
-from ringzero.isa.trap import STATUS_FS
+from ringzero.isa.trap import dirty_fp, floats_usable
 from ringzero.lang import native, u64
 
 
 @native
 def floats_on(hart: Hart, number: u64) -> bool:
-    """mstatus.FS is not Off (privileged spec 3.1.6.6)."""
-    return hart.mstatus & STATUS_FS != 0
+    """FS is not Off (privileged spec 3.1.6.6)."""
+    return floats_usable(hart)
 
 
 @native
@@ -22,6 +22,15 @@ def counter_enabled(hart: Hart, number: u64) -> bool:
     visible = ~u64(0)
     if hart.mode < M:
         visible = hart.mcounteren
+    if hart.mode == U and hart.virtual == 0:
+        visible = visible & hart.scounteren
+    return (visible >> (number & 31)) & 1 != 0
+
+
+@native
+def counter_enabled_for_guest(hart: Hart, number: u64) -> bool:
+    """hcounteren lets VS and VU see a counter, and scounteren lets VU."""
+    visible = hart.hcounteren
     if hart.mode == U:
         visible = visible & hart.scounteren
     return (visible >> (number & 31)) & 1 != 0
@@ -41,7 +50,7 @@ class fflags(Csr, at=0x001):
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
         hart.fcsr = (hart.fcsr & ~0x1F) | value
-        hart.mstatus = hart.mstatus | STATUS_FS
+        dirty_fp(hart)
 
 
 class frm(Csr, at=0x002):
@@ -58,7 +67,7 @@ class frm(Csr, at=0x002):
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
         hart.fcsr = (hart.fcsr & ~0xE0) | (value << 5)
-        hart.mstatus = hart.mstatus | STATUS_FS
+        dirty_fp(hart)
 
 
 class fcsr(Csr, at=0x003):
@@ -75,13 +84,14 @@ class fcsr(Csr, at=0x003):
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
         hart.fcsr = value
-        hart.mstatus = hart.mstatus | STATUS_FS
+        dirty_fp(hart)
 
 
 class cycle(Csr, at=0xC00):
     """mcycle, to read."""
 
     guards = (counter_enabled,)
+    guest_guards = (counter_enabled_for_guest,)
 
     @native
     def get(hart: Hart, number: u64) -> u64:
@@ -93,12 +103,15 @@ class cycle(Csr, at=0xC00):
 
 
 class time(Csr, at=0xC01):
-    """The board's mtime, to read."""
+    """The board's mtime, to read; a guest's is shifted by htimedelta."""
 
     guards = (counter_enabled,)
+    guest_guards = (counter_enabled_for_guest,)
 
     @native
     def get(hart: Hart, number: u64) -> u64:
+        if hart.virtual != 0:
+            return now(hart) + hart.htimedelta
         return now(hart)
 
     @native
@@ -110,6 +123,7 @@ class instret(Csr, at=0xC02):
     """minstret, to read."""
 
     guards = (counter_enabled,)
+    guest_guards = (counter_enabled_for_guest,)
 
     @native
     def get(hart: Hart, number: u64) -> u64:
@@ -125,3 +139,4 @@ class hpmcounter3(Csr, at=range(0xC03, 0xC20)):
 
     COUNT = const(63, 0, 0)
     guards = (counter_enabled,)
+    guest_guards = (counter_enabled_for_guest,)

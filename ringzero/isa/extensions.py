@@ -5,6 +5,7 @@ from __future__ import annotations
 BASE = "rv64"
 LETTERS = "imafdc"  # in the order of the ISA string
 PRIVILEGE = "su"  # modes beside M: letters of misa, not of the ISA string
+HYPERVISOR = "h"  # what a hart has on request (isa.hart.add_hypervisor)
 MULTI_LETTER = (
     "zicbom", "zicboz", "zicntr", "zicond", "zicsr", "zifencei", "zihpm", "zawrs", "zfh",
     "zicclsm", "zba", "zbb", "zbs", "smstateen", "sstc", "svade", "svadu", "svinval", "svnapot",
@@ -12,19 +13,24 @@ MULTI_LETTER = (
 )  # fmt: skip
 
 
-def isa_string() -> str:
+def letters(*, hypervisor: bool = False) -> str:
+    """The one-letter extensions, in the order of the ISA string."""
+    return LETTERS + HYPERVISOR if hypervisor else LETTERS
+
+
+def isa_string(*, hypervisor: bool = False) -> str:
     """The string of a device tree's `riscv,isa`."""
-    return "_".join([BASE + LETTERS, *MULTI_LETTER])
+    return "_".join([BASE + letters(hypervisor=hypervisor), *MULTI_LETTER])
 
 
-def names() -> tuple[str, ...]:
+def names(*, hypervisor: bool = False) -> tuple[str, ...]:
     """The entries of a device tree's `riscv,isa-extensions`."""
-    return (*LETTERS, *MULTI_LETTER)
+    return (*letters(hypervisor=hypervisor), *MULTI_LETTER)
 
 
 def misa() -> int:
     """MXL = 2 (64 bits), and one bit per letter; B stands for Zba, Zbb and Zbs together."""
-    letters = set(LETTERS) | set(PRIVILEGE)
+    present = set(LETTERS) | set(PRIVILEGE)
     if {"zba", "zbb", "zbs"} <= set(MULTI_LETTER):
-        letters.add("b")
-    return 2 << 62 | sum(1 << (ord(letter) - ord("a")) for letter in letters)
+        present.add("b")
+    return 2 << 62 | sum(1 << (ord(letter) - ord("a")) for letter in present)

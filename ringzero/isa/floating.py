@@ -16,11 +16,10 @@ from ringzero.isa.softfloat import (
     from_unsigned,
     to_integer,
 )
-from ringzero.isa.trap import illegal_instruction
+from ringzero.isa.trap import dirty_fp, illegal_instruction
 from ringzero.lang import Native, native, u64, unlikely
 
 DYNAMIC = 7  # rm: the mode is in fcsr.frm
-FS_DIRTY = 3 << 13  # mstatus.FS
 FRM = 5  # where frm stands in fcsr
 
 
@@ -49,10 +48,10 @@ def rounding(hart: Hart, rm: u64) -> u64:
 
 @native(inline=True)
 def accrue(hart: Hart, flags: u64) -> None:
-    """Add exception flags to fcsr.fflags; raising one makes mstatus.FS Dirty."""
+    """Add exception flags to fcsr.fflags; raising one makes FS Dirty."""
     if flags != 0:
         hart.fcsr = hart.fcsr | flags
-        hart.mstatus = hart.mstatus | FS_DIRTY
+        dirty_fp(hart)
 
 
 @native(inline=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from ringzero.lang import Struct, native, u64
 
 U, S, M = 0, 1, 3  # privilege modes, as mstatus.MPP encodes them
+VIRTUAL = 4  # what counters add to the mode for VU and VS
 
 # What an engine has to look at again after a SYSTEM instruction (bits of Hart.changes).
 INTERRUPTS = 1
@@ -17,6 +18,10 @@ CODE = 4
 WAIT = 8
 FLOATS = 16
 MAPPINGS = 32  # cached translations are void: satp, pmp*, menvcfg were written
+GUEST_MAPPINGS = 64  # those of VS and VU are: hgatp, vsatp, henvcfg were written
+
+H = 1 << 7  # Hart.extensions: the hypervisor extension's letter in misa
+GUEST_INTERRUPTS = 0x1444  # SGEI, VSEI, VSTI, VSSI: delegated to S wherever H exists
 
 NO_RESERVATION = 0xFFFF_FFFF_FFFF_FFFF  # never the address of an aligned access
 
@@ -24,7 +29,10 @@ PMP_ENTRIES = 16
 
 
 class Hart(Struct):
-    """One hart. `x[0]` is always zero; `x[32]` takes writes to x0 in compiled engines."""
+    """One hart. `x[0]` is always zero; `x[32]` takes writes to x0 in compiled engines.
+
+    Without H in `extensions` the fields after it stay zero, and nothing below looks different.
+    """
 
     x: u64[33]  # type: ignore[valid-type]
     f: u64[32]  # type: ignore[valid-type]
@@ -72,6 +80,35 @@ class Hart(Struct):
     stimecmp: u64
     fcsr: u64
 
+    extensions: u64  # letters of misa that not every hart has: H
+    virtual: u64  # V: 1 in VS-mode and VU-mode
+    guest_access: u64  # which hlv, hlvx or hsv is on its way (paging.effective_mode)
+    tval2: u64  # further payload of a guest-page fault
+    tinst: u64
+    mtval2: u64
+    mtinst: u64
+    hstatus: u64
+    hedeleg: u64
+    hideleg: u64
+    hcounteren: u64
+    hgatp: u64
+    htval: u64
+    htinst: u64
+    htimedelta: u64
+    henvcfg: u64
+    hstateen0: u64
+    hstateen1: u64
+    hstateen2: u64
+    hstateen3: u64
+    vsstatus: u64
+    vstvec: u64
+    vsscratch: u64
+    vsepc: u64
+    vscause: u64
+    vstval: u64
+    vsatp: u64
+    vstimecmp: u64
+
 
 UXL_64 = 2 << 32
 SXL_64 = 2 << 34
@@ -86,3 +123,11 @@ def reset(hart: Hart, hartid: u64, pc: u64) -> None:
     hart.mstatus = SXL_64 | UXL_64
     hart.reservation = NO_RESERVATION
     hart.stimecmp = 0xFFFF_FFFF_FFFF_FFFF
+
+
+@native
+def add_hypervisor(hart: Hart) -> None:
+    """Give a hart the H extension, after its reset."""
+    hart.extensions = hart.extensions | H
+    hart.mideleg = hart.mideleg | GUEST_INTERRUPTS
+    hart.vstimecmp = 0xFFFF_FFFF_FFFF_FFFF

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ringzero.isa.access import CLEAN, FLUSH, INVALIDATE, cache_block, zero_block
 from ringzero.isa.hart import Hart, M, U
 from ringzero.isa.instruction import insn
-from ringzero.isa.trap import illegal_instruction
+from ringzero.isa.trap import illegal_instruction, virtual_instruction
 from ringzero.lang import native, u64
 
 CBIE, CBCFE, CBZE = 3 << 4, 1 << 6, 1 << 7
@@ -17,42 +17,48 @@ CBIE_FLUSH = 1 << 4  # CBIE's value for "inval may flush only"
 
 
 @native(inline=True)
-def permitted(hart: Hart) -> u64:
-    """The envcfg bits that hold in the hart's mode: all of them in M."""
-    if hart.mode == M:
-        return ~u64(0)
-    if hart.mode == U:
-        return hart.menvcfg & hart.senvcfg
-    return hart.menvcfg
+def require(hart: Hart, bits: int) -> None:
+    """A bit of the envcfg registers that hold in the hart's mode must be set in each: none in M."""
+    if hart.mode != M:
+        own = hart.menvcfg
+        if hart.mode == U and hart.virtual == 0:
+            own = own & hart.senvcfg
+        if own & bits == 0:
+            raise illegal_instruction(hart)
+        if hart.virtual != 0:
+            require_for_guest(hart, bits)
+
+
+@native(cold=True)
+def require_for_guest(hart: Hart, bits: int) -> None:
+    """henvcfg's for VS, and senvcfg's too for VU."""
+    if hart.henvcfg & bits == 0 or (hart.mode == U and hart.senvcfg & bits == 0):
+        raise virtual_instruction(hart)
 
 
 @insn("cbo.inval (rs1)", "000000000000 rs1 010 00000 0001111", extension="Zicbom")
 def cbo_inval(hart: Hart, rs1: u64) -> None:
     """Invalidate the block; a flush where a lower mode may not lose data."""
-    if permitted(hart) & CBIE_FLUSH == 0:
-        raise illegal_instruction(hart)
+    require(hart, CBIE_FLUSH)
     cache_block(hart, rs1, INVALIDATE)
 
 
 @insn("cbo.clean (rs1)", "000000000001 rs1 010 00000 0001111", extension="Zicbom")
 def cbo_clean(hart: Hart, rs1: u64) -> None:
     """Write the block back."""
-    if permitted(hart) & CBCFE == 0:
-        raise illegal_instruction(hart)
+    require(hart, CBCFE)
     cache_block(hart, rs1, CLEAN)
 
 
 @insn("cbo.flush (rs1)", "000000000010 rs1 010 00000 0001111", extension="Zicbom")
 def cbo_flush(hart: Hart, rs1: u64) -> None:
     """Write the block back and invalidate it."""
-    if permitted(hart) & CBCFE == 0:
-        raise illegal_instruction(hart)
+    require(hart, CBCFE)
     cache_block(hart, rs1, FLUSH)
 
 
 @insn("cbo.zero (rs1)", "000000000100 rs1 010 00000 0001111", extension="Zicboz")
 def cbo_zero(hart: Hart, rs1: u64) -> None:
     """Zero the block."""
-    if permitted(hart) & CBZE == 0:
-        raise illegal_instruction(hart)
+    require(hart, CBZE)
     zero_block(hart, rs1)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 AS, OBJDUMP = "riscv64-linux-gnu-as", "riscv64-linux-gnu-objdump"
-ARCH = "rv64gc_zba_zbb_zbs_zicbom_zicboz_zicbop_zawrs_zfh_svinval_zihintpause"
+ARCH = "rv64gch_zba_zbb_zbs_zicbom_zicboz_zicbop_zawrs_zfh_svinval_zihintpause"
 _LINE = re.compile(r"\s*[0-9a-f]+:\t[0-9a-f ]+\t(.*)")
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from collections import Counter
 
-from tests.lockstep.compare import Difference, Lockstep
+from tests.lockstep.compare import MODES, Difference, Lockstep
 from tests.lockstep.layout import SIZE
 from tests.lockstep.spike import SpikeMissing
 from tests.lockstep.strides import Strides
@@ -22,10 +22,11 @@ def main() -> int:
     parser.add_argument("--engine", choices=sorted(SUBJECTS), default="interpreter")
     parser.add_argument("--strides", action="store_true", help="run freely between comparisons")
     parser.add_argument("--keep-going", action="store_true", help="report all differences")
+    parser.add_argument("--hypervisor", action="store_true", help="with H, and guests")
     options = parser.parse_args()
     try:
         pair = Strides if options.strides else Lockstep
-        lockstep = pair(SUBJECTS[options.engine](SIZE))
+        lockstep = pair(SUBJECTS[options.engine](SIZE), hypervisor=options.hypervisor)
     except SpikeMissing as error:
         print(f"lockstep: {error}", file=sys.stderr)
         return 125
@@ -57,7 +58,7 @@ def compare(lockstep: Lockstep, options: argparse.Namespace) -> int:
     told = f"{steps} steps of {seed - options.seed} programs compared with Spike in {spent:.0f} s"
     rate = steps / max(spent, 0.001)
     print(f"{options.engine}: {told} ({rate:.0f}/s), {differences} differences")
-    print("retired by mode:", ", ".join(f"{'US?M'[m]}: {n}" for m, n in sorted(modes.items())))
+    print("retired by mode:", ", ".join(f"{MODES[m]}: {n}" for m, n in sorted(modes.items())))
     print("traps by cause:", ", ".join(f"{_cause(c)}: {n}" for c, n in sorted(traps.items())))
     return 1 if differences else 0
 

@@ -10,19 +10,18 @@ from ringzero.isa.disassembler import disassemble
 from tests.lockstep.generate import Program
 from tests.lockstep.layout import RAM, SIZE, WATCHED
 from tests.lockstep.spike import Spike
-from tests.lockstep.stream import AWAY
+from tests.lockstep.stream import AWAY, OF_H
 from tests.lockstep.subjects import Subject
 
-ALWAYS = tuple(NUMBERS[name] for name in ("mstatus", "fcsr"))
-AFTER_SYSTEM = tuple(
-    number
-    for name, number in NUMBERS.items()
-    if number not in AWAY and not name.startswith(("hpm", "mhpm", "pmp", "time"))
-)
-CAUSES = tuple(NUMBERS[f"{m}{name}"] for m in "ms" for name in ("cause", "tval", "epc"))
-AT_THE_END = tuple(number for number in NUMBERS.values() if number not in AWAY)
 NAMES = {number: name for name, number in NUMBERS.items()}
+ALWAYS = tuple(NUMBERS[name] for name in ("mstatus", "fcsr"))
+EVERY = tuple(number for number in NUMBERS.values() if number not in AWAY)
+COUNTERS = ("hpm", "mhpm", "pmp", "time")
+AFTER_SYSTEM = tuple(n for n in EVERY if not NAMES[n].startswith(COUNTERS))
+CAUSES = tuple(NUMBERS[f"{m}{name}"] for m in "ms" for name in ("cause", "tval", "epc"))
+LEVELS = ("s", "s", "", "m", "vs", "vs")  # whose handler is entered, by mode
 REGISTERS = ("pc", *(f"x{i}" for i in range(32)), *(f"f{i}" for i in range(32)), "mode")
+MODES = ("U", "S", "?", "M", "VU", "VS")
 STUCK_WINDOW, STUCK_RETIRED = 64, 8  # fewer instructions than this in a window: traps that loop
 SYSTEM_OPCODE = 0x73
 # Instructions that leave memory alone (code pages are marked as accessed from the start)
@@ -58,8 +57,11 @@ class Outcome:
 class Lockstep:
     """Spike and one subject, side by side."""
 
-    def __init__(self, subject: Subject) -> None:
-        self.spike, self.subject = Spike(SIZE), subject
+    def __init__(self, subject: Subject, *, hypervisor: bool = False) -> None:
+        self.spike, self.subject = Spike(SIZE, hypervisor), subject
+        self.hypervisor = subject.hypervisor = hypervisor
+        self.absent = frozenset() if hypervisor else OF_H
+        self.after_system = tuple(n for n in AFTER_SYSTEM if n not in self.absent)
 
     def run(self, seed: int) -> Outcome:
         """One program from its first instruction to its end; raises the first Difference."""
@@ -78,13 +80,13 @@ class Lockstep:
                 if quiet > STUCK_WINDOW - STUCK_RETIRED:
                     break
                 window = quiet = 0
-        self._compare_csrs(AT_THE_END)
+        self._compare_csrs(tuple(n for n in EVERY if n not in self.absent))
         self._compare_memory()
         return self.outcome
 
     def program(self, seed: int) -> Program:
         """The program to run."""
-        return Program(seed)
+        return Program(seed, hypervisor=self.hypervisor)
 
     def _step(self) -> bool:
         before = self.spike.registers()
@@ -100,7 +102,7 @@ class Lockstep:
         cause = self._trap(before[0], golden)
         if self.started:
             system = cause is not None or opcode == SYSTEM_OPCODE
-            self._compare_csrs(AFTER_SYSTEM if system else ALWAYS)
+            self._compare_csrs(self.after_system if system else ALWAYS)
         self._count(before[65], cause)
         return cause is None
 
@@ -129,7 +131,7 @@ class Lockstep:
 
     def _entered(self, ours: list[int]) -> bool:
         """Whether the subject stands at the start of a handler."""
-        level = "m" if ours[65] == 3 else "s"
+        level = LEVELS[ours[65]]
         vector, cause = (self.subject.csr(NUMBERS[level + name]) for name in ("tvec", "cause"))
         spread = (cause & 63) * 4 if vector & 1 and cause >> 63 else 0
         return ours[0] == (vector & ~3) + spread
@@ -138,7 +140,7 @@ class Lockstep:
         """The cause, if this step entered a handler instead of retiring."""
         if golden[0] in (pc + 2, pc + 4):
             return None
-        level = "m" if golden[65] == 3 else "s"
+        level = LEVELS[golden[65]]
         epc, vector, cause = (self.spike.csr(NUMBERS[level + n]) for n in ("epc", "tvec", "cause"))
         spread = (cause & 63) * 4 if vector & 1 and cause >> 63 else 0
         return cause if epc == pc and golden[0] == (vector & ~3) + spread else None
@@ -186,8 +188,8 @@ class Lockstep:
             if base <= pc < base + SIZE and offset % 4096 < 4093:
                 word = int.from_bytes(self.spike.read(RAM + pc - base, 4), "little")
                 word = word if word & 3 == 3 else word & 0xFFFF
-                return f"{'US?M'[mode]} {pc:#x}: {word:08x} {_text(word)}"
-        return f"{'US?M'[mode]} {pc:#x}"
+                return f"{MODES[mode]} {pc:#x}: {word:08x} {_text(word)}"
+        return f"{MODES[mode]} {pc:#x}"
 
 
 def _text(word: int) -> Any:

@@ -13,7 +13,7 @@ from functools import cache
 from ringzero.isa.assembler import encode
 from ringzero.isa.program import assemble_text, labels
 from ringzero.isa.registry import BY_NAME
-from tests.lockstep import values
+from tests.lockstep import guests, values
 from tests.lockstep.layout import (
     CHUNK_BYTES,
     CHUNK_COUNT,
@@ -23,6 +23,8 @@ from tests.lockstep.layout import (
     DATA_BYTES,
     DESCRIPTORS,
     GIGAPAGES,
+    GUEST_TABLES,
+    HANDLER_HS,
     HANDLER_S,
     PAGE,
     RAM,
@@ -44,7 +46,8 @@ START_CSRS = (
     *(f"pmpaddr{i}" for i in range(8)), "pmpcfg0",
 )  # fmt: skip
 CHUNK_CSRS = ("mepc", "mstatus", "satp", "medeleg", "mideleg", "mie", "menvcfg")
-DESCRIPTOR_BYTES = 128
+DESCRIPTOR_BYTES = 160
+MORE_CSRS = 96  # in a descriptor: those of guests
 PATIENCE = 248  # in the control page: how many more exceptions of this chunk are skipped
 FLOAT_VALUES = 256
 FS, MPP_S, MPRV, SUM, MXR, TVM, TW, TSR = 3 << 13, 1 << 11, *(1 << bit for bit in range(17, 23))
@@ -54,9 +57,9 @@ DELEGABLE = (1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 12, 1 << 13, 1
 NAPOT_ALL = 0x1F
 
 
-def _start() -> str:
+def _start(names: tuple[str, ...]) -> str:
     csrs = "\n".join(
-        f"ld x5, {8 * i}(x31)\ncsrw {csr}, x5" for i, csr in enumerate(START_CSRS, start=1)
+        f"ld x5, {8 * i}(x31)\ncsrw {csr}, x5" for i, csr in enumerate(names, start=1)
     )
     floats = "\n".join(f"fld f{i}, {FLOAT_VALUES + 8 * i}(x31)" for i in range(32))
     integers = "\n".join(f"ld x{i}, {2 * FLOAT_VALUES + 8 * i}(x31)" for i in range(1, 30))
@@ -75,10 +78,11 @@ def _start() -> str:
     """
 
 
-def _dispatch() -> str:
+def _dispatch(more: tuple[str, ...]) -> str:
+    words = [*enumerate(CHUNK_CSRS), *enumerate(more, start=MORE_CSRS // 8)]
     csrs = "\n".join(
         f"ld x2, {8 * i}(x30)\ncsrw {csr}, x2"
-        for i, csr in enumerate(CHUNK_CSRS)
+        for i, csr in words
         if csr != "mstatus"  # last, because MPRV holds at once
     )
     return f"""
@@ -128,34 +132,46 @@ SKIPPING = """
     sret
 interrupted:
     csrw sie, x0
+    {more}
     sret
 """
 
 
+def start_csrs(hypervisor: bool) -> tuple[str, ...]:
+    """What a program sets at its start."""
+    if hypervisor:
+        return (*guests.FIRST_CSRS, *START_CSRS, *guests.START_CSRS)
+    return START_CSRS
+
+
 @cache
-def _machine_code() -> tuple[bytes, int]:
+def _machine_code(hypervisor: bool) -> tuple[bytes, int]:
     """The code in M-mode, and the address of its handler."""
-    source = f"{_start()}\n{_dispatch()}"
+    more = guests.CHUNK_CSRS if hypervisor else ()
+    source = f"{_start(start_csrs(hypervisor))}\n{_dispatch(more)}"
     return assemble_text(source, RAM), labels(source, RAM)["handler"]
 
 
 @cache
-def _supervisor_code() -> bytes:
-    return assemble_text(SKIPPING, HANDLER_S)
+def _supervisor_code(more: str = "") -> bytes:
+    return assemble_text(SKIPPING.format(more=more), HANDLER_S)
 
 
 class Program:
     """One random program; the same seed makes the same one."""
 
-    def __init__(self, seed: int, *, lines: bool = True) -> None:
-        self.seed, self.lines = seed, lines
+    def __init__(self, seed: int, *, lines: bool = True, hypervisor: bool = False) -> None:
+        self.seed, self.lines, self.hypervisor = seed, lines, hypervisor
         self.chance = random.Random(seed)
         self.timer = self.chance.choice((0, STCE))  # see _features
-        self.modes = [self.chance.choice((0, 0, 1, 1, 1, 3, 3)) for _ in range(CHUNK_COUNT)]
+        modes = (0, 1, 1, 1, 3, 3, 4, 4, 5, 5, 5, 5) if hypervisor else (0, 0, 1, 1, 1, 3, 3)
+        self.modes = [self.chance.choice(modes) for _ in range(CHUNK_COUNT)]
         self.image = bytearray(TABLES - RAM)
-        code, self.handler = _machine_code()
+        code, self.handler = _machine_code(hypervisor)
         self.put(RAM, code)
         self.put(HANDLER_S, _supervisor_code())
+        if hypervisor:
+            self.put(HANDLER_HS, _supervisor_code("csrw hie, x0"))
         self.put(CONTROL, self._control())
         self.put(DATA, self._data())
         for number in range(CHUNK_COUNT):
@@ -163,6 +179,9 @@ class Program:
             self.put(DESCRIPTORS + number * DESCRIPTOR_BYTES, self._descriptor(number))
         self.put(CHUNKS + CHUNK_COUNT * CHUNK_BYTES, self._end())
         self.image += Tables(self.chance).image()
+        if hypervisor:
+            self.image += bytes(GUEST_TABLES - RAM - len(self.image))
+            self.image += guests.GuestTables(self.chance).image()
 
     def put(self, address: int, data: bytes) -> None:
         """Place bytes in the image."""
@@ -177,7 +196,8 @@ class Program:
         return encode(BY_NAME["jal"], rd=0, imm=0).to_bytes(4, "little")
 
     def _control(self) -> bytes:
-        words = [DESCRIPTORS - DESCRIPTOR_BYTES, *(self._start_csr(name) for name in START_CSRS)]
+        names = start_csrs(self.hypervisor)
+        words = [DESCRIPTORS - DESCRIPTOR_BYTES, *(self._start_csr(name) for name in names)]
         words += [0] * (FLOAT_VALUES // 8 - len(words))
         words += [values.real(self.chance) for _ in range(32)]
         words += [values.integer(self.chance) for _ in range(32)]
@@ -188,14 +208,18 @@ class Program:
         if name == "mtvec":
             return self.handler
         if name == "stvec":
+            return HANDLER_HS if self.hypervisor else HANDLER_S
+        if name == "vstvec":
             return HANDLER_S
+        if name == "vstimecmp":
+            return values.MASK
         if name == "stimecmp":
             return chance.choice((0, 1, values.MASK)) if self.timer else values.MASK
-        if name == "mip":
+        if name in ("mip", "hvip"):
             return 0
         if name == "menvcfg":
             return self.timer
-        if name == "mstateen0":
+        if name in ("mstateen0", "hstateen0"):
             return chance.choice((0, values.MASK, values.MASK))
         if name == "pmpcfg0":
             return self._protection()
@@ -228,7 +252,8 @@ class Program:
 
     def _chunk(self, number: int) -> bytes:
         size = self.chance.choice((64, 128, 192, CHUNK_BYTES))
-        stream = Stream(self.chance, self.modes[number], bool(self.timer), self.lines)
+        features = (bool(self.timer), self.lines, self.hypervisor)
+        stream = Stream(self.chance, self.modes[number], *features)
         stream.fill(size)
         while len(stream.code) < CHUNK_BYTES:  # a jump may go past the first of them
             stream.emit("ecall")
@@ -237,23 +262,44 @@ class Program:
     def _descriptor(self, number: int) -> bytes:
         chance = self.chance
         if number == CHUNK_COUNT - 1:
-            return pack([self.end, FS | 3 << 11, 0, 0, 0, 0, self.timer, *[0] * 9])
+            return pack([self.end, FS | 3 << 11, 0, 0, 0, 0, self.timer, *[0] * 13])
         mode = self.modes[number]
         paging = chance.choice((0, SV39, SV39, SV48, SV57))
         status = self._status(mode, paging)
         pc = CHUNKS + number * CHUNK_BYTES
-        if mode == 0 and paging:
+        if mode & 3 == 0 and paging:
             pc += USER - RAM
         satp = 0 if not paging else root(paging) | chance.getrandbits(16) << 44
-        csrs = [pc, status, satp, self._delegated(status), *self._interrupts(), self._features()]
+        own = satp if mode < 4 else chance.choice((0, root(SV39), root(SV48), root(SV57)))
+        csrs = [pc, status, own, self._delegated(status), *self._interrupts(), self._features()]
         borrowed = mode == 3 and status & MPRV
         pointers = [self._pointer(place, mode, paging, bool(borrowed)) for place in range(3)]
         patience = chance.choice((0, 2, 5, 10))
-        return pack([*csrs, *[0] * (8 - len(csrs)), patience, *pointers])
+        words = [*csrs, *[0] * (8 - len(csrs)), patience, *pointers]
+        if self.hypervisor:
+            words += self._guest(mode, satp)
+        return pack([*words, *[0] * (DESCRIPTOR_BYTES // 8 - len(words))])
+
+    def _guest(self, mode: int, satp: int) -> list[int]:
+        """The CSRs of a guest: for one that runs next, and for one that HS only looks into."""
+        chance = self.chance
+        hstatus = chance.choice((0, guests.SPV)) | chance.choice((0, guests.SPVP))
+        for bit, likely in guests.TRAPPED:
+            hstatus |= bit if chance.random() < likely else 0
+        second = chance.choice((0, SV39, SV39, SV48, SV57))
+        hgatp = (guests.root(second) | chance.getrandbits(14) << 44) if second else 0
+        vsatp = satp if mode >= 4 else chance.choice((0, root(SV39), root(SV48), root(SV57)))
+        vsstatus = self._status(0, 0) & (FS | SUM | MXR | SPIE | SPP)
+        hedeleg = sum(cause for cause in DELEGABLE if chance.random() < 0.3)
+        hideleg = chance.choice((0, 0x444, chance.getrandbits(12)))
+        henvcfg = self._features() & ~STCE
+        return [hstatus, hgatp, vsatp, vsstatus, hedeleg, hideleg, henvcfg, 0]
 
     def _status(self, mode: int, paging: int) -> int:
         chance = self.chance
-        status = mode << 11 | (FS if chance.random() < 0.93 else 0)
+        status = (mode & 3) << 11 | (FS if chance.random() < 0.93 else 0)
+        if mode >= 4 or (mode == 3 and self.hypervisor and chance.random() < 0.5):
+            status |= guests.MPV
         for bits, likely in (
             (SUM, 0.6), (MXR, 0.4), (TVM, 0.1), (TW, 0.2), (TSR, 0.1), (MPIE, 0.5), (SPIE, 0.5),
             (SPP, 0.5), (MPRV, 0.3),
@@ -265,13 +311,15 @@ class Program:
     def _delegated(self, status: int) -> int:
         chosen = sum(cause for cause in DELEGABLE if self.chance.random() < 0.3)
         if self.chance.random() < 0.05:
-            chosen |= 1 << 8
+            chosen |= 1 << 8 | (1 << 10 if self.hypervisor else 0)
+        if self.hypervisor:
+            chosen |= sum(cause for cause in guests.GUEST_CAUSES if self.chance.random() < 0.4)
         return chosen & ~(1 << 2) if status & TSR else chosen
 
     def _interrupts(self) -> tuple[int, int]:
         """mideleg and mie."""
         chance = self.chance
-        enabled = chance.getrandbits(12) if chance.random() < 0.3 else 0
+        enabled = chance.getrandbits(13) if chance.random() < 0.3 else 0
         return chance.choice((0, 0x222, chance.getrandbits(12))), enabled
 
     def _features(self) -> int:
@@ -287,11 +335,12 @@ class Program:
         inside = (0x400, 0x300, 0xA08)[place] + chance.choice((0, 0, 0, 0, 1, 4))
         data = chance.randrange(1, DATA_BYTES // PAGE - 1) * PAGE + inside
         plain = DATA + data
-        if (mode == 3 and not borrowed) or not paging:
+        looking = self.hypervisor and mode in (1, 3) and chance.random() < 0.4  # by hlv and hsv
+        if ((mode == 3 and not borrowed) or not paging) and not looking:
             return plain
         choice = chance.random()
         if choice < 0.5:
-            return plain if mode else plain + USER - RAM
+            return plain if mode & 3 else plain + USER - RAM
         if choice < 0.8:
             return WINDOW + chance.randrange(WINDOW_PAGES) * PAGE + chance.choice((inside, 0xFFE))
         if choice < 0.88:

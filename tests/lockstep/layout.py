@@ -26,4 +26,9 @@ SUPERPAGES = WINDOW + 0x20_0000
 GIGAPAGES = 0x1_0000_0000
 TERAPAGES = 1 << 39
 
+# With H: the G-stage's tables, whose roots take four pages each.
+GUEST_TABLES = RAM + 0x2_C000
+GUEST_TABLE_COUNT = 14
+HANDLER_HS = HANDLER_S + 0x100
+
 WATCHED = (1, *range(0x10, 0x20), *range(0x20, 0x20 + TABLE_COUNT))  # pages compared at each step

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ringzero.isa.extensions import isa_string
+from ringzero.isa.hart import VIRTUAL
 
 RAM = 0x8000_0000
 PAGE = 4096
@@ -27,9 +28,9 @@ class SpikeMissing(Exception):
     """The package is not installed, or is laid out in a way that this driver does not know."""
 
 
-def spike_isa() -> str:
+def spike_isa(hypervisor: bool) -> str:
     """Our extensions in Spike's spelling: it wants a, b and c spelled as this list does."""
-    return isa_string()
+    return isa_string(hypervisor=hypervisor)
 
 
 def _modules() -> tuple[Any, Any, Any]:
@@ -63,7 +64,8 @@ def _object(wrapper: Any) -> int:
 class Spike:
     """One hart with `size` bytes of RAM at 0x80000000, out of reset at its start."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, hypervisor: bool = False) -> None:
+        self.hypervisor = hypervisor
         self.cfg, self.processor, self.sim = _modules()
         self.library = _library()
         self.size = size
@@ -72,7 +74,8 @@ class Spike:
     def load(self, image: bytes) -> None:
         """A fresh hart with `image` at the start of RAM."""
         memory = [self.cfg.mem_cfg_t(RAM, self.size)]
-        config = self.cfg.cfg_t(isa=spike_isa(), priv="MSU", mem_layout=memory, start_pc=RAM)
+        isa = spike_isa(self.hypervisor)
+        config = self.cfg.cfg_t(isa=isa, priv="MSU", mem_layout=memory, start_pc=RAM)
         sim = self.sim.sim_t(cfg=config, halted=False, plugin_device_factories=[], args=["none"])
         self._keep = [config, sim]
         self.core = sim.get_core(0)
@@ -107,7 +110,7 @@ class Spike:
     def registers(self) -> list[int]:
         """pc, x0–x31, f0–f31, mode."""
         words = self.words[:]
-        return [*words[:33], *words[33::2], self.state.prv]
+        return [*words[:33], *words[33::2], self.state.prv + VIRTUAL * self.state.v]
 
     def csr(self, number: int) -> int:
         """A CSR's value, without permission checks or side effects."""

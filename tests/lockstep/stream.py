@@ -11,6 +11,7 @@ import random
 from ringzero.isa.assembler import encode
 from ringzero.isa.compressed import RULES, Rule
 from ringzero.isa.csrs import ALL, NUMBERS
+from ringzero.isa.csrs_machine import hypervisor_present
 from ringzero.isa.decode import lookup
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS
@@ -19,17 +20,34 @@ from tests.lockstep import values
 POINTERS = (2, 8, 9)
 WORDS_POINTER, DOUBLES_POINTER = 8, 9  # lr.w and lr.d at addresses that never meet
 # Not comparable: misa and marchid differ, and Spike has triggers, contexts and mseccfg besides.
-AWAY = (0x301, 0xF12, 0x5A8, 0x7A8, 0x747, 0x757, *range(0x7A0, 0x7A6))
-CSRS = sorted(set(NUMBERS.values()) - set(AWAY))
-ROWS = [[n for n in CSRS if csr.first <= n <= csr.last] for csr in ALL if csr.first < csr.last]
-SINGLES = [[n] for n in CSRS if not any(n in row for row in ROWS)]
-GROUPS = [*filter(None, ROWS), *SINGLES]  # a row weighs as much as a single CSR
+AWAY = (0x301, 0xF12, 0x5A8, 0x6A8, 0x7A8, 0x747, 0x757, *range(0x7A0, 0x7A6))
+OF_H = frozenset(
+    number
+    for csr in ALL
+    if hypervisor_present in csr.guards
+    for number in range(csr.first, csr.last + 1)
+)
+
+
+def csr_groups(hypervisor: bool) -> list[list[int]]:
+    """CSRs to draw from: a row weighs as much as a single one."""
+    numbers = sorted(set(NUMBERS.values()) - set(AWAY) - (frozenset() if hypervisor else OF_H))
+    wide = [csr for csr in ALL if csr.first < csr.last]
+    rows = [[n for n in numbers if csr.first <= n <= csr.last] for csr in wide]
+    return [*filter(None, rows), *([n] for n in numbers if not any(n in row for row in rows))]
+
+
+GROUPS = {hypervisor: csr_groups(hypervisor) for hypervisor in (False, True)}
 MSTATUS, SSTATUS, MENVCFG, SENVCFG = 0x300, 0x100, 0x30A, 0x10A
 MIE, MIP, CLINT, C_NOP = 0x304, 0x344, 0x0200_0000, 0x0001
 STIMECMP, SATP = 0x14D, 0x180
-FRAGILE = (0x305, 0x340, 0x105, SATP)  # mtvec, mscratch, stvec, satp: written, put back
-MAPPING = (SATP, MENVCFG, *range(0x3A0, 0x3F0))  # followed by sfence.vma
-CHOSEN = (MSTATUS, SSTATUS, MENVCFG, SENVCFG, 0x14D)  # not every value is comparable
+VSSTATUS, HENVCFG, VSTIMECMP, VSATP, HGATP = 0x200, 0x60A, 0x24D, 0x280, 0x680
+FRAGILE = (0x305, 0x340, 0x105, 0x205, SATP)  # mtvec, mscratch, (v)stvec, satp: written, put back
+MAPPING = (SATP, MENVCFG, HENVCFG, VSATP, HGATP, *range(0x3A0, 0x3F0))  # followed by sfence.vma
+# Not every value of these is comparable
+CHOSEN = (MSTATUS, SSTATUS, MENVCFG, SENVCFG, STIMECMP, VSSTATUS, HENVCFG, VSTIMECMP)
+AS_WHOLE = (MENVCFG, HENVCFG, STIMECMP, VSTIMECMP)  # written by csrrw only
+ENVIRONMENT = (MENVCFG, HENVCFG, SENVCFG)
 FS = 3 << 13
 
 PLAIN = [
@@ -47,14 +65,20 @@ IN_USER_MODE = ("ecall", "ebreak", "fence.i", "wrs.sto")  # wrs.nto may trap whi
 OTHERS = (
     *IN_USER_MODE, "mret", "sret", "sfence.vma", "sinval.vma", "sfence.w.inval", "sfence.inval.ir",
 )  # fmt: skip
+GUEST_ACCESSES = [one for one in INSTRUCTIONS if one.name.startswith(("hlv", "hsv"))]
+GUEST_FENCES = [one for one in INSTRUCTIONS if one.name.startswith(("hfence", "hinval"))]
 SKIPPED_RULES = ("c.addi16sp", "c.ebreak")
 
 
 class Stream:
     """Draws instructions; `code` collects their bytes."""
 
-    def __init__(self, chance: random.Random, mode: int, timer: bool, lines: bool) -> None:
-        self.chance, self.mode, self.timer, self.lines = chance, mode, timer, lines
+    def __init__(
+        self, chance: random.Random, mode: int, timer: bool, lines: bool, hypervisor: bool
+    ) -> None:
+        self.chance, self.mode, self.timer, self.lines = chance, mode & 3, timer, lines
+        self.hypervisor = hypervisor
+        self.rank = 2 if mode == 1 and hypervisor else self.mode  # what CSRs' numbers ask for
         self.code = bytearray()
 
     def fill(self, size: int) -> bytes:
@@ -195,13 +219,15 @@ class Stream:
 
     def csr(self) -> None:
         """Read and write a CSR with a random value."""
-        number = self.chance.choice(self.chance.choice(GROUPS))
-        if number >> 8 & 3 > self.mode and self.chance.random() < 0.9:
+        number = self.chance.choice(self.chance.choice(GROUPS[self.hypervisor]))
+        if number >> 8 & 3 > self.rank and self.chance.random() < 0.9:
             return
         if self.chance.random() < 0.03:
             number = self.chance.randrange(4096)
             if number in AWAY:
                 return
+        if number == VSTIMECMP and self.timer:  # which Spike takes for stimecmp in part
+            return
         if number == SATP and self.mode == 1:  # a new root would map neither this nor the handler
             self.emit("csrrs", rd=self.register(), rs1=0, csr=number)
             return
@@ -209,9 +235,9 @@ class Stream:
             self.emit("csrrw", rd=5, rs1=self.chance.randrange(32), csr=number)
             self.emit("csrrw", rd=self.register(), rs1=5, csr=number)
             return
-        name = "csrrw" if number in (MENVCFG, STIMECMP) else self.chance.choice(CSR_NAMES)
+        name = "csrrw" if number in AS_WHOLE else self.chance.choice(CSR_NAMES)
         if name.endswith("i"):
-            small = self.chance.randrange(32) & (~1 if number in (MENVCFG, SENVCFG) else ~0)
+            small = self.chance.randrange(32) & (~1 if number in ENVIRONMENT else ~0)
             self.emit(name, rd=self.register(), csr=number, uimm=small)
         else:
             operand = self.chance.randrange(32)
@@ -225,12 +251,15 @@ class Stream:
     def csr_value(self, number: int) -> int:
         """A value to write: FS is Off or Dirty, for what Clean becomes is the engine's choice."""
         value = values.integer(self.chance)
-        if number in (MSTATUS, SSTATUS):
+        if number in (MSTATUS, SSTATUS, VSSTATUS):
             value = value | FS if self.chance.random() < 0.8 else value & ~FS
-        if number == STIMECMP and not self.timer:  # Spike lets it drive STIP without STCE
+        if number == VSTIMECMP or (number == STIMECMP and not self.timer):
+            # Spike lets them drive STIP without STCE
             value = values.MASK
-        if number in (MENVCFG, SENVCFG):
+        if number in ENVIRONMENT:
             value &= ~1  # FIOM, which Spike has not
+        if number == HENVCFG:  # no STCE: Spike compares vstimecmp at other times
+            value &= ~(1 << 31)
         if number == MENVCFG:  # the constant's sign becomes STCE, which stays as it is
             value = value | 1 << 31 if self.timer else value & ~(1 << 31)
         return value
@@ -264,6 +293,21 @@ class Stream:
             self.emit("wfi")
 
     def other(self) -> None:
+        if self.hypervisor and self.chance.random() < 0.6:
+            self.of_hypervisors()
+        else:
+            self.privileged()
+
+    def of_hypervisors(self) -> None:
+        """What HS does to a guest, tried in all modes; as memory accesses go."""
+        kinds = GUEST_ACCESSES if self.chance.random() < 0.8 else GUEST_FENCES
+        one = self.chance.choice(kinds)
+        word = self.tamed(self.drawn(one), one)
+        if kinds is GUEST_ACCESSES:
+            word = word & ~(31 << 15) | self.chance.choice(POINTERS) << 15
+        self.put(word)
+
+    def privileged(self) -> None:
         name = self.chance.choice(OTHERS if self.mode else IN_USER_MODE)
         if name in ("sfence.vma", "sinval.vma"):
             self.emit(name, rs1=self.chance.randrange(32), rs2=self.chance.randrange(32))

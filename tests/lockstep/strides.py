@@ -27,14 +27,14 @@ class Runner(Subject, Protocol):
 class Strides(Lockstep):
     """Spike and a subject that runs."""
 
-    def __init__(self, subject: Runner) -> None:
-        super().__init__(subject)
+    def __init__(self, subject: Runner, *, hypervisor: bool = False) -> None:
+        super().__init__(subject, hypervisor=hypervisor)
         self.runner = subject
 
     def program(self, seed: int) -> Program:
         """Without interrupts from devices: an engine sees those when it looks, not at once."""
         self.chance = random.Random(seed)
-        return Program(seed, lines=False)
+        return Program(seed, lines=False, hypervisor=self.hypervisor)
 
     def _step(self) -> bool:
         retired = self.runner.run(self.chance.choice((1, 2, 7, 30, LONGEST)))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ringzero.engine.reference import ReferenceEngine
-from ringzero.isa.hart import Hart, reset
+from ringzero.isa.hart import VIRTUAL, Hart, add_hypervisor, reset
 from ringzero.lang import Array, u64
 from ringzero.machine.memory import GuestMemory
 from tests.lockstep.views import READERS
@@ -25,6 +25,7 @@ class Subject(Protocol):
     """An engine under test."""
 
     address: int  # where RAM stands in this process
+    hypervisor: bool  # whether the hart has H, from the next image on
 
     def load(self, image: bytes) -> None:
         """Out of reset in M-mode at 0x80000000, with `image` there and zeros behind it."""
@@ -81,8 +82,15 @@ class BareBoard:
         return 0
 
 
+def mode(hart: Any) -> int:
+    """The mode, and V."""
+    return int(hart.mode) + VIRTUAL * int(hart.virtual)
+
+
 class ReferenceSubject:
     """The reference engine on a bare board."""
+
+    hypervisor = False
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -94,6 +102,8 @@ class ReferenceSubject:
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self.board.ram))
         self.hart: Any = Hart()
         reset(self.hart, 0, RAM)
+        if self.hypervisor:
+            add_hypervisor(self.hart)
         self.board.changed = self._lines
         self.engine = ReferenceEngine(self.hart, self.board)
 
@@ -108,7 +118,7 @@ class ReferenceSubject:
         """pc, x0–x31, f0–f31, mode."""
         hart = self.hart
         x = [int(value) for value in hart.x.items[:32]]
-        return [int(hart.pc), *x, *(int(value) for value in hart.f.items), int(hart.mode)]
+        return [int(hart.pc), *x, *(int(value) for value in hart.f.items), mode(hart)]
 
     def csr(self, number: int) -> int:
         """A CSR's value, without permission checks."""
@@ -117,6 +127,8 @@ class ReferenceSubject:
 
 class InterpreterSubject:
     """The native interpreter on the same bare board: its RAM, and a bus for the CLINT."""
+
+    hypervisor = False
 
     def __init__(self, size: int) -> None:
         from ringzero.engine.interpreter import Interpreter
@@ -135,6 +147,8 @@ class InterpreterSubject:
         self.memory.write(RAM, image.ljust(self.size, b"\0"))
         fresh = Hart()
         reset(fresh, 0, RAM)
+        if self.hypervisor:
+            add_hypervisor(fresh)
         for name, kind in Hart.fields.items():
             if issubclass(kind, Array):
                 for index in range(kind.length):
@@ -163,7 +177,7 @@ class InterpreterSubject:
     def registers(self) -> list[int]:
         """pc, x0–x31, f0–f31, mode."""
         hart = self.hart
-        return [hart.pc, *hart.x[:32], *hart.f[:], hart.mode]
+        return [hart.pc, *hart.x[:32], *hart.f[:], mode(hart)]
 
     def csr(self, number: int) -> int:
         """A CSR's value, without permission checks."""

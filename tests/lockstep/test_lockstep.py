@@ -14,9 +14,11 @@ from tests.lockstep.subjects import SUBJECTS, ReferenceSubject
 SEED = 1
 
 
-def lockstep(engine: str, pair: type[Lockstep] = Lockstep) -> Lockstep:
+def lockstep(
+    engine: str, pair: type[Lockstep] = Lockstep, *, hypervisor: bool = False
+) -> Lockstep:
     try:
-        return pair(SUBJECTS[engine](SIZE))
+        return pair(SUBJECTS[engine](SIZE), hypervisor=hypervisor)
     except SpikeMissing as error:
         pytest.skip(str(error))
 
@@ -57,6 +59,19 @@ def test_the_interpreter_running_freely() -> None:
     steps, modes, _ = compared(lockstep("interpreter", Strides), 50_000)
     assert steps >= 50_000
     assert modes == {0, 1, 3}
+
+
+def test_guests_of_the_reference_engine_are_spike_s_equal() -> None:
+    _, modes, causes = compared(lockstep("reference", hypervisor=True), 4000)
+    assert {4, 5} <= modes
+    assert {10, 22} <= causes
+
+
+@pytest.mark.slow
+def test_guests_of_the_interpreter_over_a_hundred_thousand_steps() -> None:
+    _, modes, causes = compared(lockstep("interpreter", hypervisor=True), 100_000)
+    assert modes == {0, 1, 3, 4, 5}
+    assert {10, 21, 22, 23} <= causes
 
 
 def test_a_wrong_engine_is_caught() -> None:
