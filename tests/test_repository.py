@@ -20,7 +20,9 @@ WIDTH = 100
 # A file name with a home or scratch folder in front of it is some machine's, not the project's.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|home/(?!user\b)\w+|Users/\w+)/")
 URL = re.compile(r"https?://([A-Za-z0-9.-]+)")
-KNOWN_HOSTS = ("example.org", "example.com", "localhost", "127.0.0.1", "www.apache.org")
+KNOWN_HOSTS = (
+    "example.org", "example.com", "localhost", "127.0.0.1", "www.apache.org", "www.w3.org",
+)  # fmt: skip
 """What documentation may point to: nobody's machine, and the licence's address."""
 
 

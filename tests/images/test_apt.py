@@ -78,7 +78,7 @@ def test_no_root_is_needed(tmp_path: Path) -> None:
     for path in [*source.root.rglob("*"), source.root]:
         os.chown(path, nobody.pw_uid, nobody.pw_gid)
     for parent in source.root.parents:
-        if parent.is_relative_to(tmp_path.parents[1]):
+        if parent.stat().st_mode & 0o5 != 0o5:  # pytest's folders are for their owner alone
             parent.chmod(0o755)
     done = subprocess.run(
         ["apt-cache", "-c", str(source.root / "apt.conf"), "policy"],
