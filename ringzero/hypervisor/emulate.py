@@ -6,13 +6,16 @@ stores that reach a device. Everything else that traps is the guest's own affair
 
 from __future__ import annotations
 
+from ringzero.hypervisor import shadow
+from ringzero.hypervisor.layout import PAGE, Vm
+from ringzero.hypervisor.shadow import is_open
 from ringzero.isa import rv_i, rv_priv, rv_zicsr
 from ringzero.isa.access import fetch
 from ringzero.isa.decode import Decoded
 from ringzero.isa.hart import Hart
 from ringzero.isa.registry import INSTRUCTIONS
-from ringzero.isa.trap import LOAD, STORE, access_fault, illegal_instruction
-from ringzero.lang import native, u64
+from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault, illegal_instruction
+from ringzero.lang import load, native, reinterpret, u16, u64
 
 CSR, RETURN, FENCE, WAIT, READ, WRITE, OTHER = range(7)  # layout.KINDS
 
@@ -96,4 +99,14 @@ def execute_store(hart: Hart, address: u64) -> None:
 @native(inline=False)
 def instruction_at(hart: Hart) -> u64:
     """The word that the virtual hart is at; fetching it may raise."""
-    return u64(fetch(hart, hart.pc))
+    vm, pc = reinterpret(Vm, hart), hart.pc
+    if pc & (PAGE - 1) > PAGE - 4:  # its halves may be on two pages
+        return u64(fetch(hart, pc))
+    shadow.translate_page(vm, pc, FETCH)
+    place = shadow.found.physical
+    if not is_open(vm, place):
+        raise access_fault(hart, pc, FETCH)
+    low = u64(load(u16, place + vm.offset))
+    if low & 3 != 3:
+        return low
+    return low | u64(load(u16, place + vm.offset + 2)) << 16

@@ -13,7 +13,6 @@ from ringzero.hypervisor.layout import (
     EXCEPTIONS,
     INSTRUCTIONS,
     INTERRUPTS,
-    OPEN_RAM,
     TALLIES,
     Vm,
     machine,
@@ -83,13 +82,12 @@ def system(vm: Vm, told: u64) -> u64:
 
 @native
 def touch(vm: Vm, address: u64, access: int) -> u64:
-    """The real hart found no translation: make one, emulate a device, or let the guest know."""
+    """A page fault that no shadow entry mends: emulate a device, or let the guest know."""
     hart, about = vm.hart, u64(NOTHING)
     try:
-        shadow.translate_page(vm, address, access)
-        if shadow.found.physical - OPEN_RAM < vm.size:
-            shadow.fill(vm, address, shadow.found)
-        elif access == FETCH:
+        if vm.beside == 0:  # quick_exit saw the guest's tables forbid it: let them say so
+            shadow.translate_page(vm, address, access)
+        if access == FETCH:
             raise access_fault(hart, address, FETCH)
         else:
             decode(u32(emulate.instruction_at(hart)), emulate.decoded)
@@ -103,6 +101,7 @@ def touch(vm: Vm, address: u64, access: int) -> u64:
             vm.emulated += 1
     except Trap:
         reflect(vm, hart.cause, hart.tval)
+    vm.beside = 0
     return about
 
 

@@ -105,7 +105,9 @@ class Root(Struct):
     split_from: u64  # guest addresses whose guest page is larger than the shadow's
     split_to: u64
     near: u64[8]  # by rights: which root the guest was last seen to go to from here
-    upper: u64  # some leaf is for an address in the upper half
+    regions: u64  # a bit for each (address >> 21) % 64 that a leaf was written for
+    region: u64  # the 2 MiB that `leaves` is the shadow's lowest table of
+    leaves: u64  # or 0
     log: u64[1024]  # where leaves were written since the root was emptied
 
 
@@ -148,12 +150,14 @@ class Vm(Struct):
     victim: u64  # the next root to give up
     attention: u64  # an interrupt is pending that only mstatus.SIE holds back
     waiting: u64
+    beside: u64  # the exit is a page fault, and the page is not in the guest's memory
     armed: u64  # hart.stimecmp as the machine's timer knows it
     entered: u64  # minstret as the last exit read it, SWITCH_IN instructions after its first
     resumed: u64  # minstret at the guest's first instruction after it, plus SWITCH_IN
     overhead: u64  # the hypervisor's instructions for this VM, up to the last exit but one
     tally: u64  # address of the Tally that the last exit counts in
     quick: u64  # address of sstatus's Tally
+    tallies: u64  # and of them all
     plain: u64  # the virtual hart is in S, and no interrupt is held back
     emulated: u64  # instructions executed on the virtual hart, other than on sstatus
     away: u64  # minstret while other VMs ran

@@ -72,6 +72,7 @@ def create(vm: Vm, index: u64) -> None:
     hart.scounteren = COUNTERS
     hart.mstateen0 = STATEEN
     vm.quick = address_of(status[index].tallies[SSTATUS])
+    vm.tallies = address_of(status[index].tallies[0])
     vm.tally = address_of(status[index].tallies[TALLIES - 1])
     vm.resumed = csr.minstret.read()
     vm.entered = vm.resumed

@@ -7,7 +7,7 @@ random states. What it cannot do at once it refuses, having changed nothing.
 from __future__ import annotations
 
 from ringzero.hypervisor import shadow
-from ringzero.hypervisor.layout import EXCEPTIONS, INSTRUCTIONS, OPEN_RAM, Vm, status
+from ringzero.hypervisor.layout import EXCEPTIONS, INSTRUCTIONS, Vm
 from ringzero.isa import csrs_supervisor
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.hart import Hart, S
@@ -26,7 +26,7 @@ from ringzero.isa.trap import (
     STORE_PAGE,
     Trap,
 )
-from ringzero.lang import address_of, load, native, store, u64
+from ringzero.lang import load, native, store, u64
 
 SSTATUS = 0x100
 VISIBLE = 0xC_6122
@@ -85,8 +85,9 @@ def count_retired(vm: Vm) -> None:
 
 
 @native
-def tell(vm: Vm, tally: u64, emulated: int) -> None:
-    """This exit counts in the Tally at that address; whether it executed an instruction."""
+def tell(vm: Vm, slot: u64, emulated: int) -> None:
+    """This exit counts in that slot of Status.tallies; whether it executed an instruction."""
+    tally = vm.tallies + (slot << 4)
     vm.tally = tally
     store(u64, tally, load(u64, tally) + 1)
     vm.emulated += emulated
@@ -111,7 +112,7 @@ def register_access(vm: Vm, word: u64) -> u64:
                 write_csr(hart, csr, number, old | operand if operation == 2 else old & ~operand)
             if register != 0:
                 hart.x[register] = old
-            tell(vm, address_of(status[vm.index].tallies[number]), 1)
+            tell(vm, number, 1)
             return register << 3
     return u64(SLOW)
 
@@ -122,11 +123,12 @@ def fence_shadows(vm: Vm, word: u64) -> u64:
     if vm.hart.mode != S:
         return u64(SLOW)
     first, second = word >> 15 & 31, word >> 20 & 31
-    address = vm.hart.x[first]
-    known = shadow.fence(vm, address, vm.hart.x[second], u64(first != 0) | u64(second != 0) << 1)
-    if first != 0 and not known:
+    address, space = vm.hart.x[first], vm.hart.x[second]
+    tell(vm, u64(INSTRUCTIONS + FENCES), 1)
+    if first == 0:
+        shadow.fence_all(vm, space, second != 0)
+    elif not shadow.fence_page(vm, address, space, second != 0):
         expect(vm, address)
-    tell(vm, address_of(status[vm.index].tallies[INSTRUCTIONS + FENCES]), 1)
     return u64(DONE)
 
 
@@ -140,7 +142,7 @@ def expect(vm: Vm, address: u64) -> None:
         shadow.translate_page(vm, address, LOAD)
     except Trap:
         return
-    if shadow.found.physical - OPEN_RAM < vm.size:
+    if shadow.is_open(vm, shadow.found.physical):
         shadow.fill(vm, address, shadow.found)
 
 
@@ -156,10 +158,11 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
             shadow.translate_page(vm, address, FETCH)
     except Trap:
         return u64(SLOW)
-    if shadow.found.physical - OPEN_RAM >= vm.size:
+    if not shadow.is_open(vm, shadow.found.physical):
+        vm.beside = 1
         return u64(SLOW)
     shadow.fill(vm, address, shadow.found)
-    tell(vm, address_of(status[vm.index].tallies[EXCEPTIONS + cause]), 0)
+    tell(vm, EXCEPTIONS + cause, 0)
     return u64(AGAIN)
 
 

@@ -9,9 +9,11 @@ hold nothing of the guest, so emptying a root clears its leaves only, which its 
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, fence_space, fence_space_page, fence_translation
+from ringzero.bare.stubs import fence_page as fence_address
 from ringzero.hypervisor.layout import (
     GUEST_RAM,
     LOG,
+    OPEN_RAM,
     PAGE,
     POOL_SIZE,
     POOLS,
@@ -53,6 +55,12 @@ def rights_now(mode: u64, status: u64) -> u64:
     if mode == S:
         rights = rights | (status & STATUS_SUM) >> 17
     return rights
+
+
+@native
+def is_open(vm: Vm, address: u64) -> bool:
+    """Whether a guest-physical address is in the guest's own memory."""
+    return address - OPEN_RAM < vm.size
 
 
 @native
@@ -121,7 +129,7 @@ def adopt(vm: Vm, rights: u64) -> u64:
         if table == 0:
             recycle(vm)
             table = new_table(vm)
-        root.table = table
+        root.table, root.leaves = table, 0
     space = vm.index * ROOTS + chosen + 1
     root.satp, root.rights = satp, rights
     root.space = mode << 60 | space << SPACE_SHIFT | root.table >> 12
@@ -149,7 +157,7 @@ def recycle(vm: Vm) -> None:
     """The pool is used up: forget every root of this VM."""
     for i in typed_range(u64(ROOTS)):
         root = vm.roots[i]
-        root.table, root.count, root.upper = 0, 0, 0
+        root.table, root.count, root.regions, root.leaves = 0, 0, 0, 0
         root.split_from, root.split_to = 0, 0
         fence_space(vm.index * ROOTS + i + 1)
     vm.filled = 0
@@ -165,7 +173,7 @@ def empty(vm: Vm, index: u64) -> None:
         return
     for i in typed_range(root.count):
         store(u64, root.log[i], 0)
-    root.count, root.upper = 0, 0
+    root.count, root.regions, root.leaves = 0, 0, 0
     root.split_from, root.split_to = 0, 0
     vm.filled = vm.filled & ~(u64(1) << index)
     fence_space(root.space >> SPACE_SHIFT & (SPACES - 1))
@@ -186,30 +194,15 @@ def fill(vm: Vm, address: u64, found: Translation) -> None:
         whole = False
     if found.size > PAGE and (not whole or found.size > SUPERPAGE):
         remember_split(root, address & ~(found.size - 1), found.size)
-    level = (root.space >> 60) - SV39 + 2
-    table = root.table
-    lowest = u64(1) if whole else u64(0)
-    slot = table + (address >> level * 9 + 12 & 511) * 8
-    while level > lowest:
-        entry = load(u64, slot)
-        if entry & V == 0 or entry & LEAF != 0:
-            table = new_table(vm)
-            if table == 0:
-                start_again(vm, address, found)
-                return
-            store(u64, slot, table >> 2 | V)
-            if entry & V != 0:  # a superpage stood here, and is nowhere to be found from now on
-                fence_space(root.space >> SPACE_SHIFT & (SPACES - 1))
-        else:
-            table = (entry >> 10) << 12
-        level -= 1
-        slot = table + (address >> level * 9 + 12 & 511) * 8
+    region, level = address >> 21, u64(0)
+    if root.leaves != 0 and root.region == region and not whole:
+        slot = root.leaves + (address >> 12 & 511) * 8
+    else:
+        slot, level = descend(vm, root, address, u64(whole))
+        if slot == 0:
+            start_again(vm, address, found)
+            return
     old = load(u64, slot)
-    if level == 1 and old & V != 0 and old & LEAF == 0:  # smaller pages were here before
-        remember_split(root, address & ~u64(SUPERPAGE - 1), u64(SUPERPAGE))
-        slot = (old >> 10 << 12) + (address >> 12 & 511) * 8
-        old = load(u64, slot)
-        level = u64(0)
     page = place & ~u64(PAGE - 1)
     if level == 1:
         page = place & ~u64(SUPERPAGE - 1)
@@ -218,9 +211,39 @@ def fill(vm: Vm, address: u64, found: Translation) -> None:
         fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
     root.log[root.count] = slot
     root.count += 1
-    root.upper = root.upper | address >> 63
+    root.regions = root.regions | u64(1) << (region & 63)
     vm.filled = vm.filled | u64(1) << vm.active
     status[vm.index].fills += 1
+
+
+@native(inline=False)
+def descend(vm: Vm, root: Root, address: u64, lowest: u64) -> tuple[u64, u64]:
+    """Where an address's entry stands at level `lowest`, and its level; makes tables on the way.
+
+    The level is 0 all the same if smaller pages were here before. No place: the pool is used up.
+    """
+    level = (root.space >> 60) - SV39 + 2
+    slot = root.table + (address >> level * 9 + 12 & 511) * 8
+    while level > lowest:
+        entry = load(u64, slot)
+        table = entry >> 10 << 12
+        if entry & V == 0 or entry & LEAF != 0:
+            table = new_table(vm)
+            if table == 0:
+                return u64(0), level
+            store(u64, slot, table >> 2 | V)
+            if entry & V != 0:  # a superpage stood here, and is nowhere to be found from now on
+                fence_space(root.space >> SPACE_SHIFT & (SPACES - 1))
+        level -= 1
+        slot = table + (address >> level * 9 + 12 & 511) * 8
+    if level == 1:
+        entry = load(u64, slot)
+        if entry & V == 0 or entry & LEAF != 0:
+            return slot, level
+        remember_split(root, address & ~u64(SUPERPAGE - 1), u64(SUPERPAGE))
+        slot = (entry >> 10 << 12) + (address >> 12 & 511) * 8
+    root.region, root.leaves = address >> 21, slot & ~u64(PAGE - 1)
+    return slot, u64(0)
 
 
 @native(inline=False)
@@ -242,40 +265,76 @@ def remember_split(root: Root, start: u64, size: u64) -> None:
 
 
 @native
-def forget_page(vm: Vm, index: u64, address: u64) -> bool:
-    """Void what a root says about one address; whether it said anything."""
-    root = vm.roots[index]
-    if root.upper < address >> 63:
-        return False
+def forget_page(root: Root, address: u64) -> u64:
+    """Void what a root says about one address: 0 if that was nothing, 1; or 2, a part of it."""
     if root.split_to != 0 and root.split_from <= address <= root.split_to:
-        empty(vm, index)
-        return True
+        return u64(2)
+    if root.regions >> (address >> 21 & 63) & 1 == 0:
+        return u64(0)
+    if root.leaves != 0 and root.region == address >> 21:
+        slot = root.leaves + (address >> 12 & 511) * 8
+        if load(u64, slot) == 0:
+            return u64(0)
+        store(u64, slot, 0)
+        return u64(1)
     shift = ((root.space >> 60) - SV39) * 9 + 30
     slot = root.table + (address >> shift & 511) * 8
     entry = load(u64, slot)
     while entry & V != 0:
         if entry & LEAF != 0:
             store(u64, slot, 0)
-            fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
-            return True
+            return u64(1)
         shift -= 9
         slot = (entry >> 10 << 12) + (address >> shift & 511) * 8
         entry = load(u64, slot)
-    return False
+    return u64(0)
 
 
 @native
-def fence(vm: Vm, address: u64, asid: u64, which: u64) -> bool:
-    """sfence.vma, as `ports.fence_translation` describes it; whether any shadow was concerned."""
-    left, index, known = vm.filled, u64(0), False
+def concerned(root: Root, asid: u64, by_asid: bool) -> bool:
+    """Whether a fence is for this root's address space."""
+    return not by_asid or root.satp >> SPACE_SHIFT & 0xFFFF == asid & 0xFFFF
+
+
+@native
+def fence_page(vm: Vm, address: u64, asid: u64, by_asid: bool) -> bool:
+    """sfence.vma for one address; whether any shadow knew it."""
+    left, index, known, split = vm.filled, u64(0), u64(0), u64(0)
     while left != 0:
-        if left & 1 != 0:
-            satp = vm.roots[index].satp
-            if which & 2 == 0 or satp >> SPACE_SHIFT & 0xFFFF == asid & 0xFFFF:
-                if which & 1 != 0:
-                    known = forget_page(vm, index, address) or known
-                else:
-                    empty(vm, index)
+        if left & 1 != 0 and concerned(vm.roots[index], asid, by_asid):
+            found = forget_page(vm.roots[index], address)
+            known = known | found
+            split = split | (found >> 1) << index
         left = left >> 1
         index += 1
-    return known
+    if known == 0:
+        return False
+    fence_address(address)
+    if split != 0:
+        empty_some(vm, split)
+    return True
+
+
+@native(inline=False)
+def empty_some(vm: Vm, which: u64) -> None:
+    """Empty the roots with a bit in `which`."""
+    for i in typed_range(u64(ROOTS)):
+        if which >> i & 1 != 0:
+            empty(vm, i)
+
+
+@native(inline=False)
+def fence_all(vm: Vm, asid: u64, by_asid: bool) -> None:
+    """sfence.vma for all addresses."""
+    for i in typed_range(u64(ROOTS)):
+        if concerned(vm.roots[i], asid, by_asid):
+            empty(vm, i)
+
+
+@native
+def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
+    """sfence.vma, as `ports.fence_translation` describes it."""
+    if which & 1 != 0:
+        fence_page(vm, address, asid, which & 2 != 0)
+    else:
+        fence_all(vm, asid, which & 2 != 0)
