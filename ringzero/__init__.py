@@ -1,6 +1,6 @@
 """ringzero: give any kernel its own ring zero.
 
-`from ringzero import Machine` is the Python API. It is loaded when it is first used, because the
+`from ringzero import Machine, VirtualMachines` is the Python API. It is loaded when it is first used, because the
 command line wants to answer `--help` without an engine.
 """
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ringzero.api import Machine as Machine
+    from ringzero.virtual import VirtualMachines as VirtualMachines
+    from ringzero.virtual import Vm as Vm
 
 __version__ = "0.1.0"
 
@@ -19,4 +21,8 @@ def __getattr__(name: str) -> Any:
         from ringzero.api import Machine
 
         return Machine
+    if name in ("VirtualMachines", "Vm"):
+        from ringzero import virtual
+
+        return getattr(virtual, name)
     raise AttributeError(f"module 'ringzero' has no attribute {name!r}")

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ringzero.cli import report
+from ringzero.cli.options import Size
+from ringzero.cli.vms import VmChoice, VmType
 
 if TYPE_CHECKING:
     from ringzero.lang.image import Image
 
-
-def _firmware() -> Image:
-    from ringzero.firmware import build
-
-    return build()
-
-
-def _guest() -> Image:
-    from ringzero.guests import build
-
-    return build("kernel")
-
-
-PROGRAMS: dict[str, Callable[[], Image]] = {"firmware": _firmware, "guest": _guest}
+PROGRAMS = ("firmware", "guest", "hypervisor")
 
 
 @click.command()
-@click.argument("program", type=click.Choice(list(PROGRAMS)))
+@click.argument("program", type=click.Choice(PROGRAMS))
 @click.option(
     "-o",
     "--output",
@@ -39,13 +27,67 @@ PROGRAMS: dict[str, Callable[[], Image]] = {"firmware": _firmware, "guest": _gue
     help="The file to write.",
 )
 @click.option("--flat", is_flag=True, help="Memory as it is, without the ELF around it.")
-def build(program: str, output: Path, flat: bool) -> None:
+@click.option("--kernel", type=click.Path(path_type=Path), help="hypervisor: its guest's kernel.")
+@click.option("--initrd", type=click.Path(path_type=Path), help="hypervisor: its initial RAM disk.")
+@click.option(
+    "-a", "--append", default="", metavar="TEXT", help="hypervisor: words for the kernel."
+)
+@click.option(
+    "-m",
+    "--memory",
+    type=Size(),
+    default="512M",
+    show_default=True,
+    help="hypervisor: its guest's RAM.",
+)
+@click.option(
+    "--vm",
+    "vms",
+    type=VmType(),
+    metavar="NAME[:KEY=VALUE,…]",
+    multiple=True,
+    help="hypervisor: a guest, as in `run`. Again for more.",
+)
+@click.option(
+    "--report", "tell", is_flag=True, help="hypervisor: print the exit tables at its end."
+)
+def build(program: str, output: Path, flat: bool, **guests: Any) -> None:
     """Compile one of ringzero's own programs for riscv64.
 
     `firmware` is the built-in SBI, and `guest` the bundled kernel; `qemu-system-riscv64 -M virt`
-    takes them too, with -bios and -kernel.
+    takes them too, with -bios and -kernel. `hypervisor` has its guests inside, the bundled kernel
+    where none is named: `-bios none -kernel hv.elf`, with `-m` as this command says.
     """
-    image = PROGRAMS[program]()
+    if program == "hypervisor":
+        if flat:
+            raise click.UsageError("The hypervisor's memory is in pieces: leave out --flat.")
+        image, needed = _hypervisor(**guests)
+    else:
+        image, needed = _program(program), 0
     data = image.flat if flat else image.elf
     output.write_bytes(data)
-    report.note(f"{output} is written: {len(data)} bytes.")
+    wants = f"; the machine needs {needed >> 20} MB of RAM" if needed else ""
+    report.note(f"{output} is written: {len(data)} bytes{wants}.")
+
+
+def _program(name: str) -> Image:
+    if name == "firmware":
+        from ringzero.firmware import build as build_firmware
+
+        return build_firmware()
+    from ringzero.guests import build as build_guest
+
+    return build_guest("kernel")
+
+
+def _hypervisor(vms: tuple[VmChoice, ...], tell: bool, **guest: Any) -> tuple[Image, int]:
+    """The image, and how much RAM a machine needs for it."""
+    from ringzero.cli.plan import Plan
+    from ringzero.cli.vms import chosen_vms, vm_plans
+    from ringzero.virtual import compose
+
+    plan = Plan(title="", bios=None, cpus=1, cpu="trap", engine="auto", clock="host", **guest)
+    named = vms or guest["kernel"] is not None
+    plan = vm_plans(plan, vms, None if named else "guest", fetch=True)
+    built = compose(chosen_vms(plan), plan.cpu, report=tell)
+    return built.image, built.memory

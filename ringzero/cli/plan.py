@@ -56,6 +56,9 @@ class Plan:
     mounts: tuple[Mount, ...] = ()
     bundled: str | None = None
     command: str | None = None
+    name: str = ""
+    vms: tuple[Plan, ...] = ()
+    """The guests, where the machine is a hypervisor's."""
 
     def as_json(self) -> dict[str, Any]:
         """The plan in terms of JSON."""
@@ -78,6 +81,8 @@ class Plan:
         lines += [f"  {name:13}{value}" for name, value in facts.items() if value is not None]
         lines += [f"  {'disk':13}{disk.path}" for disk in self.disks]
         lines += [f"  {'mount':13}{mount.tag} = {mount.path}" for mount in self.mounts]
+        if len(self.vms) > 1:
+            lines = lines[:1] + [f"VM {one.name}: {one.as_text()}" for one in self.vms]
         return "\n".join(lines)
 
 

@@ -15,11 +15,23 @@ from ringzero.cli.exits import ExitCode, guest_code
 from ringzero.cli.kvm import kvm_machine, kvm_plan
 from ringzero.cli.options import DiskType, Duration, MountType, Size
 from ringzero.cli.plan import Plan, with_command, with_image
+from ringzero.cli.vms import (
+    VmChoice,
+    VmType,
+    read_toml,
+    virtual_machines,
+    vm_plans,
+    vms_json,
+    vms_text,
+    vms_with_command,
+)
+from ringzero.errors import UsageError
 
 if TYPE_CHECKING:
     from ringzero.api import Machine
     from ringzero.kvm.machine import KvmMachine
     from ringzero.outcome import Outcome
+    from ringzero.virtual import VirtualMachines
 
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
@@ -49,7 +61,7 @@ class RunCommand(click.Command):
 @click.argument("image", required=False)
 @click.option(
     "--cpu",
-    type=click.Choice(["emulate", "kvm"]),
+    type=click.Choice(["emulate", "trap", "kvm"]),
     default="emulate",
     show_default=True,
     help="Technique: how the guest gets its CPU.",
@@ -98,6 +110,21 @@ class RunCommand(click.Command):
     multiple=True,
     help="A host folder, on virtio-fs. Again for more.",
 )
+@click.option(
+    "--vm",
+    "vms",
+    type=VmType(),
+    metavar="NAME[:KEY=VALUE,…]",
+    multiple=True,
+    help="With --cpu trap, a guest: image, kernel, initrd, append, memory. Again for more.",
+)
+@click.option(
+    "--vms",
+    "vms_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE.toml",
+    help="With --cpu trap, the guests of a file: a [[vm]] table with name and the keys of --vm.",
+)
 @click.option("--timeout", type=Duration(), help="End the machine after this time, with 124.")
 @click.option(
     "--clock",
@@ -118,6 +145,8 @@ def run(
     ctx: click.Context,
     /,
     image: str | None,
+    vms: tuple[VmChoice, ...],
+    vms_file: Path | None,
     timeout: float | None,
     dry_run: bool,
     stats: bool,
@@ -136,9 +165,20 @@ def run(
     level = report.Verbosity.VERBOSE if verbose else report.Verbosity.NORMAL
     report.set_verbosity(report.Verbosity.QUIET if quiet else level)
     plan = Plan(title="", **machine)
-    find = kvm_plan if plan.cpu == "kvm" else with_image
-    plan = find(plan, image, fetch=not dry_run)
-    plan = with_command(plan, ctx.meta.get(COMMAND, ()))
+    if vms_file is not None:
+        vms += read_toml(vms_file)
+    if plan.cpu == "kvm":
+        if vms:
+            raise UsageError("VMs need our own hypervisor: use --cpu trap, or leave them out.")
+        plan = kvm_plan(plan, image, fetch=not dry_run)
+    elif plan.cpu != "emulate":
+        plan = vm_plans(plan, vms, image, fetch=not dry_run)
+    elif vms:
+        raise UsageError("VMs need a technique that shares the CPU: add --cpu trap.")
+    else:
+        plan = with_image(plan, image, fetch=not dry_run)
+    words = ctx.meta.get(COMMAND, ())
+    plan = vms_with_command(plan, words) if plan.vms else with_command(plan, words)
     if dry_run:
         click.echo(json.dumps(plan.as_json(), indent=1) if as_json else plan.as_text())
         return 0
@@ -165,7 +205,7 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
                 report.detail("The guest reboots.")
                 continue
             code = _exit_code(outcome, plan)
-            _report(machine, outcome, code, elapsed, stats, as_json)
+            _report(plan, machine, outcome, code, elapsed, stats, as_json)
             return code
 
 
@@ -177,7 +217,8 @@ def _machine(plan: Plan, console: Any) -> Machine | KvmMachine:
     from ringzero.lang import cache
 
     cache.announce = _announce
-
+    if plan.vms:
+        return virtual_machines(plan, console)
     for disk in plan.disks:
         refuse_other_formats(disk)
     kernel: Any = plan.kernel
@@ -226,6 +267,7 @@ def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
 
 
 def _report(
+    plan: Plan,
     machine: Machine | KvmMachine,
     outcome: Outcome | None,
     code: int,
@@ -238,13 +280,26 @@ def _report(
         return
     from ringzero.cli.statistics import statistics_json, statistics_text
 
+    guests = _guests(plan, machine)
     if as_json:
         told = {
             "outcome": "ended by the user" if outcome is None else type(outcome).__name__,
             **({} if outcome is None else asdict(outcome)),
             "exit_code": code,
             "counters": statistics_json(machine.counters(), elapsed),
+            **({"vms": vms_json(guests)} if guests else {}),
         }
         report.text(json.dumps(told))
     elif stats:
         report.text(statistics_text(machine.counters(), elapsed))
+        if guests:
+            report.text(vms_text(guests))
+
+
+def _guests(plan: Plan, machine: Machine | KvmMachine) -> VirtualMachines | None:
+    """The machine, where it is a hypervisor's; other runs do not import that one."""
+    if not plan.vms:
+        return None
+    from ringzero.virtual import VirtualMachines
+
+    return machine if isinstance(machine, VirtualMachines) else None

@@ -1,0 +1,162 @@
+"""`ringzero.VirtualMachines`: guests under our hypervisor, which runs on our machine.
+
+```python
+with VirtualMachines([Vm(kernel="Image", initrd="initrd.gz", append="console=ttyS0")]) as machine:
+    outcome = machine.run(timeout=60)
+    print(machine.vms()[0].exit_count)
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ringzero.api import Machine, parse_size
+from ringzero.errors import UsageError
+from ringzero.machine.kernel_file import KernelFile, parse_elf, read_kernel
+from ringzero.machine.outcome import Outcome as BoardOutcome
+from ringzero.outcome import Outcome, PoweredOff, Rebooted
+
+if TYPE_CHECKING:
+    from ringzero.composition import Console
+    from ringzero.hypervisor.build import Built, Guest
+    from ringzero.hypervisor.report import VmReport
+    from ringzero.lang.image import Image
+
+TECHNIQUES = ("trap",)
+"""The values of `--cpu` that mean a guest under our hypervisor."""
+
+RESTARTED = 129  # hypervisor.machines.RESTARTED: the code of a VM that asked for a reset
+MEGABYTE = 1 << 20
+BIGGEST_GAP = 1 << 30
+
+
+@dataclass(frozen=True)
+class Vm:
+    """One virtual machine, as a user wants it."""
+
+    kernel: str | Path | Image
+    initrd: str | Path | None = None
+    append: str = ""
+    memory: int | str = "512M"
+    name: str = ""
+
+
+class VirtualMachines(Machine):
+    """Our machine with our hypervisor in M-mode and `vms` under it; the console is theirs.
+
+    It runs until each VM has ended; the exit code is the first that is not zero. `vms()` says at
+    any time what the hypervisor did for each; `order` pauses, resumes or kills one.
+    """
+
+    def __init__(
+        self,
+        vms: Sequence[Vm],
+        *,
+        technique: str = "trap",
+        engine: str = "auto",
+        clock: str = "host",
+        console: Console | None = None,
+    ) -> None:
+        built = compose(vms, technique)
+        self.names = [vm.name or f"vm{index}" for index, vm in enumerate(vms)]
+        self.image = built.image
+        super().__init__(
+            memory=-(-built.memory // MEGABYTE) * MEGABYTE,
+            engine=engine,
+            clock=clock,
+            kernel=built.image,
+            bios="none",
+            console=console,
+        )
+
+    def vms(self) -> list[VmReport]:
+        """Each VM's state, where its instructions went, and its exits."""
+        from ringzero.hypervisor.report import read
+
+        return read(self.image, self.read_memory)
+
+    def order(self, index: int, what: str) -> None:
+        """`pause`, `resume` or `kill` a VM; with several VMs it is obeyed within a time slice."""
+        from ringzero.hypervisor.report import ORDERS, order
+
+        if what not in ORDERS or not 0 <= index < len(self.names):
+            raise UsageError(
+                f"There is no order {what!r} for VM {index}: {', '.join(ORDERS)} are for VMs 0 to "
+                f"{len(self.names) - 1}."
+            )
+        self.write_memory(*order(self.image, index, what))
+
+    def _outcome(self, ended: BoardOutcome) -> Outcome:
+        outcome = super()._outcome(ended)
+        alone = len(self.names) == 1
+        return Rebooted() if alone and outcome == PoweredOff(RESTARTED) else outcome
+
+
+def compose(vms: Sequence[Vm], technique: str = "trap", report: bool = False) -> Built:
+    """The hypervisor's program with everything that the VMs boot.
+
+    With `report` it prints its exit tables itself when all have ended.
+    """
+    from ringzero.hypervisor.build import build
+
+    if technique not in TECHNIQUES:
+        raise UsageError(
+            f"There is no technique {technique!r} for virtual machines: choose one of "
+            f"{', '.join(TECHNIQUES)}."
+        )
+    return build([_guest(vm) for vm in vms], report=report)
+
+
+def _guest(vm: Vm) -> Guest:
+    from ringzero.hypervisor.build import Guest
+    from ringzero.machine.initrd_file import read_initrd
+
+    offset, kernel = _flat(vm.kernel)
+    return Guest(
+        kernel=kernel,
+        initrd=None if vm.initrd is None else read_initrd(Path(vm.initrd)),
+        append=vm.append,
+        memory=parse_size(vm.memory),
+        kernel_offset=offset,
+    )
+
+
+def _flat(kernel: str | Path | Image) -> tuple[int, bytes]:
+    """(offset from the start of the guest's memory, content); the first byte is the entry point."""
+    from ringzero.hypervisor.layout import GUEST_RAM
+
+    if isinstance(kernel, (str, Path)):
+        file = read_kernel(Path(kernel), GUEST_RAM)
+    else:
+        file = parse_elf(Path("(built in)"), kernel.elf)
+    start = min(segment.address for segment in file.segments)
+    _check(file, start, GUEST_RAM)
+    content = bytearray()
+    for segment in sorted(file.segments, key=lambda segment: segment.address):
+        content += bytes(segment.address - start - len(content))
+        content += segment.data
+    return start - GUEST_RAM, bytes(content)
+
+
+def _check(file: KernelFile, start: int, ram: int) -> None:
+    """Refuse what a guest of the hypervisor cannot be."""
+    named = f"The kernel {file.path}"
+    if "tohost" in file.symbols:
+        raise UsageError(
+            f"{named} is a program for M-mode, which is the hypervisor's here: run it with "
+            "--cpu emulate."
+        )
+    if file.entry != start:
+        raise UsageError(
+            f"{named} is entered at {file.entry:#x} and begins at {start:#x}: a guest of the "
+            "hypervisor is entered at its first byte."
+        )
+    if start < ram + 0x8_0000 or file.end - start > BIGGEST_GAP:
+        raise UsageError(
+            f"{named} is linked for {start:#x} to {file.end:#x}: link it for {ram + 0x20_0000:#x}, "
+            "behind the memory of firmware."
+        )
