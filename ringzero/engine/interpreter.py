@@ -30,6 +30,7 @@ from ringzero.lang.host import view
 
 NEVER = (1 << 64) - 1
 OVERSHOOT = 2400  # a budget is looked at where code jumps: at most a page of straight code later
+TRAP_LOOP = 64
 SLOT_ARRAYS = 3072  # decoded pages kept: 36 KiB each
 
 _read_type = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p)
@@ -204,10 +205,15 @@ class Interpreter:
         stop = Stop(Why.LIMIT, 0)
         while end - self.elapsed > OVERSHOOT and stop.why is Why.LIMIT:
             stop = self._run(end - OVERSHOOT)
+        fruitless = 0  # steps in a row that retired nothing
         while self.elapsed < end and stop.why is Why.LIMIT:
             if self.count > 1:
                 return self._run(end)
+            before = self.elapsed
             self.step(0)
+            fruitless = 0 if self.elapsed > before else fruitless + 1
+            if fruitless > TRAP_LOOP:
+                return Stop(Why.FAULT, 0)
             if self.idle(0):
                 return Stop(Why.WAITING, 0)
             if self.shared.stop:

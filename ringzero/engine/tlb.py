@@ -85,10 +85,23 @@ def load(hart: Hart, kind: type, address: u64) -> u64:
 
 @native(cold=True)
 def load_missed(hart: Hart, kind: type, address: u64) -> u64:
-    """Fill the table if the page may be cached; then load as the definition says."""
-    if address & (kind.bits // 8 - 1) == 0:
-        fill(core_of(hart), address, LOAD)
+    """Fill the table if the page may be cached; then load as the definition says.
+
+    A misaligned load inside a page that is cached needs no more than the table.
+    """
+    core = core_of(hart)
+    entry = entry_for(core, READS, address)
+    if entry.tag != address & PAGE_MASK:
+        fill(core, address, LOAD)
+    if entry.tag == address & PAGE_MASK and within_page(kind, address):
+        return u64(peek(kind, core.memory, address + entry.offset))
     return load_definition(hart, kind, address)
+
+
+@native(inline=True)
+def within_page(kind: type, address: u64) -> bool:
+    """Whether an access does not reach into the next page."""
+    return address & 0xFFF <= 4096 - kind.bits // 8
 
 
 @native(inline=True)
@@ -123,9 +136,14 @@ def store_missed(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """Fill the table if the page may be cached; then store as the definition says."""
     if store_beside(hart, kind, address, value):
         return
-    if address & (kind.bits // 8 - 1) == 0:
-        fill(core_of(hart), address, STORE)
-    store_definition(hart, kind, address, value)
+    core = core_of(hart)
+    entry = entry_for(core, WRITES, address)
+    if entry.tag != address & PAGE_MASK:
+        fill(core, address, STORE)
+    if entry.tag == address & PAGE_MASK and within_page(kind, address):
+        poke(kind, core.memory, address + entry.offset, kind(value))
+    else:
+        store_definition(hart, kind, address, value)
 
 
 @native(inline=True)
