@@ -18,6 +18,8 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import click
+
 from ringzero.images import busybox, cpio, deb, tree
 from ringzero.images.apt import AptSource
 from ringzero.images.cache import silent
@@ -94,6 +96,8 @@ def outer_root(folder: Path, guest_suite: str) -> tuple[Path, Path]:
                 yield tree.file(f"{ROOM}/{path.relative_to(REPOSITORY)}", path.read_bytes())
         for path in sorted(Path(__file__).parent.glob("*.py")):
             yield tree.file(f"{ROOM}/{path.relative_to(REPOSITORY)}", path.read_bytes())
+        for path in sorted(Path(click.__file__).parent.glob("*.py")):  # of the command line
+            yield tree.file(f"{ROOM}/click/{path.name}", path.read_bytes())
         yield tree.file(f"{ROOM}/vmlinuz", guest_image)
         yield tree.file(f"{ROOM}/initrd.gz", inner)
 
@@ -155,7 +159,9 @@ def run(
 def main() -> int:
     """Build, run, tell."""
     parser = argparse.ArgumentParser(description="Prove the KVM board inside QEMU's SVM.")
-    parser.add_argument("what", nargs="?", default="all", help="walk, boot, pci, …, or all")
+    parser.add_argument(
+        "what", nargs="?", default="all", help="walk, boot, pci, reboot, command, snapshot, or all"
+    )
     parser.add_argument("--timeout", type=float, default=900)
     parser.add_argument("--guest-suite", default=SUITE, help="the Debian whose kernel is the guest")
     parser.add_argument("--processors", type=int, default=2)

@@ -1,4 +1,4 @@
-"""What runs inside QEMU's SVM (see `nested.py`), with the standard library only.
+"""What runs inside QEMU's SVM (see `nested.py`), with the standard library and click only.
 
 Each finding is printed as a line `PROOF {json}`; the first thing that is not as it must be ends the
 process with an exception, and so with a status other than zero.
@@ -156,6 +156,17 @@ def prove_reboot() -> None:
     tell(reboot=True)
 
 
+def prove_command() -> None:
+    """The same from the command line: a command in the guest, its exit code, the statistics."""
+    from ringzero.cli.main import main as ringzero
+
+    options = ["--cpu", "kvm", "--cpus", "2", "-m", "256M", "--timeout", "5m", "--stats"]
+    kernel = ["--kernel", "vmlinuz", "--initrd", "initrd.gz", "-a", "console=ttyS0 quiet"]
+    code = ringzero(["run", *options, *kernel, "--", "sh", "-c", "nproc; exit 5"])
+    check(code == 5, f"the command line ended with {code}")
+    tell(command_exit_code=code)
+
+
 def prove_pci() -> None:
     """The same devices on PCI."""
     prove_boot("pci")
@@ -193,7 +204,7 @@ def prove_snapshot() -> None:
 
 PARTS = {
     "walk": prove_walk, "boot": prove_boot, "pci": prove_pci, "reboot": prove_reboot,
-    "snapshot": prove_snapshot,
+    "command": prove_command, "snapshot": prove_snapshot,
 }  # fmt: skip
 
 
