@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ringzero import guests
+from ringzero.hypervisor import report
 from ringzero.hypervisor.build import Guest, GuestError, build
-from tests.hypervisor.carriers import CARRIERS, MEGABYTE, small
+from tests.hypervisor.carriers import CARRIERS, MEGABYTE, on_qemu, small
 
 carrier = pytest.mark.parametrize(
     "carrier", [pytest.param("qemu", marks=pytest.mark.needs_qemu), "machine"]
@@ -62,3 +63,42 @@ def test_bad_wishes_are_refused() -> None:
         build([Guest(b"", memory=3 * MEGABYTE)])
     with pytest.raises(GuestError, match="no room"):
         build([Guest(bytes(16 * MEGABYTE), memory=8 * MEGABYTE)])
+
+
+@pytest.mark.needs_qemu
+def test_files_beside_the_hypervisor(tmp_path: Path) -> None:
+    """The kernel stays a file, which QEMU's loader puts into the slice."""
+    kernel = guests.build("kernel")
+    file = tmp_path / "kernel"
+    file.write_bytes(kernel.flat)
+    built = build([Guest(file, memory=128 * MEGABYTE)], embed=False)
+    assert [piece.content for piece in built.files] == [file]
+    options = [
+        word
+        for piece in built.files
+        for word in ("-device", f"loader,file={file},addr={piece.address:#x},force-raw=on")
+    ]
+    ended = on_qemu(built, tmp_path, *options)
+    assert ended.code == 0
+    assert "0 failed" in ended.output
+
+
+def test_the_host_reads_the_exit_table(tmp_path: Path) -> None:
+    from ringzero import Machine
+
+    built = small(HELLO)
+    file = tmp_path / "hv.elf"
+    file.write_bytes(built.image.elf)
+    with Machine(bios=file, memory="96M", clock="instructions") as machine:
+        machine.run(timeout=30)
+        total = machine.harts.elapsed
+        (one,) = report.read(built.image, machine.memory.read)
+    assert (one.state, one.exit_code) == ("stopped", 7)
+    counts = {(row.kind, row.name): row.count for row in one.exits}
+    assert counts["csr", "sstatus"] == 4
+    assert counts["csr", "sscratch"] == 2
+    assert one.user == 0
+    # what is neither the guest's nor spent on its exits is the start of the hypervisor itself
+    assert one.kernel + one.hypervisor < total
+    assert "sscratch" in report.text([one])
+    assert one.data()["exits"][0]["count"] > 0
