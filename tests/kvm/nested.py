@@ -20,6 +20,7 @@ from pathlib import Path
 
 import click
 
+from ringzero.errors import RingzeroError
 from ringzero.images import busybox, cpio, deb, tree
 from ringzero.images.apt import AptSource
 from ringzero.images.cache import silent
@@ -172,6 +173,9 @@ def main() -> int:
     started = time.monotonic()
     try:
         findings = run(chosen.what, chosen.timeout, chosen.processors, chosen.guest_suite)
+    except RingzeroError as error:  # of the images: no mirror, no packages
+        print(error, file=sys.stderr)
+        return error.exit_code
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1

@@ -10,6 +10,15 @@ from ringzero.images import ImageError
 from tests.kvm import nested
 
 
+def test_without_qemu_a_sentence_and_126(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["nested"])
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert nested.main() == 126
+    assert "apt-get install qemu-system-x86" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_debian_cloud_kernel_boots_on_true_hardware_assistance() -> None:
     if shutil.which(nested.QEMU) is None:
@@ -21,6 +30,7 @@ def test_debian_cloud_kernel_boots_on_true_hardware_assistance() -> None:
     findings = nested.run("all", timeout=900)
     assert findings["kind"] == "svm"
     assert findings["reboot"] is True
+    assert findings["command_exit_code"] == 5
     costs = findings["walk_ns"]
     assert isinstance(costs, dict)
     assert {"in", "vmmcall", "syscall", "page fault"} <= set(costs)
