@@ -56,7 +56,8 @@ class Machine:
     the kernel, unless that is an ELF with a `tohost` symbol, which runs alone in M-mode.
     `clock="instructions"` makes runs repeatable. With `hypervisor_extension` harts have H, so that
     hypervisors may run guests in VS-mode. `console` gets the guest's output; by default it
-    is kept for `expect`. Raises `UsageError` and `NotFound` for what cannot be built or loaded.
+    is kept for `expect`. `extensions` are those that the device tree tells of. Raises `UsageError`
+    and `NotFound` for what cannot be built or loaded.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Machine:
         disks: Sequence[DiskChoice] = (),
         mounts: Sequence[tuple[str, str | Path, bool]] = (),
         console: Console | None = None,
+        extensions: Sequence[str] | None = None,
     ) -> None:
         self.recorder = Recorder()
         self._ended: BoardOutcome | None = None
@@ -89,6 +91,7 @@ class Machine:
             disks=disks,
             mounts=mounts,
             console=console or self.recorder,
+            extensions=extensions,
             stop=self._stop,
             wake=self._wake,
         )

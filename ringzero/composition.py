@@ -105,6 +105,7 @@ def assemble(
     console: Console,
     stop: Callable[[BoardOutcome], None],
     wake: Callable[[], None],
+    extensions: Sequence[str] | None = None,
 ) -> Parts:
     """Build everything and load the software."""
     from ringzero.isa.extensions import names
@@ -123,7 +124,7 @@ def assemble(
         cpus,
         ticks,
         stop=stop,
-        isa_extensions=names(hypervisor=hypervisor_extension),
+        isa_extensions=extensions or names(hypervisor=hypervisor_extension),
         set_lines=lambda hart, mask, value: parts[0].set_lines(hart, mask, value),
         output=console.write,
         wake=wake,

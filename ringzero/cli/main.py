@@ -22,6 +22,8 @@ COMMANDS = {
     "run": "ringzero.cli.run",
     "image": "ringzero.cli.image",
     "build": "ringzero.cli.build",
+    "compare": "ringzero.cli.compare",
+    "analyze": "ringzero.cli.analyze",
     "bench": "ringzero.cli.bench",
     "doctor": "ringzero.cli.doctor",
 }

@@ -1,0 +1,102 @@
+"""`ringzero compare`: one guest under each technique, and one table of what everything costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ringzero.cli import report
+from ringzero.errors import UsageError
+
+if TYPE_CHECKING:
+    from ringzero.compare.results import Results
+    from ringzero.compare.techniques import Task, Technique
+
+
+@click.command()
+@click.argument("guest", type=click.Choice(["guest", "debian"]), default="guest")
+@click.option(
+    "--techniques",
+    metavar="NAME,…",
+    help="Only these columns, in this order.  [default: all]",
+)
+@click.option("--engine", default="auto", show_default=True, help="For the workload, as in `run`.")
+@click.option("--json", "as_json", is_flag=True, help="The results as JSON instead of tables.")
+@click.option(
+    "--svg", type=click.Path(path_type=Path, dir_okay=False), help="A file for a bar chart."
+)
+def compare(
+    guest: str, techniques: str | None, engine: str, as_json: bool, svg: Path | None
+) -> int:
+    """Run one guest under each technique: instructions by world, exits by cause, and time.
+
+    GUEST is the workload: `guest`, the bundled kernel's self-tests, or `debian`, a boot of Debian's
+    kernel to power-off. Operations are always the bundled kernel's nanobenchmarks. The clock counts
+    instructions, so that all figures but the seconds are the same in each run.
+    """
+    columns = _columns(techniques)
+    results = _measured(columns, _task(guest), engine)
+    if svg is not None:
+        from ringzero.compare.chart import svg as drawn
+
+        svg.write_text(drawn(results), encoding="utf-8")
+        report.note(f"The chart is in {svg}.")
+    if as_json:
+        click.echo(json.dumps(results.data(), indent=1))
+    else:
+        _show(results)
+    return 0
+
+
+def _show(results: Results) -> None:
+    import sys
+
+    from rich.console import Console
+
+    # Where nobody's window says how wide it is, no column is cut.
+    results.show(Console(width=None if sys.stdout.isatty() else 180))
+
+
+def _columns(named: str | None) -> list[Technique]:
+    from ringzero.compare.techniques import TECHNIQUES
+
+    wanted = list(TECHNIQUES) if named is None else named.split(",")
+    for name in wanted:
+        if name not in TECHNIQUES:
+            raise UsageError(
+                f"There is no technique {name!r} to compare: choose from {', '.join(TECHNIQUES)}."
+            )
+    return [TECHNIQUES[name] for name in wanted]
+
+
+def _task(guest: str) -> Task:
+    from ringzero.compare.techniques import Task
+
+    if guest == "guest":
+        from ringzero.guests import build
+
+        return Task("self-tests of the bundled kernel", build("kernel"), append="mode=test")
+    from ringzero.images import fetch_debian
+
+    with report.progress() as progress:
+        image = fetch_debian(progress=progress)
+    append = "console=ttyS0 quiet panic=-1 ringzero.run=true"
+    title = f"boot and power-off of Linux {image.version}"
+    return Task(title, image.kernel, image.initrd, append, 512 << 20)
+
+
+def _measured(columns: list[Technique], task: Task, engine: str) -> Results:
+    from ringzero.compare.measure import operations, workload
+    from ringzero.compare.results import Results
+    from ringzero.guests import build
+
+    kernel = build("kernel")
+    costs, works = {}, {}
+    for technique in columns:
+        report.detail(f"Measuring {technique.name}: {technique.title}…")
+        costs[technique.name] = operations(technique, kernel)
+        works[technique.name] = workload(technique, task, engine)
+    return Results(task.name, costs, works)

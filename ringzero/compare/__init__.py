@@ -1,0 +1,1 @@
+"""One guest under each technique, and what each operation cost: in instructions, world by world."""
