@@ -252,6 +252,7 @@ def start_again(vm: Vm, address: u64, found: Translation) -> None:
     recycle(vm)
     vm.active = adopt(vm, rights_now(vm.hart.mode, vm.hart.mstatus))
     vm.space = vm.roots[vm.active].space
+    use(vm)
     fill(vm, address, found)
 
 
