@@ -98,7 +98,10 @@ def translate_span(hart: Hart, address: u64, access: int, size: u64) -> u64:
             found = Translation()
             walk(hart, hart.satp, address, access, mode, found)
             physical = found.physical
-    if pmp_permissions(hart, physical, size, mode) & NEEDED[access] == 0:
+    needed = u64(NEEDED[access])
+    if access == LOAD and hart.guest_access == GUEST_EXECUTABLE:
+        needed = needed | EXECUTE  # hlvx may read only what it may execute, here too (21.3.1)
+    if pmp_permissions(hart, physical, size, mode) & needed != needed:
         raise access_fault(hart, address, access)
     return physical
 

@@ -172,6 +172,8 @@ class Program:
         self.put(HANDLER_S, _supervisor_code())
         if hypervisor:
             self.put(HANDLER_HS, _supervisor_code("csrw hie, x0"))
+            # Whatever runs up to there goes back: a trap must not look like the next instruction
+            self.put(HANDLER_HS - 4, assemble_text(f"j {HANDLER_S}", HANDLER_HS - 4))
         self.put(CONTROL, self._control())
         self.put(DATA, self._data())
         for number in range(CHUNK_COUNT):
