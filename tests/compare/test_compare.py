@@ -1,0 +1,123 @@
+"""The comparison's figures, from a short measurement of the bundled guest under each technique."""
+
+from __future__ import annotations
+
+import io
+import json
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from ringzero import guests
+from ringzero.compare.chart import svg
+from ringzero.compare.measure import CompareError, Cost, operations, workload
+from ringzero.compare.results import TITLES, Results
+from ringzero.compare.techniques import TECHNIQUES, Sample, Task
+
+Costs = dict[str, dict[str, Cost]]
+
+
+@pytest.fixture(scope="module")
+def costs() -> Costs:
+    kernel = guests.build("kernel")
+    return {
+        name: operations(technique, kernel, counts=(20, 120))
+        for name, technique in TECHNIQUES.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def results(costs: Costs) -> Results:
+    task = Task("self-tests", guests.build("kernel"), append="mode=test")
+    works = {name: workload(one, task, "interpreter") for name, one in TECHNIQUES.items()}
+    return Results("self-tests", costs, works)
+
+
+def test_every_operation_has_a_title_and_is_in_each_column(costs: Costs) -> None:
+    for by_name in costs.values():
+        assert set(by_name) == set(TITLES)
+
+
+def test_what_is_not_privileged_costs_the_same(costs: Costs) -> None:
+    for name in ("call", "loop"):
+        bare, trap = costs["native"][name], costs["trap"][name]
+        assert trap.total == pytest.approx(bare.total, abs=1.5)
+        assert not trap.exits
+
+
+def test_each_privileged_read_is_one_exit(costs: Costs) -> None:
+    cost = costs["trap"]["csr_read"]
+    assert cost.exits == {"csr sstatus": 1.0}
+    assert cost.worlds["kernel"] == pytest.approx(3, abs=1)
+    assert 50 < cost.worlds["below"] < 200
+    assert costs["trap"]["interrupt_toggle"].exits == {"csr sstatus": 2.0}
+
+
+def test_the_guest_executes_the_same_under_each_technique(costs: Costs) -> None:
+    for name in TITLES:
+        bare, trap = costs["native"][name].worlds, costs["trap"][name].worlds
+        assert trap["kernel"] == pytest.approx(bare["kernel"], abs=12), name
+        assert trap["user"] == pytest.approx(bare["user"], abs=2), name
+
+
+def test_native_traps_are_the_guests_own(costs: Costs) -> None:
+    native = costs["native"]
+    assert native["hypercall"].exits == {"environment call from S-mode": 1.0}
+    assert native["exception"].exits == {"breakpoint": 1.0}
+    assert native["csr_read"].worlds["below"] == 0
+    assert native["hypercall"].worlds["below"] > 20
+
+
+def test_equal_measurements_have_equal_figures(costs: Costs) -> None:
+    again = operations(TECHNIQUES["trap"], guests.build("kernel"), counts=(20, 120))
+    assert again == costs["trap"]
+
+
+def test_results_are_data_and_tables(results: Results) -> None:
+    from rich.console import Console
+
+    data = json.loads(json.dumps(results.data()))
+    assert data["operations"]["trap"]["csr_read"]["exits"] == {"csr sstatus": 1.0}
+    assert data["workloads"]["trap"]["total"] > 1_000_000
+    written = io.StringIO()
+    results.show(Console(width=180, no_color=True, file=written))
+    shown = written.getvalue()
+    assert "privileged CSR read" in shown
+    assert "1 csr sstatus" in shown
+    assert f"{data['workloads']['native']['total']:,}" in shown
+
+
+def test_chart_has_a_bar_for_each_operation_and_technique(results: Results) -> None:
+    root = ElementTree.fromstring(svg(results))
+    space = "{http://www.w3.org/2000/svg}"
+    texts = [element.text for element in root.iter(f"{space}text")]
+    assert all(title in texts for title in TITLES.values())
+    assert texts.count("trap") == texts.count("native") == len(TITLES)
+    orange = [one for one in root.iter(f"{space}rect") if one.get("fill") == "#c8702a"]
+    assert len(orange) > 10
+
+
+def test_samples_subtract() -> None:
+    sample = Sample()
+    sample.worlds["user"] = 5
+    later = Sample()
+    later.worlds["user"] = 12
+    assert later.since(sample).worlds["user"] == 7
+
+
+def test_a_guest_that_measures_nothing_is_named() -> None:
+    from ringzero.compare.measure import _watched
+
+    task = Task("the self-tests", guests.build("kernel"), append="mode=test")
+    with pytest.raises(CompareError, match="the self-tests did not measure anything under native"):
+        _watched(TECHNIQUES["native"], task, "interpreter")
+
+
+@pytest.mark.slow
+@pytest.mark.needs_debian
+def test_debian_boots_under_trap_with_few_more_instructions(debian_image: object) -> None:
+    kernel, initrd = debian_image.kernel, debian_image.initrd  # type: ignore[attr-defined]
+    task = Task("boot", kernel, initrd, "console=ttyS0 quiet ringzero.run=true", 512 << 20)
+    bare, trap = (workload(TECHNIQUES[name], task) for name in ("native", "trap"))
+    assert trap.total < bare.total * 1.25
+    assert 300_000 < sum(trap.exits.values()) < 500_000
