@@ -137,24 +137,29 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
 
 
 @native
+def credit(vm: Vm) -> None:
+    """The instructions since the last time are the guest's user's, or its kernel's."""
+    quick.count_retired(vm)
+    gained = vm.hart.retired - vm.counted
+    vm.counted = vm.hart.retired
+    if vm.hart.mode == U:
+        status[vm.index].user += gained
+    else:
+        status[vm.index].kernel += gained
+
+
+@native
 def handle_exit(vm: Vm) -> u64:
     """Everything that `quick_exit` did not answer; returns the Vm whose world to enter."""
     hart, cause, state = vm.hart, csr.mcause.read(), csr.mstatus.read()
-    quick.count_retired(vm)
     if state & STATUS_MPP != 0:  # it was our own
         machines.fail(cause, csr.mepc.read(), csr.mtval.read())
     hart.mstatus = hart.mstatus | state & STATUS_FS
-    mode = hart.mode
+    credit(vm)
     hart.pc = csr.mepc.read()
     hart.changes = 0
     about = dispatch(vm, cause, csr.mtval.read())
     one = status[vm.index]
-    gained = hart.retired - vm.counted  # before this exit
-    vm.counted = hart.retired
-    if mode == U:
-        one.user += gained
-    else:
-        one.kernel += gained
     if about == NOTHING:
         about = EXCEPTIONS + cause if cause & INTERRUPT == 0 else INTERRUPTS + (cause & 15)
     vm.tally = address_of(one.tallies[about])

@@ -6,13 +6,15 @@ random states. What it cannot do at once it refuses, having changed nothing.
 
 from __future__ import annotations
 
-from ringzero.hypervisor import shadow
+from ringzero.bare.stubs import csr
+from ringzero.hypervisor import exits, shadow
 from ringzero.hypervisor.layout import EXCEPTIONS, INSTRUCTIONS, Vm
-from ringzero.isa import csrs_supervisor
+from ringzero.isa import csrs_supervisor, rv_priv
 from ringzero.isa.csr import read_csr, write_csr
-from ringzero.isa.hart import Hart, S
+from ringzero.isa.hart import Hart, S, U
 from ringzero.isa.paging import STATUS_SUM
 from ringzero.isa.trap import (
+    ECALL_FROM_U,
     FETCH,
     FETCH_PAGE,
     ILLEGAL_INSTRUCTION,
@@ -34,7 +36,8 @@ UXL, SD = 2 << 32, 1 << 63
 HARMLESS = STATUS_SIE | STATUS_SPIE | STATUS_SPP  # no translation and no unit depends on these
 REGISTER = 31 << 3  # of a word shifted right by 4: 8 times rd
 SYSTEM, FENCE, FENCE_MASK = 0x73, 0x1200_0073, 0xFE00_7FFF
-FENCES = 2  # emulate.FENCE
+SRET = 0x1020_0073
+RETURN, FENCES = 1, 2  # emulate.RETURN, emulate.FENCE
 PLAIN = (csrs_supervisor.sscratch, csrs_supervisor.sepc, csrs_supervisor.scause,
          csrs_supervisor.stval)  # fmt: skip
 # Answers of quick_exit: done, go on after the instruction; for handle_exit; done, execute the
@@ -103,13 +106,13 @@ def register_access(vm: Vm, word: u64) -> u64:
     operand = field
     if word & (1 << 14) == 0:
         operand = hart.x[field]
-    for csr in PLAIN:
-        if number == csr.first:
-            old = read_csr(hart, csr, number)
+    for one in PLAIN:
+        if number == one.first:
+            old = read_csr(hart, one, number)
             if operation == 1:
-                write_csr(hart, csr, number, operand)
+                write_csr(hart, one, number, operand)
             elif field != 0:
-                write_csr(hart, csr, number, old | operand if operation == 2 else old & ~operand)
+                write_csr(hart, one, number, old | operand if operation == 2 else old & ~operand)
             if register != 0:
                 hart.x[register] = old
             tell(vm, number, 1)
@@ -188,6 +191,26 @@ def count_status(vm: Vm) -> None:
 
 
 @native(inline=False)
+def change_mode(vm: Vm, calling: bool) -> u64:
+    """A system call of a guest's program, or its kernel's sret: the other mode's root."""
+    hart = vm.hart
+    hart.mstatus = hart.mstatus | csr.mstatus.read() & STATUS_FS
+    exits.credit(vm)
+    try:
+        if calling:
+            hart.pc = csr.mepc.read()
+            exits.reflect(vm, u64(ECALL_FROM_U), u64(0))
+            tell(vm, u64(EXCEPTIONS + ECALL_FROM_U), 0)
+        else:
+            rv_priv.sret.function(hart)
+            tell(vm, u64(INSTRUCTIONS + RETURN), 1)
+    except Trap:
+        return u64(SLOW)
+    exits.enter(vm)
+    return u64(AGAIN)
+
+
+@native(inline=False)
 def other_exit(vm: Vm, cause: u64, value: u64) -> u64:
     """An exit for something else than sstatus."""
     if cause == ILLEGAL_INSTRUCTION:
@@ -195,9 +218,13 @@ def other_exit(vm: Vm, cause: u64, value: u64) -> u64:
             return u64(SLOW)
         if value & FENCE_MASK == FENCE:
             return fence_shadows(vm, value)
+        if value == SRET and vm.hart.mode == S:
+            return change_mode(vm, False)
         return register_access(vm, value)
     if cause == LOAD_PAGE or cause == STORE_PAGE or cause == FETCH_PAGE:
         return page_fault(vm, cause, value)
+    if cause == ECALL_FROM_U and vm.hart.mode == U:
+        return change_mode(vm, True)
     return u64(SLOW)
 
 
