@@ -40,6 +40,19 @@ class Registers:
             self._state.x[number] = type(self._state.x[number])(value & (1 << 64) - 1)
 
 
+def copy_of(state: Any) -> Hart:
+    """A hart of its own in the state of one that an engine runs."""
+    copy = Hart()
+    for name, kind in Hart.fields.items():
+        value = getattr(state, name)
+        if issubclass(kind, Array):
+            for i in range(kind.length):
+                getattr(copy, name)[i] = u64(value[i])
+        else:
+            setattr(copy, name, kind(value))
+    return copy
+
+
 class Csrs:
     """CSRs of a hart: the definitions' own text runs on a copy of its state, as M-mode."""
 
@@ -51,15 +64,8 @@ class Csrs:
         return u64(self.clock.now())
 
     def _copy(self) -> Hart:
-        copy = Hart()
+        copy = copy_of(self.state)
         copy.host = self
-        for name, kind in Hart.fields.items():
-            value = getattr(self.state, name)
-            if issubclass(kind, Array):
-                for i in range(kind.length):
-                    getattr(copy, name)[i] = u64(value[i])
-            else:
-                setattr(copy, name, kind(value))
         return copy
 
     def _number(self, name: str) -> u64:

@@ -1,0 +1,1 @@
+"""What a machine did, and what it would do, step by step."""
