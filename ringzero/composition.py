@@ -6,6 +6,7 @@ firmware and kernel they find.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,7 +130,7 @@ def assemble(
         output=console.write,
         wake=wake,
         epoch=DETERMINISTIC_EPOCH if deterministic else None,
-        rng_seed=bytes(64) if deterministic else b"",
+        rng_seed=bytes(64) if deterministic else os.urandom(64),
     )
     closers = _plug(board, disks, mounts, console, deterministic)
     start = _load(memory, board, software)  # before an engine is made: that may take seconds

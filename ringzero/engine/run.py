@@ -17,6 +17,7 @@ from ringzero.engine.core import (
     RUNNING,
     SEEN,
     SLICE,
+    SLOT_BYTES,
     STEPPED,
     STOPPED,
     TURN,
@@ -26,7 +27,7 @@ from ringzero.engine.core import (
     Slot,
 )
 from ringzero.engine.physical import NEVER, now, until
-from ringzero.engine.slots import core_at, fill_scratch, release_array
+from ringzero.engine.slots import core_at, fill_scratch, original, release_array
 from ringzero.engine.tlb import find_code, flush_all, flush_guest, select_context
 from ringzero.isa.access import fetch
 from ringzero.isa.hart import FLOATS, GUEST_MAPPINGS, MAPPINGS, TRANSLATION, VIRTUAL, WAIT
@@ -204,6 +205,8 @@ def sample(shared: Shared, slot: u64) -> None:
     if peek(u64, shared.slots, array * PAGE_STRIDE + SEEN) == 0:
         poke(u64, shared.slots, array * PAGE_STRIDE + SEEN, u64(1))
         tell(shared, slot | FIRST)
+    if original(shared, array, (slot % PAGE_STRIDE) // SLOT_BYTES) != 0:
+        return  # a region stands here already
     heat = shared.heat[((slot >> 4) ^ (slot >> 16)) & (HEATS - 1)]
     if heat.slot != slot:
         if heat.count > 1:
