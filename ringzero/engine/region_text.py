@@ -244,7 +244,7 @@ class RegionText:
             yes, no = self.new("taken"), self.new("fall")
             self.line(f"br i1 {taken}, label %{yes}, label %{no}")
             self.label(yes)
-            self._go(op.target, back=op.target <= op.offset)
+            self._go(op.target, taken=True)
             self.label(no)
             self._go(op.next)
             return
@@ -253,18 +253,21 @@ class RegionText:
             self._write(("x", op.rd), link)
         self._flush(done)
         if op.one.may_jump_static:
-            self._go(op.target, back=op.target <= op.offset)
+            self._go(op.target, taken=True)
         else:
             self._indirect(op, target)
 
-    def _go(self, target: int, back: bool = False) -> None:
-        """To an offset: in the region, elsewhere on the page, or on another page."""
+    def _go(self, target: int, taken: bool = False) -> None:
+        """To an offset: in the region, elsewhere on the page, or on another page.
+
+        The budget is looked at just where the interpreter looks at it, where a branch or jump is
+        taken: so interrupts come at the same instruction, whichever tier runs.
+        """
+        if taken and 0 <= target < PAGE:
+            self._check(target)
         if target in self.graph.operations and target in self.graph.leaders:
-            if back:
-                self._check(target)
             self.line(f"br label %B{target}")
         elif 0 <= target < PAGE:
-            self._check(target)
             self._exit("slot", str(8 * target))
         else:
             self._exit("jump", self.value(f"add i64 %vpage, {target}"))

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
+from ringzero.api import Machine
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Why
 from ringzero.engine.reference_harts import ReferenceHarts
 from ringzero.engine.region_compile import RegionCompiler
 from ringzero.engine.region_graph import explore
 from ringzero.engine.regions import Regions
+from ringzero.guests import build
 from ringzero.isa.hart import Hart
 from ringzero.lang import Array
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from ringzero.outcome import PoweredOff
 from tests.engine.random_programs import BASE, DATA, program, registers
 
 STATE = [
@@ -133,3 +136,16 @@ def test_regions_equal_the_interpreter(seed: int) -> None:
     finish(regions)
     compare(state(expected, its_memory), state(regions, memory))
     assert regions.installed > 0
+
+
+@pytest.mark.slow
+def test_tiers_agree_under_timer_interrupts() -> None:
+    """With the instruction clock a whole run is the same, whatever has been compiled meanwhile."""
+    counted = []
+    for engine in ("interpreter", "regions", "regions"):
+        kernel = build("kernel")
+        with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
+            assert machine.run(timeout=120) == PoweredOff(0)
+            counted.append(machine.counters())
+    assert counted[0].interrupts
+    assert counted[0] == counted[1] == counted[2]
