@@ -54,7 +54,7 @@ class Machine:
 
     `memory` is bytes or a string such as "512M". Without `bios` the built-in SBI firmware starts
     the kernel, unless that is an ELF with a `tohost` symbol, which runs alone in M-mode.
-    `clock="instructions"` makes runs repeatable. With `hypervisor_extension` harts have H, so that
+    `clock="instructions"` makes runs repeatable. By `hypervisor_extension` harts have H, so that
     hypervisors may run guests in VS-mode. `console` gets the guest's output; by default it
     is kept for `expect`. `extensions` are those that the device tree tells of. Raises `UsageError`
     and `NotFound` for what cannot be built or loaded.
@@ -67,7 +67,7 @@ class Machine:
         cpus: int = 1,
         engine: str = "auto",
         clock: str = "host",
-        hypervisor_extension: bool = False,
+        hypervisor_extension: bool = True,
         kernel: str | Path | Image | None = None,
         initrd: str | Path | None = None,
         append: str = "",

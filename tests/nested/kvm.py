@@ -80,7 +80,6 @@ def run(folder: Path, engine: str = "auto", timeout: float = 600.0) -> Proof:
         initrd=host.initrd,
         append=f'console=ttyS0 quiet ringzero.run="{command}"',
         console=console,
-        hypervisor_extension=True,
         memory=MEMORY,
         engine=engine,
         mounts=[("rootfs", root / "tree", False), ("guest", share, False)],
