@@ -108,6 +108,8 @@ class Root(Struct):
     regions: u64  # a bit for each (address >> 21) % 64 that a leaf was written for
     region: u64  # the 2 MiB that `leaves` is the shadow's lowest table of
     leaves: u64  # or 0
+    guest_region: u64  # the 2 MiB that `guest_leaves` is the guest's lowest table of
+    guest_leaves: u64  # or 0
     log: u64[1024]  # where leaves were written since the root was emptied
 
 

@@ -26,6 +26,8 @@ from ringzero.hypervisor.layout import (
 from ringzero.isa.hart import S
 from ringzero.isa.paging import (
     BARE,
+    OWN,
+    PPN,
     STATUS_MXR,
     STATUS_SUM,
     SV39,
@@ -37,9 +39,13 @@ from ringzero.isa.paging import (
     V,
     W,
     X,
+    finish,
+    read_entry,
     walk,
+    well_formed,
 )
 from ringzero.isa.pmp import ALL
+from ringzero.isa.trap import page_fault
 from ringzero.lang import load, native, store, typed_range, u64
 
 LEAF = R | W | X
@@ -66,11 +72,41 @@ def is_open(vm: Vm, address: u64) -> bool:
 @native
 def translate_page(vm: Vm, address: u64, access: int) -> None:
     """What the guest's tables say about an address, in `found`; or raises what they say."""
-    hart = vm.hart
-    if hart.satp >> 60 != BARE:
-        walk(hart, hart.satp, address, access, hart.mode, found)
-    else:
+    hart, root = vm.hart, vm.roots[vm.active]
+    if hart.satp >> 60 == BARE:
         found.physical, found.size, found.permissions = address, SUPERPAGE, ALL
+    elif root.guest_leaves != 0 and root.guest_region == address >> 21:
+        walk_lowest(vm, root.guest_leaves, address, access)
+    else:
+        walk(hart, hart.satp, address, access, hart.mode, found)
+        if found.size == PAGE:
+            remember_table(vm, root, address)
+
+
+@native
+def walk_lowest(vm: Vm, table: u64, address: u64, access: int) -> None:
+    """The last step of `paging.walk`, with the table that earlier steps led to.
+
+    A hart may keep entries that are not leaves until an sfence.vma without an address (privileged
+    spec 12.2.1), and so may we.
+    """
+    where = table + ((address >> 12 & 511) << 3)
+    pte = read_entry(vm.hart, OWN, where, address, access)
+    if not well_formed(pte, vm.hart.menvcfg) or pte & LEAF == 0:
+        raise page_fault(vm.hart, address, access)
+    finish(vm.hart, OWN, where, pte, u64(0), address, access, vm.hart.mode, found)
+
+
+@native(inline=False)
+def remember_table(vm: Vm, root: Root, address: u64) -> None:
+    """Keep which guest table holds the leaf that `walk` has just found."""
+    satp = vm.hart.satp
+    level, table = (satp >> 60) - SV39 + 2, (satp & ((1 << 44) - 1)) << 12
+    while level > 0:
+        entry = load(u64, table + ((address >> level * 9 + 12 & 511) << 3) + vm.offset)
+        table = (entry & PPN) << 2
+        level -= 1
+    root.guest_region, root.guest_leaves = address >> 21, table
 
 
 @native
@@ -131,7 +167,7 @@ def adopt(vm: Vm, rights: u64) -> u64:
             table = new_table(vm)
         root.table, root.leaves = table, 0
     space = vm.index * ROOTS + chosen + 1
-    root.satp, root.rights = satp, rights
+    root.satp, root.rights, root.guest_leaves = satp, rights, 0
     root.space = mode << 60 | space << SPACE_SHIFT | root.table >> 12
     fence_space(space)  # the number may have stood for tables that are gone
     return chosen
@@ -329,6 +365,7 @@ def fence_all(vm: Vm, asid: u64, by_asid: bool) -> None:
     """sfence.vma for all addresses."""
     for i in typed_range(u64(ROOTS)):
         if concerned(vm.roots[i], asid, by_asid):
+            vm.roots[i].guest_leaves = 0
             empty(vm, i)
 
 
