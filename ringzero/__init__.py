@@ -1,7 +1,7 @@
 """ringzero: give any kernel its own ring zero.
 
-`from ringzero import Machine, VirtualMachines` is the Python API. It is loaded when it is first used, because the
-command line wants to answer `--help` without an engine.
+`from ringzero import Machine, VirtualMachines` is the Python API. It is loaded when it is first
+used, because the command line wants to answer `--help` without an engine.
 """
 
 from __future__ import annotations

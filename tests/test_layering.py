@@ -54,8 +54,7 @@ def test_text_for_bare_metal_knows_only_language_and_architecture() -> None:
         for path in SOURCES
         if area(path) in TYPED
         for name in imports(path)
-        if name.startswith("ringzero")
-        and not name.startswith((*allowed, f"ringzero.{area(path)}"))
+        if name.startswith("ringzero") and not name.startswith((*allowed, f"ringzero.{area(path)}"))
     ]
     assert not foreign
 

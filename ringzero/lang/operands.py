@@ -190,5 +190,3 @@ class Operands:
 
 def kind_name(kind: Any) -> str:
     return getattr(kind, "__name__", str(kind))
-
-

@@ -58,9 +58,7 @@ NAPOT_ALL = 0x1F
 
 
 def _start(names: tuple[str, ...]) -> str:
-    csrs = "\n".join(
-        f"ld x5, {8 * i}(x31)\ncsrw {csr}, x5" for i, csr in enumerate(names, start=1)
-    )
+    csrs = "\n".join(f"ld x5, {8 * i}(x31)\ncsrw {csr}, x5" for i, csr in enumerate(names, start=1))
     floats = "\n".join(f"fld f{i}, {FLOAT_VALUES + 8 * i}(x31)" for i in range(32))
     integers = "\n".join(f"ld x{i}, {2 * FLOAT_VALUES + 8 * i}(x31)" for i in range(1, 30))
     return f"""

@@ -14,9 +14,7 @@ from tests.lockstep.subjects import SUBJECTS, ReferenceSubject
 SEED = 1
 
 
-def lockstep(
-    engine: str, pair: type[Lockstep] = Lockstep, *, hypervisor: bool = False
-) -> Lockstep:
+def lockstep(engine: str, pair: type[Lockstep] = Lockstep, *, hypervisor: bool = False) -> Lockstep:
     try:
         return pair(SUBJECTS[engine](SIZE), hypervisor=hypervisor)
     except SpikeMissing as error:

@@ -21,9 +21,7 @@ def serve_folder(folder: Path | str, *, read_only: bool = False) -> FuseServer:
     path = Path(folder)
     if not is_unpacked_root(path):
         return FuseServer(path, read_only=read_only)
-    return FuseServer(
-        path / TREE, manifest=path / MANIFEST, read_only=read_only, exclusive=True
-    )
+    return FuseServer(path / TREE, manifest=path / MANIFEST, read_only=read_only, exclusive=True)
 
 
 __all__ = ["FuseServer", "is_unpacked_root", "serve_folder"]
