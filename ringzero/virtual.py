@@ -10,7 +10,7 @@ with VirtualMachines([Vm(kernel="Image", initrd="initrd.gz", append="console=tty
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,7 @@ class VirtualMachines(Machine):
         clock: str = "host",
         console: Console | None = None,
     ) -> None:
-        built = compose(vms, technique)
+        built = compose(vms, technique, repeatable=clock == "instructions")
         self.names = [vm.name or f"vm{index}" for index, vm in enumerate(vms)]
         self.image = built.image
         super().__init__(
@@ -96,10 +96,13 @@ class VirtualMachines(Machine):
         return Rebooted() if alone and outcome == PoweredOff(RESTARTED) else outcome
 
 
-def compose(vms: Sequence[Vm], technique: str = "trap", report: bool = False) -> Built:
+def compose(
+    vms: Sequence[Vm], technique: str = "trap", report: bool = False, repeatable: bool = False
+) -> Built:
     """The hypervisor's program with everything that the VMs boot.
 
-    With `report` it prints its exit tables itself when all have ended.
+    With `report` it prints its exit tables itself when all have ended; `repeatable` machines give
+    their guests the same seed for random numbers each time.
     """
     from ringzero.hypervisor.build import build
 
@@ -108,21 +111,22 @@ def compose(vms: Sequence[Vm], technique: str = "trap", report: bool = False) ->
             f"There is no technique {technique!r} for virtual machines: choose one of "
             f"{', '.join(TECHNIQUES)}."
         )
-    return build([_guest(vm) for vm in vms], report=report)
+    return build([_guest(vm, repeatable) for vm in vms], report=report)
 
 
-def _guest(vm: Vm) -> Guest:
+def _guest(vm: Vm, repeatable: bool) -> Guest:
     from ringzero.hypervisor.build import Guest
     from ringzero.machine.initrd_file import read_initrd
 
     offset, kernel = _flat(vm.kernel)
-    return Guest(
+    guest = Guest(
         kernel=kernel,
         initrd=None if vm.initrd is None else read_initrd(Path(vm.initrd)),
         append=vm.append,
         memory=parse_size(vm.memory),
         kernel_offset=offset,
     )
+    return replace(guest, seed=bytes(64)) if repeatable else guest
 
 
 def _flat(kernel: str | Path | Image) -> tuple[int, bytes]:

@@ -1,15 +1,13 @@
-"""The scanner of sensitive instructions, and the table that compares techniques."""
+"""The scanner of sensitive instructions."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
 from ringzero import guests
-from ringzero.hypervisor import compare
 from ringzero.hypervisor.analyze import TECHNIQUES, TREATMENT, NotAKernel, analyze, classify
 from ringzero.isa.assembler import assemble
 
@@ -63,32 +61,3 @@ def test_symbols_in_debians_kernel(debian_image: Any) -> None:
     assert "ret_from_exception" in returns
     fences = {site.function for site in found.sites if site.kind == "translation fence"}
     assert "local_flush_tlb_all" in fences or any("flush_tlb" in name for name in fences)
-
-
-def test_comparison_on_the_machine(tmp_path: Path) -> None:
-    from ringzero import Machine
-
-    kernel = guests.build("kernel")
-    file = tmp_path / "hv.elf"
-    built = compare.trap_machine(kernel.flat, 400)
-    file.write_bytes(built.image.elf)
-    size = -(-built.memory >> 20) << 20
-    results = {}
-    append = compare.APPEND.format(400)
-    for name, machine in {
-        "native": Machine(kernel=kernel, memory="128M", clock="instructions", append=append),
-        "trap": Machine(bios=file, memory=size, clock="instructions"),
-    }.items():
-        with machine:
-            machine.run(timeout=60)
-            results[name] = compare.parse(machine.recorder.data.decode())
-    native, trap = results["native"], results["trap"]
-    assert set(native) == set(trap)
-    assert native["csr_read"].guest == trap["csr_read"].guest  # the guest counts the same
-    assert 100 < trap["csr_read"].hypervisor < 200
-    assert trap["call"].total < 2 * native["call"].total  # nothing privileged in it
-    assert trap["system_call"].total > 5 * native["system_call"].total
-    lines = compare.table(results).splitlines()
-    assert len(lines) == len(native)  # the heading, and all but the empty loop
-    ElementTree.fromstring(compare.chart(results))
-    assert compare.data(results)["trap"]["call"]["operation"] == "call"
