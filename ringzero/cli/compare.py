@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from ringzero.compare.techniques import Task, Technique
 
 
+KVM = "kvm"  # its column is in host time: ringzero/compare/host.py
+
+
 @click.command()
 @click.argument("guest", type=click.Choice(["guest", "debian"]), default="guest")
 @click.option(
@@ -37,17 +40,23 @@ def compare(
     kernel to power-off. Operations are always the bundled kernel's nanobenchmarks. The clock counts
     instructions, so that all figures but the seconds are the same in each run.
     """
-    columns = _columns(techniques)
+    from ringzero.compare.host import HostColumn, measure
+
+    wanted = None if techniques is None else techniques.split(",")
+    columns = _columns([] if wanted is None else [name for name in wanted if name != KVM])
     results = _measured(columns, _task(guest), engine)
+    host = measure() if wanted is None or KVM in wanted else HostColumn(unavailable="Not asked.")
     if svg is not None:
         from ringzero.compare.chart import svg as drawn
 
         svg.write_text(drawn(results), encoding="utf-8")
         report.note(f"The chart is in {svg}.")
     if as_json:
-        click.echo(json.dumps(results.data(), indent=1))
+        click.echo(json.dumps({**results.data(), KVM: host.data()}, indent=1))
     else:
         _show(results)
+        if wanted is None or KVM in wanted:
+            click.echo(host.text())
     return 0
 
 
@@ -60,14 +69,15 @@ def _show(results: Results) -> None:
     results.show(Console(width=None if sys.stdout.isatty() else 180))
 
 
-def _columns(named: str | None) -> list[Technique]:
+def _columns(named: list[str]) -> list[Technique]:
     from ringzero.compare.techniques import TECHNIQUES
 
-    wanted = list(TECHNIQUES) if named is None else named.split(",")
+    wanted = named or list(TECHNIQUES)
     for name in wanted:
         if name not in TECHNIQUES:
             raise UsageError(
-                f"There is no technique {name!r} to compare: choose from {', '.join(TECHNIQUES)}."
+                f"There is no technique {name!r} to compare: choose from "
+                f"{', '.join([*TECHNIQUES, KVM])}."
             )
     return [TECHNIQUES[name] for name in wanted]
 
