@@ -105,7 +105,9 @@ def object_code(text: str, machine: Any, level: int = 2) -> bytes:
 
 @functools.cache
 def _jit() -> Any:
-    return llvm().create_lljit_compiler(host_machine())
+    # JITLink keeps an object together, and reaches far symbols through stubs; the older linker ends
+    # the process where two sections lie more than 2 GiB apart.
+    return llvm().create_lljit_compiler(host_machine(), use_jit_link=True)
 
 
 _loaded = 0
