@@ -64,6 +64,7 @@ test-kvm: setup  ## the KVM board on a complete SVM, which QEMU emulates (three 
 
 lockstep: setup-dev  ## a million random instructions beside Spike, no difference allowed
 	$(PY) -m tests.lockstep --count 1000000
+	$(PY) -m tests.lockstep --count 500000 --hypervisor --strides
 
 bench: setup  ## measure, with QEMU beside it where installed
 	$(RINGZERO) bench
