@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
@@ -21,6 +22,10 @@ def test_without_qemu_a_sentence_and_126(
 
 @pytest.mark.slow
 def test_debian_cloud_kernel_boots_on_true_hardware_assistance() -> None:
+    if not os.environ.get("RINGZERO_TEST_KVM"):
+        pytest.skip(
+            "takes minutes of both cores; `make test-kvm` is the same, or RINGZERO_TEST_KVM=1"
+        )
     if shutil.which(nested.QEMU) is None:
         pytest.skip(f"{nested.QEMU} is not here (apt-get install qemu-system-x86)")
     try:
