@@ -28,7 +28,7 @@ from ringzero.images.initramfs import initramfs
 from ringzero.images.modules import kernel_modules
 from ringzero.kvm.layout import GUEST_MODULES
 
-SUITE, ARCHITECTURE = "bookworm", "amd64"
+SUITE, GUEST_SUITE, ARCHITECTURE = "bookworm", "trixie", "amd64"
 KERNEL, BUSYBOX = "linux-image-cloud-amd64", "busybox-static"
 PYTHON = (
     "python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libexpat1",
@@ -129,7 +129,7 @@ def command(kernel: Path, root: Path, words: str, processors: int) -> list[str]:
 
 
 def run(
-    words: str = "all", timeout: float = 900, processors: int = 2, guest_suite: str = SUITE
+    words: str = "all", timeout: float = 900, processors: int = 2, guest_suite: str = GUEST_SUITE
 ) -> dict[str, object]:
     """Run the proof; its findings by name. Raises RuntimeError with the output if it failed."""
     with tempfile.TemporaryDirectory(prefix="ringzero-kvm-") as name:
@@ -167,7 +167,9 @@ def main() -> int:
         "what", nargs="?", default="all", help="walk, boot, pci, reboot, command, snapshot, or all"
     )
     parser.add_argument("--timeout", type=float, default=900)
-    parser.add_argument("--guest-suite", default=SUITE, help="the Debian whose kernel is the guest")
+    parser.add_argument(
+        "--guest-suite", default=GUEST_SUITE, help="the Debian whose kernel is the guest"
+    )
     parser.add_argument("--processors", type=int, default=2)
     chosen = parser.parse_args()
     if shutil.which(QEMU) is None:
