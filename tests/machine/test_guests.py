@@ -6,12 +6,14 @@ import random
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ringzero import Machine
 from ringzero.machine.disk import OverlayDisk, RawDisk
 from ringzero.machine.virtio.block import BlockDevice
+from ringzero.outcome import PoweredOff
 from tests.conftest import OPENSBI, UBOOT
 
 pytestmark = pytest.mark.slow
@@ -79,3 +81,41 @@ def test_linux_binds_its_drivers_and_talks_over_the_virtio_console(debian_image:
         assert abs(epoch - time.time()) < 120
         machine.send(b"x" * 3000 + b"\x03")  # far more than the queue holds at once
         assert "alive" in command("echo al''ive")
+
+
+@pytest.mark.needs_opensbi
+@pytest.mark.needs_uboot
+@pytest.mark.needs_debian
+def test_uboot_boots_debian(debian_image: Any, tmp_path: Path) -> None:
+    """OpenSBI starts U-Boot, which reads kernel and initrd from disks and starts Linux."""
+    sizes = {}
+    for name in ("kernel", "initrd"):
+        data = Path(getattr(debian_image, name)).read_bytes()
+        sizes[name] = len(data)
+        (tmp_path / name).write_bytes(data + bytes(-len(data) % 512))
+    bios = OPENSBI / "fw_jump.elf"
+    with Machine(memory="512M", kernel=UBOOT / "uboot.elf", bios=bios) as machine:
+        for name in sizes:
+            machine.board.add_virtio(BlockDevice(RawDisk(tmp_path / name, read_only=True)), "pci")
+
+        def command(text: str, answer: bytes = rb"=> ") -> None:
+            machine.send(text.encode() + b"\n")
+            machine.expect(answer, timeout=60)
+
+        machine.expect(rb"Hit any key", timeout=120)
+        command("")
+        command("virtio scan")
+        blocks = {name: -(-size // 512) for name, size in sizes.items()}
+        command("virtio dev 0")
+        command("virtio read 0x84000000 0 1", rb"read: OK")
+        first = machine.memory.read(0x8400_0038, 4) == b"RSC\x05"
+        for number, name in enumerate(("kernel", "initrd") if first else ("initrd", "kernel")):
+            address = {"kernel": 0x8400_0000, "initrd": 0x8A00_0000}[name]
+            command(f"virtio dev {number}")
+            command(f"virtio read {address:#x} 0 {blocks[name]:#x}", rb"read: OK")
+        command("setenv bootargs console=ttyS0 ringzero.run=true")
+        machine.send(
+            f"booti 0x84000000 0x8a000000:{sizes['initrd']:#x} ${{fdtcontroladdr}}\n".encode()
+        )
+        machine.expect(rb"Linux version 6\.", timeout=60)
+        assert machine.run(timeout=120) == PoweredOff(0)
