@@ -49,7 +49,8 @@ ENTRY_POINTS = [
 def _compile() -> bytes:
     from ringzero.engine import program  # all of the isa: only when there is something to compile
 
-    return binding.object_code(program.build(binding.host_target()), binding.host_machine())
+    text = program.build(binding.host_target())
+    return binding.quick_object(text, binding.host_machine())
 
 
 class _Code:

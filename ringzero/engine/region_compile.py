@@ -12,8 +12,6 @@ from ringzero.engine.region_store import RegionStore, Stored
 from ringzero.engine.region_text import RegionText
 from ringzero.lang import binding
 
-PASSES = ("sroa", "instruction_combine", "simplify_cfg", "aggressive_dce")
-
 
 @dataclass(frozen=True)
 class Region:
@@ -67,7 +65,7 @@ class RegionCompiler:
         text = RegionText(graph, self.library, f"region_{graph.head}")
         body = text.text()
         module_text, helpers = self.library.module(body, sorted(text.used))
-        code = binding.region_object(module_text, self.machine, self.context, PASSES)
+        code = binding.quick_object(module_text, self.machine, self.context)
         entries = tuple(sorted(e for e in graph.entries if e in graph.operations))
         operations = tuple((o.offset, o.size) for o in graph.operations.values())
         return Stored(graph.head, entries, operations, tuple(helpers), code)

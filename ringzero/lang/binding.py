@@ -132,18 +132,24 @@ class Library:
         self.addresses = {name: int(self._tracker[name]) for name in symbols}
 
 
-def region_object(text: str, machine: Any, context: Any, passes: tuple[str, ...]) -> bytes:
-    """An object of a module whose one function inlines all others: few passes, little time."""
+PASSES = ("sroa", "instruction_combine", "simplify_cfg", "aggressive_dce")
+
+
+def quick_object(text: str, machine: Any, context: Any = None) -> bytes:
+    """An object file in half the time of `object_code`: what is marked is inlined, and four passes
+    run. For code whose small functions are all marked, and whose speed is in the single function.
+    """
     binding = llvm()
-    module = binding.parse_assembly(text, context)
+    module = binding.parse_assembly(text, context) if context else binding.parse_assembly(text)
     builder = binding.create_pass_builder(
         machine, binding.create_pipeline_tuning_options(speed_level=1)
     )
     inliner = binding.create_new_module_pass_manager()
     inliner.add_always_inliner_pass()
+    inliner.add_global_dead_code_eliminate_pass()
     inliner.run(module, builder)
     manager = binding.create_new_function_pass_manager()
-    for name in passes:
+    for name in PASSES:
         getattr(manager, f"add_{name}_pass")()
     for function in module.functions:
         if not function.is_declaration:
