@@ -87,8 +87,8 @@ KERNELS = {
     "ELF for x86-64": (elf(b"code", machine=62), "x86-64"),
     "ELF for 32 bits": (elf(b"code", bits=1), "32-bit"),
     "ELF outside RAM": (elf(b"code", address=0x1000), "RAM is from"),
-    "truncated gzip": (gzip.compress(os.urandom(900))[:-9], "gzip"),
-    "compressed garbage": (gzip.compress(bytes(range(7, 256)) * 40), "of an unknown kind"),
+    "truncated gzip": (gzip.compress(os.urandom(900), mtime=0)[:-9], "gzip"),
+    "compressed garbage": (gzip.compress(bytes(range(7, 256)) * 40, mtime=0), "of an unknown kind"),
     "too large": (image(image_size=3 << 30), "more memory"),
 }
 
@@ -112,7 +112,7 @@ def test_as_users_run_it(tmp_path: Path) -> None:
 INITRDS = {
     "empty": (b"", "is empty"),
     "garbage": (bytes(range(7, 256)) * 40, "neither a cpio archive"),
-    "truncated": (gzip.compress(os.urandom(5000))[:3000], "cut off"),
+    "truncated": (gzip.compress(os.urandom(5000), mtime=0)[:3000], "cut off"),
 }
 
 

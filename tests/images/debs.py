@@ -55,11 +55,11 @@ def make(
     text = "".join(f"{key.replace('_', '-')}: {value}\n" for key, value in lines.items())
     packed = tar(files or {})
     if packing:
-        packed = lzma.compress(packed) if packing == "xz" else gzip.compress(packed)
+        packed = lzma.compress(packed) if packing == "xz" else gzip.compress(packed, mtime=0)
     suffix = f".{packing}" if packing else ""
     members = {
         "debian-binary": b"2.0\n",
-        "control.tar.gz": gzip.compress(tar({"control": text.encode()})),
+        "control.tar.gz": gzip.compress(tar({"control": text.encode()}), mtime=0),
         f"data.tar{suffix}": packed,
     }
     path = place / f"{name}_{version}_{architecture}.deb"
