@@ -104,9 +104,14 @@ def arm_timer() -> None:
 
 @native(inline=False)
 def choose(index: u64) -> u64:
-    """The VM whose turn it is after VM `index`; waits until there is one."""
+    """The VM whose turn it is after VM `index`; waits until there is one.
+
+    The timer is armed before the VMs are asked: what becomes due meanwhile ends the wait.
+    """
     while True:
         obey()
+        machine.deadline = 0
+        arm_timer()
         living = u64(0)
         candidate = index
         for _ in typed_range(u64(VMS)):
@@ -120,8 +125,6 @@ def choose(index: u64) -> u64:
                 living += 1
         if living == 0:
             power_off()
-        machine.deadline = 0
-        arm_timer()
         wait()
         if csr.mip.read() & EXTERNAL != 0:
             console.interrupt()
