@@ -43,6 +43,8 @@ class Vm:
     append: str = ""
     memory: int | str = "512M"
     name: str = ""
+    technique: str = ""
+    """How it gets its CPU, where that is not what all VMs are given."""
 
 
 class VirtualMachines(Machine):
@@ -106,18 +108,18 @@ def compose(
     """
     from ringzero.hypervisor.build import build
 
-    if technique not in TECHNIQUES:
-        raise UsageError(
-            f"There is no technique {technique!r} for virtual machines: choose one of "
-            f"{', '.join(TECHNIQUES)}."
-        )
-    return build([_guest(vm, repeatable) for vm in vms], report=report)
+    return build([_guest(vm, vm.technique or technique, repeatable) for vm in vms], report=report)
 
 
-def _guest(vm: Vm, repeatable: bool) -> Guest:
+def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
     from ringzero.hypervisor.build import Guest
     from ringzero.machine.initrd_file import read_initrd
 
+    if technique not in TECHNIQUES:
+        raise UsageError(
+            f"There is no technique {technique!r} for virtual machines: choose from "
+            f"{', '.join(TECHNIQUES)}."
+        )
     offset, kernel = _flat(vm.kernel)
     guest = Guest(
         kernel=kernel,
@@ -125,6 +127,7 @@ def _guest(vm: Vm, repeatable: bool) -> Guest:
         append=vm.append,
         memory=parse_size(vm.memory),
         kernel_offset=offset,
+        technique=technique,
     )
     return replace(guest, seed=bytes(64)) if repeatable else guest
 

@@ -49,6 +49,13 @@ PROGRAMS = ("firmware", "guest", "hypervisor")
     help="hypervisor: a guest, as in `run`. Again for more.",
 )
 @click.option(
+    "--cpu",
+    type=click.Choice(["trap", "translate", "paravirt", "hardware"]),
+    default="trap",
+    show_default=True,
+    help="hypervisor: how its guests get their CPU, where --vm says nothing else.",
+)
+@click.option(
     "--report", "tell", is_flag=True, help="hypervisor: print the exit tables at its end."
 )
 def build(program: str, output: Path, flat: bool, **guests: Any) -> None:
@@ -86,7 +93,7 @@ def _hypervisor(vms: tuple[VmChoice, ...], tell: bool, **guest: Any) -> tuple[Im
     from ringzero.cli.vms import chosen_vms, vm_plans
     from ringzero.virtual import compose
 
-    plan = Plan(title="", bios=None, cpus=1, cpu="trap", engine="auto", clock="host", **guest)
+    plan = Plan(title="", bios=None, cpus=1, engine="auto", clock="host", **guest)
     named = vms or guest["kernel"] is not None
     plan = vm_plans(plan, vms, None if named else "guest", fetch=True)
     built = compose(chosen_vms(plan), plan.cpu, report=tell)

@@ -61,7 +61,7 @@ class RunCommand(click.Command):
 @click.argument("image", required=False)
 @click.option(
     "--cpu",
-    type=click.Choice(["emulate", "trap", "kvm"]),
+    type=click.Choice(["emulate", "trap", "translate", "paravirt", "hardware", "kvm"]),
     default="emulate",
     show_default=True,
     help="Technique: how the guest gets its CPU.",
@@ -116,7 +116,7 @@ class RunCommand(click.Command):
     type=VmType(),
     metavar="NAME[:KEY=VALUE,…]",
     multiple=True,
-    help="With --cpu trap, a guest: image, kernel, initrd, append, memory. Again for more.",
+    help="With --cpu trap, a guest: image, kernel, initrd, append, memory, cpu. Again for more.",
 )
 @click.option(
     "--vms",

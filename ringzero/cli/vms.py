@@ -21,7 +21,7 @@ from ringzero.errors import UsageError
 if TYPE_CHECKING:
     from ringzero.virtual import VirtualMachines, Vm
 
-KEYS = ("image", "kernel", "initrd", "append", "memory")
+KEYS = ("image", "kernel", "initrd", "append", "memory", "cpu")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class VmChoice:
     initrd: Path | None = None
     append: str | None = None
     memory: int | None = None
+    cpu: str | None = None
 
 
 class VmType(click.ParamType[VmChoice]):
@@ -79,6 +80,7 @@ def choice(said: dict[str, Any], folder: Path = Path()) -> VmChoice:
         name,
         said.get("image"),
         append=said.get("append"),
+        cpu=said.get("cpu"),
         memory=None if memory is None else Size().convert(memory, None, None),
         **files,
     )
@@ -115,6 +117,7 @@ def _planned(plan: Plan, wanted: VmChoice, image: str | None, fetch: bool) -> Pl
     base = replace(
         plan,
         name=wanted.name,
+        cpu=wanted.cpu or plan.cpu,
         kernel=wanted.kernel or (None if wanted.image else plan.kernel),
         initrd=wanted.initrd or plan.initrd,
         append=plan.append if wanted.append is None else wanted.append,
@@ -161,7 +164,7 @@ def chosen_vms(plan: Plan) -> list[Vm]:
             from ringzero.guests import build
 
             kernel = build(one.bundled)
-        vms.append(Vm(kernel, one.initrd, one.append, one.memory, one.name))
+        vms.append(Vm(kernel, one.initrd, one.append, one.memory, one.name, one.cpu))
     return vms
 
 

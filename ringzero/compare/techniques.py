@@ -91,17 +91,20 @@ def _native_sample(machine: Machine) -> Sample:
     return Sample(Counter(user=modes["U"], kernel=modes["S"], below=modes["M"]), traps)
 
 
-def _trap(task: Task, console: Console | None, engine: str) -> VirtualMachines:
-    return VirtualMachines(
-        [Vm(task.kernel, task.initrd, task.append, task.memory)],
-        technique="trap",
-        engine=engine,
-        clock="instructions",
-        console=console,
-    )
+def _under(technique: str) -> Start:
+    def start(task: Task, console: Console | None, engine: str) -> VirtualMachines:
+        return VirtualMachines(
+            [Vm(task.kernel, task.initrd, task.append, task.memory)],
+            technique=technique,
+            engine=engine,
+            clock="instructions",
+            console=console,
+        )
+
+    return start
 
 
-def _trap_sample(machine: VirtualMachines) -> Sample:
+def _virtual_sample(machine: VirtualMachines) -> Sample:
     (vm,) = machine.vms()
     below = machine.counters().instructions["M"]
     exits = Counter({f"{row.kind} {row.name}": row.count for row in vm.exits})
@@ -112,6 +115,6 @@ TECHNIQUES: dict[str, Technique] = {
     one.name: one
     for one in (
         Technique("native", "bare on the machine, with its firmware", _native, _native_sample),
-        Technique("trap", "trap-and-emulate", _trap, _trap_sample),
+        Technique("trap", "trap-and-emulate", _under("trap"), _virtual_sample),
     )
 }

@@ -23,6 +23,7 @@ from ringzero.hypervisor.layout import (
     REPORT,
     SLICES,
     SUPERPAGE,
+    TECHNIQUES,
     VMS,
     Config,
 )
@@ -51,6 +52,8 @@ class Guest:
     updates_accessed: bool = False
     """Whether the virtual hart begins by setting A and D bits itself (Svadu), or faults (Svade)."""
     kernel_offset: int = KERNEL_OFFSET
+    technique: str = "trap"
+    """How it gets its CPU: one of layout.TECHNIQUES."""
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(64))
     """Feeds the guest's random numbers; give one to have the same run again."""
 
@@ -111,6 +114,7 @@ def build(
         one.entry = GUEST_RAM + guest.kernel_offset
         one.tree = GUEST_RAM + guest.memory - TREE_SPACE
         one.writes_accessed = guest.updates_accessed
+        one.technique = TECHNIQUES.index(guest.technique)
         pieces += _pieces(index, guest, address)
         address += guest.memory
     small = [piece for piece in pieces if embed or isinstance(piece.content, bytes)]

@@ -35,6 +35,10 @@ STATES = ("absent", "created", "running", "paused", "stopped", "crashed")
 # Orders from the host, in hv_status: the hypervisor looks at them at timer interrupts.
 NO_ORDER, PAUSE, RESUME, KILL = 0, 1, 2, 3
 
+# How a VM gets its CPU: VmConfig.technique.
+TECHNIQUES = ("trap", "translate", "paravirt", "hardware")
+TRAP, TRANSLATE, PARAVIRT, HARDWARE = range(4)
+
 # Config.flags
 PREFIX, REPORT, HEARTBEAT, ESCAPE = 1, 2, 4, 8  # HEARTBEAT: look at orders every slice
 
@@ -51,6 +55,7 @@ class VmConfig(Struct):
     entry: u64
     tree: u64  # the device tree
     writes_accessed: u64  # menvcfg.ADUE of the virtual hart: 1 sets A and D, 0 faults
+    technique: u64  # of TECHNIQUES
 
 
 class Config(Struct):
@@ -74,6 +79,7 @@ class Status(Struct):
     """One VM as the host sees it."""
 
     state: u64
+    technique: u64
     exit_code: u64
     order: u64
     user: u64  # guest instructions retired in virtual U, and in virtual S
@@ -142,6 +148,7 @@ class Vm(Struct):
 
     hart: Hart
     index: u64
+    technique: u64
     size: u64  # of its memory from OPEN_RAM on
     offset: u64  # from a guest-physical address to the machine's
     active: u64  # index of the shadow root in use

@@ -78,6 +78,8 @@ def create(vm: Vm, index: u64) -> None:
     vm.entered = vm.resumed
     vm.stack = address_of(stack) + STACK_SIZE
     hart.x[10], hart.x[11] = 0, wanted.tree
+    vm.technique = wanted.technique
+    status[index].technique = wanted.technique
     status[index].state = CREATED
 
 

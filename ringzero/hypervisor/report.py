@@ -42,6 +42,7 @@ class VmReport:
     """One VM: its life, where its instructions went, and its exits."""
 
     index: int
+    technique: str
     state: str
     exit_code: int
     user: int
@@ -91,6 +92,7 @@ def _report(index: int, status: Any) -> VmReport:
     reflected = {_trap(i): count for i, count in enumerate(status.reflected) if count}
     return VmReport(
         index,
+        layout.TECHNIQUES[status.technique],
         layout.STATES[status.state],
         status.exit_code,
         status.user,
@@ -129,7 +131,9 @@ def text(reports: Sequence[VmReport]) -> str:
     lines = []
     for one in reports:
         total = one.user + one.kernel + one.hypervisor
-        lines.append(f"vm{one.index}: {one.state}, exit code {one.exit_code}")
+        lines.append(
+            f"vm{one.index}: {one.state}, exit code {one.exit_code}, --cpu {one.technique}"
+        )
         for name in ("user", "kernel", "hypervisor"):
             count = getattr(one, name)
             lines.append(f"  {name:10} {count:15,} instructions {count / max(1, total):7.2%}")
