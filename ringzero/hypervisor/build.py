@@ -88,6 +88,8 @@ class Built:
     """What a loader has to add; nothing where the guests are embedded."""
     memory: int
     """Bytes of RAM, from 0x80000000, that the machine needs at least."""
+    techniques: tuple[str, ...] = ()
+    """The guests', in their order."""
 
 
 def build(
@@ -120,7 +122,8 @@ def build(
     small = [piece for piece in pieces if embed or isinstance(piece.content, bytes)]
     image = _with(base, bytes(config), small)
     files = tuple(piece for piece in pieces if piece not in small)
-    return Built(image, files, address - GUEST_RAM + 32 * MEGABYTE)
+    techniques = tuple(guest.technique for guest in guests)
+    return Built(image, files, address - GUEST_RAM + 32 * MEGABYTE, techniques)
 
 
 def _pieces(index: int, guest: Guest, slice_start: int) -> list[Piece]:

@@ -1,4 +1,7 @@
-"""Where the hypervisor runs in tests: on QEMU without H, and on this package's machine."""
+"""Where the hypervisor runs in tests, and by which techniques: what every test of guests shares.
+
+QEMU has H only where a VM's technique needs it, so that the others are known not to.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,22 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from ringzero.hypervisor.build import Built, Guest, build
 from ringzero.isa.program import assemble_text
 
 MEGABYTE = 1 << 20
 SMALL = 8 * MEGABYTE
 ENTRY = 0x8020_0000
+
+TECHNIQUES = ["trap"]
+"""Techniques that run any guest as it is, and pass every test that is not of one technique only."""
+
+technique = pytest.mark.parametrize("technique", TECHNIQUES)
+carrier = pytest.mark.parametrize(
+    "carrier", [pytest.param("qemu", marks=pytest.mark.needs_qemu), "machine"]
+)
 
 
 @dataclass(frozen=True)
@@ -22,14 +35,20 @@ class Ended:
     code: int
 
 
-def on_qemu(built: Built, folder: Path, *options: str, timeout: float = 60) -> Ended:
-    """Run on `qemu-system-riscv64 -M virt -bios none`, without the H extension."""
+def qemu(built: Built, folder: Path) -> list[str]:
+    """The command that runs it on `qemu-system-riscv64 -M virt -bios none`."""
     file = folder / "hv.elf"
     file.write_bytes(built.image.elf)
     size = -(-built.memory // MEGABYTE)
-    command = ["qemu-system-riscv64", "-M", "virt", "-cpu", "rv64,h=false", "-m", f"{size}M"]
+    has = "true" if "hardware" in built.techniques else "false"
+    return ["qemu-system-riscv64", "-M", "virt", "-cpu", f"rv64,h={has}", "-m", f"{size}M",
+            "-no-reboot", "-bios", "none", "-kernel", str(file)]  # fmt: skip
+
+
+def on_qemu(built: Built, folder: Path, *options: str, timeout: float = 60) -> Ended:
+    """Run there until all guests have ended."""
     done = subprocess.run(
-        [*command, "-nographic", "-no-reboot", "-bios", "none", "-kernel", str(file), *options],
+        [*qemu(built, folder), "-nographic", *options],
         stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False,
     )  # fmt: skip
     return Ended(done.stdout.decode(errors="replace").replace("\r", ""), done.returncode)
@@ -88,11 +107,11 @@ finish:                         # with the exit code in a0
 """
 
 
-def guest(source: str, memory: int = SMALL) -> Guest:
+def guest(source: str, memory: int = SMALL, technique: str = "trap") -> Guest:
     """A guest of assembly text that begins in virtual S without paging."""
-    return Guest(assemble_text(source + RUNTIME, ENTRY), memory=memory)
+    return Guest(assemble_text(source + RUNTIME, ENTRY), memory=memory, technique=technique)
 
 
-def small(*sources: str) -> Built:
+def small(*sources: str, technique: str = "trap") -> Built:
     """A hypervisor with one small guest for each text."""
-    return build([guest(source) for source in sources])
+    return build([guest(source, technique=technique) for source in sources])

@@ -1,4 +1,4 @@
-"""Debian's unmodified kernel and initramfs under the hypervisor, on QEMU without H."""
+"""Debian's unmodified kernel and initramfs under the hypervisor, on QEMU."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ringzero.hypervisor.build import Built, Guest, build
-from tests.hypervisor.carriers import MEGABYTE, on_qemu
+from tests.hypervisor.carriers import MEGABYTE, on_qemu, qemu
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_qemu, pytest.mark.needs_debian]
 
@@ -44,13 +44,8 @@ class Console:
     """A running QEMU whose console is read and written."""
 
     def __init__(self, built: Built, folder: Path) -> None:
-        file = folder / "hv.elf"
-        file.write_bytes(built.image.elf)
-        size = -(-built.memory // MEGABYTE)
         self.process = subprocess.Popen(
-            ["qemu-system-riscv64", "-M", "virt", "-cpu", "rv64,h=false", "-m", f"{size}M",
-             "-display", "none", "-serial", "stdio", "-monitor", "none", "-bios", "none",
-             "-kernel", str(file)],
+            [*qemu(built, folder), "-display", "none", "-serial", "stdio", "-monitor", "none"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         assert self.process.stdout is not None

@@ -9,11 +9,7 @@ import pytest
 from ringzero import guests
 from ringzero.hypervisor import report
 from ringzero.hypervisor.build import Guest, GuestError, build
-from tests.hypervisor.carriers import CARRIERS, MEGABYTE, on_qemu, small
-
-carrier = pytest.mark.parametrize(
-    "carrier", [pytest.param("qemu", marks=pytest.mark.needs_qemu), "machine"]
-)
+from tests.hypervisor.carriers import CARRIERS, MEGABYTE, carrier, on_qemu, small, technique
 
 HELLO = """
     csrr t0, sstatus
@@ -34,19 +30,24 @@ HELLO = """
 """
 
 
+@technique
 @carrier
-def test_small_guest(carrier: str, tmp_path: Path) -> None:
-    ended = CARRIERS[carrier](small(HELLO), tmp_path)
+def test_small_guest(carrier: str, technique: str, tmp_path: Path) -> None:
+    ended = CARRIERS[carrier](small(HELLO, technique=technique), tmp_path)
     shown = [int(word, 16) for word in ended.output.split()]
     assert shown == [2, 0, 0x1234]
     assert ended.code == 7
 
 
+@technique
 @carrier
 @pytest.mark.parametrize("updates", [False, True])
-def test_kernel_passes_its_tests(carrier: str, updates: bool, tmp_path: Path) -> None:
-    kernel = guests.build("kernel")
-    built = build([Guest(kernel.flat, memory=128 * MEGABYTE, updates_accessed=updates)])
+def test_kernel_passes_its_tests(
+    carrier: str, updates: bool, technique: str, tmp_path: Path
+) -> None:
+    flat = guests.build("kernel").flat
+    one = Guest(flat, memory=128 * MEGABYTE, updates_accessed=updates, technique=technique)
+    built = build([one])
     ended = CARRIERS[carrier](built, tmp_path)
     lines = ended.output.splitlines()
     results = [line for line in lines if line.startswith("test ")]

@@ -11,11 +11,8 @@ from pathlib import Path
 import pytest
 
 from ringzero.hypervisor.layout import BASE, GUEST_RAM, POOLS, SLICES
-from tests.hypervisor.carriers import CARRIERS, SMALL, Ended, small
+from tests.hypervisor.carriers import CARRIERS, SMALL, Ended, carrier, small, technique
 
-carrier = pytest.mark.parametrize(
-    "carrier", [pytest.param("qemu", marks=pytest.mark.needs_qemu), "machine"]
-)
 LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, ILLEGAL = 5, 7, 1, 2
 
 # Every try is at `try`; what it got is printed. s0 is where to go on after a trap.
@@ -67,34 +64,40 @@ OUTSIDE = [
 ]  # fmt: skip
 
 
+@technique
 @carrier
 @pytest.mark.parametrize("code", ["ld t1, 0(t0)", "sd t1, 0(t0)", "lb t1, 0(t0)", "sb t1, 0(t0)"])
-def test_memory_of_others_is_not_there(carrier: str, code: str, tmp_path: Path) -> None:
+def test_memory_of_others_is_not_there(
+    carrier: str, technique: str, code: str, tmp_path: Path
+) -> None:
     places = [place for place in OUTSIDE if not GUEST_RAM + 0x8_0000 <= place < GUEST_RAM + SMALL]
     ended = CARRIERS[carrier](
-        small(attacker(*(f"li t0, {place}\n{code}" for place in places))), tmp_path
+        small(attacker(*(f"li t0, {place}\n{code}" for place in places)), technique=technique),
+        tmp_path,
     )
     cause = LOAD_ACCESS if code[0] == "l" else STORE_ACCESS
     assert got(ended) == [(cause, place) for place in places]
 
 
+@technique
 @carrier
-def test_jump_out_of_memory(carrier: str, tmp_path: Path) -> None:
+def test_jump_out_of_memory(carrier: str, technique: str, tmp_path: Path) -> None:
     places = [GUEST_RAM, GUEST_RAM + SMALL, 0x1000_0000, BASE + (1 << 30)]
     codes = [f"li t0, {place}\njr t0" for place in places]
-    ended = CARRIERS[carrier](small(attacker(*codes)), tmp_path)
+    ended = CARRIERS[carrier](small(attacker(*codes), technique=technique), tmp_path)
     assert got(ended) == [(FETCH_ACCESS, place) for place in places]
 
 
 MACHINE_CSRS = ["mstatus", "mtvec", "mepc", "pmpcfg0", "pmpaddr0", "mie", "medeleg", "mscratch"]
 
 
+@technique
 @carrier
-def test_machine_state_is_out_of_reach(carrier: str, tmp_path: Path) -> None:
+def test_machine_state_is_out_of_reach(carrier: str, technique: str, tmp_path: Path) -> None:
     codes = [f"csrr t0, {name}" for name in MACHINE_CSRS]
     codes += [f"csrw {name}, t0" for name in MACHINE_CSRS]
     codes += ["mret", "csrw cycle, t0", "csrw time, t0"]
-    ended = CARRIERS[carrier](small(attacker(*codes)), tmp_path)
+    ended = CARRIERS[carrier](small(attacker(*codes), technique=technique), tmp_path)
     results = got(ended)
     assert len(results) == len(codes)
     assert {cause for cause, _ in results} == {ILLEGAL}
@@ -123,15 +126,16 @@ def paging(entry: int, root: str = "la t0, table") -> str:
 TABLE = "\n.balign 4096\ntable:\n.zero 4096\n"
 
 
+@technique
 @carrier
-def test_forged_tables_reach_nothing(carrier: str, tmp_path: Path) -> None:
+def test_forged_tables_reach_nothing(carrier: str, technique: str, tmp_path: Path) -> None:
     """Tables that map the machine's own addresses, or lie outside of the guest's memory."""
     leaves = [SLICES, POOLS & ~0x3FFF_FFFF, 1 << 40]
     codes = [paging(leaf >> 12 << 10 | 0xC7) + "\ncsrw satp, x0\n" for leaf in leaves[1:]]
     pointer = SLICES + SMALL >> 12 << 10 | 1  # a table in the next VM's slice
     codes.append(paging(pointer) + "\ncsrw satp, x0\n")
     body = attacker(*codes).replace("trapped:", "trapped:\ncsrw satp, x0\nsfence.vma")
-    ended = CARRIERS[carrier](small(body + TABLE), tmp_path)
+    ended = CARRIERS[carrier](small(body + TABLE, technique=technique), tmp_path)
     found = got(ended)
     # the second gigabyte of guest memory begins with firmware's place; elsewhere is nothing
     assert found == [(LOAD_ACCESS, 8)] * 3

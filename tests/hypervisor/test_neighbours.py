@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from ringzero.hypervisor import report
-from tests.hypervisor.carriers import small
+from tests.hypervisor.carriers import qemu, small, technique
 
 VICTIM = """
     la s2, pattern
@@ -57,12 +57,13 @@ EVIL = {
 evil = pytest.mark.parametrize("evil", EVIL)
 
 
+@technique
 @evil
-def test_on_the_machine(evil: str, tmp_path: Path) -> None:
+def test_on_the_machine(evil: str, technique: str, tmp_path: Path) -> None:
     from ringzero import Machine
     from ringzero.outcome import PoweredOff
 
-    built = small(EVIL[evil], VICTIM)
+    built = small(EVIL[evil], VICTIM, technique=technique)
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory="96M", clock="instructions") as machine:
@@ -77,14 +78,12 @@ def test_on_the_machine(evil: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.needs_qemu
+@technique
 @evil
-def test_on_qemu(evil: str, tmp_path: Path) -> None:
-    built = small(EVIL[evil], VICTIM)
-    file = tmp_path / "hv.elf"
-    file.write_bytes(built.image.elf)
+def test_on_qemu(evil: str, technique: str, tmp_path: Path) -> None:
+    built = small(EVIL[evil], VICTIM, technique=technique)
     process = subprocess.Popen(
-        ["qemu-system-riscv64", "-M", "virt", "-cpu", "rv64,h=false", "-m", "96M", "-display",
-         "none", "-serial", "stdio", "-monitor", "none", "-bios", "none", "-kernel", str(file)],
+        [*qemu(built, tmp_path), "-display", "none", "-serial", "stdio", "-monitor", "none"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     )  # fmt: skip
     assert process.stdin is not None

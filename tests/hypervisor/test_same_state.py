@@ -15,7 +15,7 @@ import pytest
 from ringzero.isa.csrs import NUMBERS
 from ringzero.isa.program import assemble_text
 from ringzero.lang.image import READ, WRITE, Label, Segment, write
-from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME, Guest, build
+from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME, Guest, build, technique
 
 STEPS = 400
 FREE = ["sscratch", "sepc", "scause", "stval", "scounteren", "sie", "sip", "senvcfg", "sstatus",
@@ -140,11 +140,13 @@ def bare(code: bytes, folder: Path) -> list[str]:
         return machine.recorder.data.decode().split()
 
 
+@technique
 @pytest.mark.parametrize("seed", range(6))
-def test_same_as_bare(seed: int, tmp_path: Path) -> None:
+def test_same_as_bare(seed: int, technique: str, tmp_path: Path) -> None:
     code = assemble_text(program(seed), ENTRY)
     expected = bare(code, tmp_path)
     assert len(expected) == STEPS // 20
     assert len(set(expected)) == len(expected)
-    trapped = CARRIERS["machine"](build([Guest(code, memory=8 << 20)]), tmp_path)
+    one = Guest(code, memory=8 << 20, technique=technique)
+    trapped = CARRIERS["machine"](build([one]), tmp_path)
     assert trapped.output.split() == expected

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from ringzero.hypervisor import report
 from ringzero.hypervisor.build import build
 from ringzero.hypervisor.layout import GUEST_RAM, POOL_SIZE
-from tests.hypervisor.carriers import CARRIERS, guest
+from tests.hypervisor.carriers import CARRIERS, carrier, guest, technique
 
-carrier = pytest.mark.parametrize(
-    "carrier", [pytest.param("qemu", marks=pytest.mark.needs_qemu), "machine"]
-)
 LEAF = 0xC7  # V R W A D
 
 # One page at 1536 addresses, each in another 2 MiB: every one takes a shadow table of its own.
@@ -119,18 +114,21 @@ wrong:
 """
 
 
+@technique
 @carrier
-def test_each_has_its_floats(carrier: str, tmp_path: Path) -> None:
+def test_each_has_its_floats(carrier: str, technique: str, tmp_path: Path) -> None:
     sources = [floats(0x1111_0001), floats(0x2222_0002), floats(0x3333_0003)]
-    built = build([guest(source) for source in sources], slice_ticks=100)
+    built = build([guest(source, technique=technique) for source in sources], slice_ticks=100)
     assert CARRIERS[carrier](built, tmp_path).code == 0
 
 
-def test_slices_are_shared_fairly(tmp_path: Path) -> None:
+@technique
+def test_slices_are_shared_fairly(technique: str, tmp_path: Path) -> None:
     """Three guests that never stop: each gets its third of the instructions."""
     from ringzero import Machine
 
-    built = build([guest("1: addi t0, t0, 1\n j 1b\n") for _ in range(3)], slice_ticks=1000)
+    spinning = guest("1: addi t0, t0, 1\n j 1b\n", technique=technique)
+    built = build([spinning] * 3, slice_ticks=1000)
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory="96M", clock="instructions") as machine:
