@@ -142,6 +142,7 @@ def credit(vm: Vm) -> None:
     quick.count_retired(vm)
     gained = vm.hart.retired - vm.counted
     vm.counted = vm.hart.retired
+    status[vm.index].fills = vm.fills
     if vm.hart.mode == U:
         status[vm.index].user += gained
     else:

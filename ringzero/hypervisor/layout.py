@@ -157,6 +157,7 @@ class Vm(Struct):
     pool_end: u64
     filled: u64  # a bit for each root that is not empty
     victim: u64  # the next root to give up
+    fills: u64  # Status.fills, which every slow exit brings up to date
     attention: u64  # an interrupt is pending that only mstatus.SIE holds back
     waiting: u64
     beside: u64  # the exit is a page fault, and the page is not in the guest's memory

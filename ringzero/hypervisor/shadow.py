@@ -220,36 +220,49 @@ def empty(vm: Vm, index: u64) -> None:
 def fill(vm: Vm, address: u64, found: Translation) -> None:
     """Add the page around `address` to the active root; its guest-physical place is in RAM."""
     root = vm.roots[vm.active]
+    known = root.leaves != 0 and root.region == address >> 21
+    if known and found.size == PAGE and root.count != LOG:
+        slot = root.leaves + (address >> 12 & 511) * 8
+        put_leaf(vm, root, address, slot, found.physical + vm.offset & ~u64(PAGE - 1))
+    else:
+        fill_elsewhere(vm, root, address, found)
+
+
+@native
+def put_leaf(vm: Vm, root: Root, address: u64, slot: u64, page: u64) -> None:
+    """Write a leaf for what is in `found`, and note where."""
+    old = load(u64, slot)
+    store(u64, slot, page >> 2 | V | U | A | D | found.permissions << 1)
+    if old & V != 0:  # the hart may hold what stood here
+        fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
+    if root.count == 0:
+        vm.filled = vm.filled | u64(1) << vm.active
+    root.log[root.count] = slot
+    root.count += 1
+    root.regions = root.regions | u64(1) << (address >> 21 & 63)
+    vm.fills += 1
+
+
+@native(inline=False)
+def fill_elsewhere(vm: Vm, root: Root, address: u64, found: Translation) -> None:
+    """`fill`, where the table for it was not the last one, or a larger page may do."""
     if root.count == LOG:
         empty(vm, vm.active)
     place = found.physical + vm.offset
-    permissions = V | U | A | D | found.permissions << 1
     offset = address & (SUPERPAGE - 1)
     whole = found.size >= SUPERPAGE and place & (SUPERPAGE - 1) == offset
     if found.physical < GUEST_RAM + SUPERPAGE:  # not all of this one is open
         whole = False
     if found.size > PAGE and (not whole or found.size > SUPERPAGE):
         remember_split(root, address & ~(found.size - 1), found.size)
-    region, level = address >> 21, u64(0)
-    if root.leaves != 0 and root.region == region and not whole:
-        slot = root.leaves + (address >> 12 & 511) * 8
-    else:
-        slot, level = descend(vm, root, address, u64(whole))
-        if slot == 0:
-            start_again(vm, address, found)
-            return
-    old = load(u64, slot)
+    slot, level = descend(vm, root, address, u64(whole))
+    if slot == 0:
+        start_again(vm, address, found)
+        return
     page = place & ~u64(PAGE - 1)
     if level == 1:
         page = place & ~u64(SUPERPAGE - 1)
-    store(u64, slot, page >> 2 | permissions)
-    if old & V != 0:  # the hart may hold what stood here
-        fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
-    root.log[root.count] = slot
-    root.count += 1
-    root.regions = root.regions | u64(1) << (region & 63)
-    vm.filled = vm.filled | u64(1) << vm.active
-    status[vm.index].fills += 1
+    put_leaf(vm, root, address, slot, page)
 
 
 @native(inline=False)
@@ -340,8 +353,10 @@ def fence_page(vm: Vm, address: u64, asid: u64, by_asid: bool) -> bool:
     while left != 0:
         if left & 1 != 0 and concerned(vm.roots[index], asid, by_asid):
             found = forget_page(vm.roots[index], address)
-            known = known | found
-            split = split | (found >> 1) << index
+            if found != 0:
+                known = u64(1)
+                if found == 2:
+                    split = split | u64(1) << index
         left = left >> 1
         index += 1
     if known == 0:

@@ -339,7 +339,7 @@ def execute_reads(hart: Hart, stage: int) -> bool:
     return status & STATUS_MXR != 0
 
 
-@native
+@native(cold=True)
 def update_entry(
     hart: Hart, stage: int, where: u64, pte: u64, needed: u64, address: u64, access: int
 ) -> u64:
