@@ -20,10 +20,10 @@ def build(name: str) -> Image:
     return cached_image(["bare", "guests", "isa"], GUESTS[name], name)
 
 
-def _kernel() -> Image:
+def _kernel(flavour: str = "") -> Image:
     from ringzero.bare.build import build as build_program
     from ringzero.bare.text import put_byte
-    from ringzero.guests import entry, sbi
+    from ringzero.guests import entry, paravirt, sbi
     from ringzero.guests.kernel import main
     from ringzero.guests.layout import embed, user_image
     from ringzero.guests.pages import KERNEL_BASE
@@ -32,11 +32,11 @@ def _kernel() -> Image:
     embed(_user())
     return build_program(
         [main, handle_kernel_trap],
-        [*entry.STUBS, user_image],
+        [*entry.STUBS, *(paravirt.STUBS if flavour else ()), user_image],
         entry="start",
         base=KERNEL_BASE,
         exported={"stack": entry.stack, "word": word},
-        bind={put_byte: sbi.put_byte},
+        bind={put_byte: sbi.put_byte, **(paravirt.BINDINGS if flavour else {})},
     )
 
 
@@ -70,6 +70,7 @@ def _machine_program(name: str) -> Image:
 
 GUESTS: dict[str, Callable[[], Image]] = {
     "kernel": _kernel,
+    "kernel-paravirt": lambda: _kernel("paravirt"),
     "hello": lambda: _machine_program("hello"),
     "workloads": lambda: _machine_program("workloads"),
     "machine-tests": lambda: _machine_program("machine_tests"),

@@ -35,12 +35,14 @@ CALLEE_SAVED = ["ra", *(f"s{i}" for i in range(12))]
 EQUATES = offsets(Frame, "frame.")
 
 
-def _all(operation: str, base: str, but: tuple[int, ...]) -> str:
+def every(operation: str, base: str, but: tuple[int, ...]) -> str:
+    """Loads or stores of all registers of a Frame but some."""
     registers = [number for number in range(1, 32) if number not in but]
     return "\n".join(f"{operation} x{n}, {8 * n}({base})" for n in registers)
 
 
-def _kept(operation: str) -> str:
+def kept(operation: str) -> str:
+    """Loads or stores of what a function keeps for its caller."""
     return "\n".join(f"{operation} {name}, {8 * i}(sp)" for i, name in enumerate(CALLEE_SAVED))
 
 
@@ -87,14 +89,14 @@ def enter_stub(name: str, mode: str) -> Stub:
         EQUATES
         + f"""
     addi sp, sp, -112
-{_kept("sd")}
+{kept("sd")}
     sd sp, frame.kernel_sp(a0)
     csrw {mode}scratch, a0
     ld t0, frame.pc(a0)
     csrw {mode}epc, t0
     ld t0, frame.status(a0)
     csrw {mode}status, t0
-{_all("ld", "a0", (10,))}
+{every("ld", "a0", (10,))}
     ld a0, 80(a0)
     {mode}ret
 """,
@@ -119,7 +121,7 @@ def trap_stub(mode: str) -> Stub:
     bnez a0, from_below
     csrrw a0, {mode}scratch, a0     # from the kernel itself: all goes on its stack
     addi sp, sp, -frame.size
-{_all("sd", "sp", (2,))}
+{every("sd", "sp", (2,))}
     addi t0, sp, frame.size
     sd t0, 16(sp)
 {_save_causes(mode, "sp")}
@@ -129,16 +131,16 @@ def trap_stub(mode: str) -> Stub:
     csrw {mode}epc, t0
     ld t0, frame.status(sp)
     csrw {mode}status, t0
-{_all("ld", "sp", (2,))}
+{every("ld", "sp", (2,))}
     ld sp, 16(sp)
     {mode}ret
 from_below:
-{_all("sd", "a0", (10,))}
+{every("sd", "a0", (10,))}
     csrrw t0, {mode}scratch, zero
     sd t0, 80(a0)
 {_save_causes(mode, "a0")}
     ld sp, frame.kernel_sp(a0)
-{_kept("ld")}
+{kept("ld")}
     addi sp, sp, 112
     ret
 """,

@@ -55,6 +55,7 @@ def main(hart: u64, tree: ptr[u8]) -> None:
     mode, iterations = find_argument(tree, "mode="), find_argument(tree, "iterations=")
     benches = mode != 0 and tree[mode] == 98
     count = number(tree, iterations) if iterations != 0 else u64(ITERATIONS)
+    privileged.setup()
     csr.scounteren.write(u64(7))
     pages.setup(address_of(image_end))
     pages.make_kernel_tables(address_of(image_data))

@@ -15,6 +15,7 @@ KERNEL_BASE = 0x8020_0000
 DEVICES, UART = 0xC000_0000, 0x1000_0000
 USER_END = 0x4000_0000
 PAGE, BLOCK, GIGA = 1 << 12, 1 << 21, 1 << 30
+SHARED = KERNEL_BASE + IMAGE_SIZE - PAGE  # what a paravirtual flavour shares with its hypervisor
 
 
 class Pool(Struct):
@@ -33,7 +34,7 @@ pool = Pool()
 
 @native
 def setup(end: u64) -> None:
-    """All memory from `end` to the end of the image is the pool."""
+    """All memory from `end` to the shared page is the pool."""
     pool.fresh = end + PAGE - 1 & ~u64(PAGE - 1)
 
 
@@ -45,7 +46,7 @@ def allocate() -> u64:
         pool.free = load(u64, page)
     else:
         page = pool.fresh
-        if page >= KERNEL_BASE + IMAGE_SIZE:
+        if page >= SHARED:
             return u64(0)
         pool.fresh = page + PAGE
     at = page

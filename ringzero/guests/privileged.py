@@ -1,13 +1,14 @@
 """Every privileged operation of the kernel, in one place.
 
-A paravirtual kernel is the same text with these functions bound to hypercalls. What the self-tests
-do to the hart on purpose stands in `probes.py` and is not for binding.
+A paravirtual kernel is the same text with these functions bound to hypercalls (`paravirt.py`). What
+the self-tests do to the hart on purpose is not for binding.
 """
 
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, fence_page, fence_translation, wait
 from ringzero.guests import sbi
+from ringzero.guests.entry import Frame, enter_user
 from ringzero.lang import native, u64
 
 SIE = 1 << 1
@@ -16,6 +17,17 @@ SUM, MXR = 1 << 18, 1 << 19
 FS_INITIAL = 1 << 13
 SOFTWARE_PENDING, TIMER_PENDING = 1 << 1, 1 << 5
 SV39 = 8 << 60
+
+
+@native
+def setup() -> None:
+    """Before anything else: a flavour may look for its hypervisor."""
+
+
+@native
+def enter(frame: Frame) -> None:
+    """Go down to a user's context, and return when it next traps."""
+    enter_user(frame)
 
 
 @native
@@ -77,6 +89,12 @@ def flush_all() -> None:
 @native
 def flush_page(address: u64) -> None:
     """The table entry of one page has changed."""
+    fence_page(address)
+
+
+@native
+def mapped_page(address: u64) -> None:
+    """An entry of one page was not valid and is now; a hart may remember that it was not."""
     fence_page(address)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ringzero.bare.text import put, put_byte, put_decimal
 from ringzero.guests import pages, privileged
-from ringzero.guests.entry import Frame, enter_user
+from ringzero.guests.entry import Frame
 from ringzero.guests.layout import HEAP, HEAP_END, USER_BASE, USER_STACK, user_image, user_layout
 from ringzero.guests.pages import PAGE, R, U, W, X
 from ringzero.guests.verdicts import (
@@ -139,9 +139,9 @@ def run_slice(which: u64) -> None:
     switch_to(which)
     privileged.set_timer(privileged.now() + SLICE)
     process.slices += 1
-    enter_user(process.frame)
+    privileged.enter(process.frame)
     while serve(which, process):
-        enter_user(process.frame)
+        privileged.enter(process.frame)
 
 
 @native
@@ -157,7 +157,7 @@ def serve(which: u64, process: Process) -> bool:
     address = process.frame.value
     if (cause == LOAD_FAULT or cause == STORE_FAULT) and HEAP <= address < HEAP_END:
         if give(process.root, address & ~u64(PAGE - 1)):
-            privileged.flush_page(address)
+            privileged.mapped_page(address)
             process.faults += 1
             return True
     return unhandled(which, process)

@@ -6,8 +6,9 @@ SBI 2.0: base (chapter 4), TIME (6), IPI (7), RFENCE (8), HSM (9), SRST (10), DB
 
 from __future__ import annotations
 
-from ringzero.hypervisor import console, machines, serial, shadow
-from ringzero.hypervisor.layout import OPEN_RAM, Vm
+from ringzero.bare.hypercalls import DELIVER, EXTENSION
+from ringzero.hypervisor import console, hypercalls, machines, serial, shadow
+from ringzero.hypervisor.layout import OPEN_RAM, PARAVIRT, Vm
 from ringzero.isa.paging import ADUE
 from ringzero.isa.trap import SSI
 from ringzero.lang import load, native, store, u8, u32, u64
@@ -24,11 +25,11 @@ SYSTEM_FAILURE = 1
 EXIT_CODE_REASON = 0xE000_0000  # ours: the low byte is the exit code
 SUSPEND, UPDATE_AD, MISALIGNED = 3, 4, 0
 
-TIMER, CONSOLE, FENCE, OTHER = range(4)  # layout.CALL_KINDS
+TIMER, CONSOLE, FENCE, OTHER, _, DELIVERY, CALL = range(7)  # layout.CALL_KINDS
 
 
 @native
-def describe(function: u64, extension: u64) -> tuple[u64, u64]:
+def describe(vm: Vm, function: u64, extension: u64) -> tuple[u64, u64]:
     """The base extension."""
     value = u64(0)
     if function == 0:
@@ -41,6 +42,8 @@ def describe(function: u64, extension: u64) -> tuple[u64, u64]:
         for known in KNOWN:
             if extension == known:
                 value = u64(1)
+        if extension == EXTENSION and vm.technique == PARAVIRT:
+            value = u64(1)
     elif function > 6:
         return u64(NOT_SUPPORTED), u64(0)
     return u64(SUCCESS), value
@@ -175,11 +178,14 @@ def answer_call(vm: Vm) -> u64:
     elif extension == IPI and function == 0:
         error = send(vm, a0, a1)
     elif extension == BASE:
-        error, value = describe(function, a0)
+        error, value = describe(vm, function, a0)
     elif extension == HSM:
         error, value = harts(vm, function, a0)
     elif extension == SRST and function == 0:
         error = reset(vm, u64(u32(a0)), u64(u32(a1)))
+    elif extension == EXTENSION and vm.technique == PARAVIRT:
+        error, value = hypercalls.answer(vm, function)
+        kind = u64(DELIVERY) if function == DELIVER else u64(CALL)
     elif extension == FWFT:
         error, value = feature(vm, function, u64(u32(a0)), a1)
     x[10], x[11] = error, value

@@ -7,7 +7,7 @@ decided whose turn it is, interrupts are delivered, and that world is entered.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor import calls, console, emulate, machines, quick, shadow
+from ringzero.hypervisor import calls, console, emulate, machines, quick, shadow, shared
 from ringzero.hypervisor.layout import (
     CALLS,
     EXCEPTIONS,
@@ -52,6 +52,8 @@ ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do
 def reflect(vm: Vm, cause: u64, value: u64) -> None:
     """The guest's own kernel handles this trap."""
     take_trap(vm.hart, cause, value, vm.hart.pc)
+    if vm.page != 0:
+        shared.lend(vm)
     status[vm.index].reflected[(cause & 15) + (cause >> 63 << 4)] += 1
 
 
@@ -123,6 +125,12 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
         interrupt(cause)
         return u64(NOTHING)
     if cause == ILLEGAL_INSTRUCTION:
+        if (
+            vm.page != 0
+            and csr.mstatus.read() & STATUS_FS == 0
+            and vm.hart.mstatus & STATUS_FS != 0
+        ):
+            return u64(NOTHING)  # its kernel has just stored FS: try again, under it
         return system(vm, value)
     if cause == FETCH_PAGE:
         return touch(vm, value, FETCH)
@@ -158,6 +166,8 @@ def handle_exit(vm: Vm) -> u64:
     hart.mstatus = hart.mstatus | state & STATUS_FS
     credit(vm)
     hart.pc = csr.mepc.read()
+    if vm.page != 0:
+        shared.pull(vm)
     hart.changes = 0
     about = dispatch(vm, cause, csr.mtval.read())
     one = status[vm.index]
@@ -186,6 +196,8 @@ def enter(vm: Vm) -> None:
     shadow.select(vm)
     shadow.use(vm)
     vm.plain = u64(hart.mode == S and vm.attention == 0)
+    if vm.page != 0:
+        shared.push(vm)
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(hart.mstatus & STATUS_FS)
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS)  # the real hart keeps it now

@@ -96,7 +96,7 @@ class Status(Struct):
 # Where in Status.tallies an exit counts: below INSTRUCTIONS by a CSR's number; then by the kind of
 # the emulated instruction (KINDS), of the SBI call (CALL_KINDS); else by mcause.
 KINDS = ("csr", "sret", "fence", "wfi", "load", "store", "other")
-CALL_KINDS = ("timer", "console", "fence", "other")
+CALL_KINDS = ("timer", "console", "fence", "other", "space", "deliver", "paravirt")
 INSTRUCTIONS, CALLS, EXCEPTIONS, INTERRUPTS, TALLIES = 4096, 4104, 4112, 4144, 4160
 
 
@@ -173,6 +173,12 @@ class Vm(Struct):
     away: u64  # minstret while other VMs ran
     stack: u64  # the hypervisor's, to be loaded in one instruction
     counted: u64  # hart.retired when `user` and `kernel` were last brought up to date
+    page: u64  # a paravirtual kernel's shared page, at the machine's address; or 0
+    seen: u64  # and at the guest's own
+    forced: u64  # bits of sstatus that are always set for that kernel
+    raised: u64  # sip when the page was last written
+    faulted: u64  # the page fault that its user's program had last, or 0, and where
+    fault: u64
     serial: Serial
     plic: Plic
     roots: Root[24]

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ringzero.hypervisor import report
+from ringzero.hypervisor.build import Built
 from tests.hypervisor.carriers import qemu, small, technique
 
 VICTIM = """
@@ -60,10 +61,14 @@ evil = pytest.mark.parametrize("evil", EVIL)
 @technique
 @evil
 def test_on_the_machine(evil: str, technique: str, tmp_path: Path) -> None:
+    beside_on_machine(small(EVIL[evil], VICTIM, technique=technique), tmp_path)
+
+
+def beside_on_machine(built: Built, tmp_path: Path) -> None:
+    """Of two VMs the second, which is VICTIM, ends well; the first goes on until it is killed."""
     from ringzero import Machine
     from ringzero.outcome import PoweredOff
 
-    built = small(EVIL[evil], VICTIM, technique=technique)
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory="96M", clock="instructions") as machine:
@@ -81,7 +86,11 @@ def test_on_the_machine(evil: str, technique: str, tmp_path: Path) -> None:
 @technique
 @evil
 def test_on_qemu(evil: str, technique: str, tmp_path: Path) -> None:
-    built = small(EVIL[evil], VICTIM, technique=technique)
+    beside_on_qemu(small(EVIL[evil], VICTIM, technique=technique), tmp_path)
+
+
+def beside_on_qemu(built: Built, tmp_path: Path) -> None:
+    """The same on QEMU, where the person at the console finds out and kills it."""
     process = subprocess.Popen(
         [*qemu(built, tmp_path), "-display", "none", "-serial", "stdio", "-monitor", "none"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
