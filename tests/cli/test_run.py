@@ -148,11 +148,16 @@ def test_a_signal_ends_it_with_its_number(
     process = subprocess.Popen(
         [*COMMAND, guest(tmp_path, BUSY if busy else ECHO)],
         cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        # Where the tests run in a shell's background, SIGINT would be inherited as ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout is not None
-    assert process.stdout.read(1) == b">"  # it runs
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=60)
+    try:
+        assert process.stdout.read(1) == b">"  # it runs
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 128 + number
     assert errors == b""
 
