@@ -135,6 +135,8 @@ class Core(Struct):
     trap_loop: u64  # traps since then with nothing retired
     traps: u64[64]  # type: ignore[valid-type]
     decoded: u64  # slots decoded, for --stats
+    double: u64  # the result of a floating-point operation that was not the host's alone
+    single: u32
 
 
 @native(inline=True)

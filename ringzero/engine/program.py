@@ -4,7 +4,7 @@ that are no instruction. `build()` gives its text
 
 from __future__ import annotations
 
-from ringzero.engine import physical, run, slots, tlb
+from ringzero.engine import host_floats, physical, run, slots, tlb
 from ringzero.engine.handlers import (
     CONVENTION,
     HandlerText,
@@ -29,6 +29,7 @@ BIND: dict[Native, Native] = {
     ports.physical_compare_exchange: physical.physical_compare_exchange,
     ports.now: physical.now,
     ports.fence_translation: tlb.fence_translation,
+    **host_floats.BIND,
 }
 ROOTS = (
     slots.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region, tlb.flush_all

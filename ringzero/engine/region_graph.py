@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from ringzero.engine.region_floats import MODES
 from ringzero.engine.region_library import compilable
 from ringzero.isa.decode import Decoded, decode
 from ringzero.isa.instruction import BRANCH, JUMP, Instruction
@@ -46,6 +47,11 @@ class Operation:
     def calls(self) -> bool:
         """Whether it is a jump that leaves a return address."""
         return self.one.kind is JUMP and self.rd in (1, 5)
+
+    @property
+    def rounding(self) -> int | None:
+        """The rm field, of an operation that has one."""
+        return self.field(self.one.sources["rm"]) if "rm" in self.one.sources else None
 
     def field(self, name: str) -> int:
         """A field of Decoded, by its name."""
@@ -88,7 +94,8 @@ def operation(page: bytes, offset: int) -> Operation | None:
     index, size, rd, rs1, rs2, rs3, imm = _decode(word)
     if index == ILLEGAL or not compilable(INSTRUCTIONS[index]):
         return None
-    return Operation(offset, size, INSTRUCTIONS[index], rd, rs1, rs2, rs3, imm)
+    made = Operation(offset, size, INSTRUCTIONS[index], rd, rs1, rs2, rs3, imm)
+    return made if made.rounding in (None, *MODES) else None
 
 
 def explore(page: bytes, head: int, limit: int = LIMIT) -> Graph:

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from ringzero.engine import region_access
+from ringzero.engine import region_access, region_floats
 from ringzero.engine.physical import now
 from ringzero.isa import access, ports
 from ringzero.isa.instruction import SYSTEM, Instruction
@@ -28,10 +28,15 @@ BIND: dict[Native, Native] = {
     access.load_reserved: region_access.load_reserved,
     access.store_conditional: region_access.store_conditional,
     ports.now: now,
+    **region_floats.BIND,
 }
 EXCLUDED = ("Zicbom", "Zicboz")
 _POINTER = re.compile(r"(= load ptr, ptr %\S+, align 8)$", re.M)
-INVARIANT, UNLIKELY = 90_000, 90_001  # metadata numbers that LLVM's own text never reaches
+INVARIANT, UNLIKELY, LIKELY = (
+    90_000,
+    90_001,
+    90_002,
+)  # metadata numbers that LLVM's own text never reaches
 _NAME = re.compile(r'@("[^"]+"|[\w.]+)')
 
 
@@ -84,6 +89,7 @@ class RegionLibrary:
         # The pointers in a core (its tables, its memory) stay as they are while a region runs.
         self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", text))
         self.epilogue.append(f"!{INVARIANT} = !{{}}")
+        self.epilogue.append(f'!{LIKELY} = !{{!"branch_weights", i32 2000, i32 1}}')
         self.epilogue.append(f'!{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
         for line in head.splitlines():
             name, _, rest = line[2:].partition(": ")

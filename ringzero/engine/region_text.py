@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from ringzero.engine.core import ORIGINALS, Shared
 from ringzero.engine.handlers import CONVENTION, CORE_OFFSET, FS, OFFSET, SIGNATURE
 from ringzero.engine.region_graph import PAGE, Graph, Operation
-from ringzero.engine.region_library import UNLIKELY, RegionLibrary, symbol
+from ringzero.engine.region_library import LIKELY, UNLIKELY, RegionLibrary, symbol
 from ringzero.engine.slots import EVENT, JUMP_TO
+from ringzero.isa.floating import DYNAMIC, FRM
 from ringzero.isa.instruction import BRANCH, JUMP
+from ringzero.isa.softfloat import RNE
 from ringzero.lang.host import view
 
 Register = tuple[str, int]  # ("x", 5)
+KINDS = {"x": "i64", "f": "double"}  # an f register holds a number: LLVM leaves it in a vector's
 STORES = frozenset({"store", "amo", "load_reserved", "store_conditional"})
 
 
@@ -88,17 +91,22 @@ class RegionText:
         for array, number in self.registers:
             if (array, number) == ("x", 0):
                 continue
-            self.line(f"%{array}{number} = alloca i64")
-            where = self._home((array, number))
-            self.line(f"store i64 {self.value(f'load i64, ptr {where}')}, ptr %{array}{number}")
+            kind, where = KINDS[array], self._home((array, number))
+            self.line(f"%{array}{number} = alloca {kind}")
+            value = self.value(f"load {kind}, ptr {where}")
+            self.line(f"store {kind} {value}, ptr %{array}{number}")
         if any(op.one.floats for op in self.graph.operations.values()):
             self._floats_on(low)
         self._switch(low)
 
     def _floats_on(self, low: str) -> None:
-        """The interpreter traps where FS is Off; a region cannot change that."""
+        """The interpreter traps where FS is Off, and rounds as frm says; neither changes inside."""
         at = self.value(f"getelementptr i8, ptr %core, i64 {CORE_OFFSET['floats']}")
         off = self.value(f"icmp eq i64 {self.value(f'load i64, ptr {at}')}, 0")
+        if any(op.rounding == DYNAMIC for op in self.graph.operations.values()):
+            fcsr = self.value(f"load i64, ptr {self._hart('fcsr')}")
+            mode = self.value(f"and i64 {fcsr}, {7 << FRM}")
+            off = self.value(f"or i1 {off}, {self.value(f'icmp ne i64 {mode}, {RNE << FRM}')}")
         self.line(f"br i1 {off}, label %off, label %on, !prof !{UNLIKELY}")
         self.label("off")
         self._to_original(low, "%budget")
@@ -124,7 +132,11 @@ class RegionText:
             return "0"
         if register not in self.values:
             array, number = register
-            self.values[register] = self.value(f"load i64, ptr %{array}{number}")
+            kind = KINDS[array]
+            text = self.value(f"load {kind}, ptr %{array}{number}")
+            if array == "f":
+                text = self.value(f"bitcast double {text} to i64")
+            self.values[register] = text
         return self.values[register]
 
     def _write(self, register: Register, text: str) -> None:
@@ -135,17 +147,21 @@ class RegionText:
     def _flush(self, done: int) -> None:
         """At the end of a block: registers and budget into their allocas."""
         for register in sorted(self.dirty):
-            self.line(f"store i64 {self.values[register]}, ptr %{register[0]}{register[1]}")
+            kind, text = KINDS[register[0]], self.values[register]
+            if register[0] == "f":
+                text = self.value(f"bitcast i64 {text} to double")
+            self.line(f"store {kind} {text}, ptr %{register[0]}{register[1]}")
         budget = self.value("load i64, ptr %bud")
         self.line(f"store i64 {self.value(f'sub i64 {budget}, {done}')}, ptr %bud")
         self.dirty.clear()
 
     def _write_back(self, values: dict[Register, str]) -> None:
         for register in self.written:
-            text = values.get(register)
+            text, kind = values.get(register), "i64"
             if text is None:
-                text = self.value(f"load i64, ptr %{register[0]}{register[1]}")
-            self.line(f"store i64 {text}, ptr {self._home(register)}")
+                kind = KINDS[register[0]]
+                text = self.value(f"load {kind}, ptr %{register[0]}{register[1]}")
+            self.line(f"store {kind} {text}, ptr {self._home(register)}")
 
     # ---- blocks
 
@@ -172,13 +188,23 @@ class RegionText:
             at == leader or at not in self.graph.leaders
         ):
             if op.one.dirties_floats:
-                where = self._hart("mstatus")
-                status = self.value(f"load i64, ptr {where}")
-                self.line(f"store i64 {self.value(f'or i64 {status}, {FS}')}, ptr {where}")
+                self._set_floats_dirty()
                 return
             if op.one.kind in (BRANCH, JUMP):
                 return
             at = op.next
+
+    def _set_floats_dirty(self) -> None:
+        """mstatus.FS is Dirty nearly always: to look is quicker than to store in every round."""
+        where = self._hart("mstatus")
+        status = self.value(f"load i64, ptr {where}")
+        clean, going = self.new("clean"), self.new("dirty")
+        dirty = self.value(f"icmp eq i64 {self.value(f'and i64 {status}, {FS}')}, {FS}")
+        self.line(f"br i1 {dirty}, label %{going}, label %{clean}, !prof !{LIKELY}")
+        self.label(clean)
+        self.line(f"store i64 {self.value(f'or i64 {status}, {FS}')}, ptr {where}")
+        self.line(f"br label %{going}")
+        self.label(going)
 
     def _arguments(self, op: Operation) -> str:
         words = []

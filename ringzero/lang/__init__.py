@@ -4,6 +4,21 @@
 (`lang.compiler`, `lang.host`, `lang.baremetal`) is imported only by those who build with it.
 """
 
+from ringzero.lang.floating import (
+    float_add,
+    float_convert,
+    float_div,
+    float_equal,
+    float_fma,
+    float_less,
+    float_less_equal,
+    float_mul,
+    float_of,
+    float_sqrt,
+    float_sub,
+    float_truncated,
+    float_unordered,
+)
 from ringzero.lang.native import (
     Intrinsic,
     Native,
@@ -76,6 +91,19 @@ __all__ = [
     "convert",
     "ctz",
     "fence",
+    "float_add",
+    "float_convert",
+    "float_div",
+    "float_equal",
+    "float_fma",
+    "float_less",
+    "float_less_equal",
+    "float_mul",
+    "float_of",
+    "float_sqrt",
+    "float_sub",
+    "float_truncated",
+    "float_unordered",
     "i8",
     "i16",
     "i32",

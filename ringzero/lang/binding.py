@@ -63,6 +63,13 @@ def host_identity() -> str:
 
 
 @functools.cache
+def host_fuses() -> bool:
+    """Whether this host multiplies and adds in one instruction: else LLVM would call a library."""
+    name = str(host_machine().triple).partition("-")[0]
+    return name != "x86_64" or bool(llvm().get_host_cpu_features().get("fma", False))
+
+
+@functools.cache
 def bare_machine() -> Any:
     """The target machine of bare riscv64: relaxed by our linker, static, medium code model."""
     binding = llvm()

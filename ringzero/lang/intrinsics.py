@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ringzero.lang.compiler import Item, Known, Value, llvm_type, passed_type
+from ringzero.lang.floating_text import FLOATING
 from ringzero.lang.native import Native, Stub
 from ringzero.lang.types import u64
 
@@ -185,4 +186,5 @@ INTRINSICS: dict[str, Emit] = {
     "call_pointer": _call_pointer,
     "reinterpret": _reinterpret,
     "advance": _advance,
+    **FLOATING,
 }
