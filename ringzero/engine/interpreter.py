@@ -25,13 +25,22 @@ from ringzero.engine.core import (
     TlbEntry,
 )
 from ringzero.engine.ports import Bus, HartCounts, Memory, Stop, Why
+from ringzero.errors import RingzeroError
 from ringzero.lang import binding, cache
+from ringzero.lang.floating import default_environment
 from ringzero.lang.host import view
 
 NEVER = (1 << 64) - 1
 OVERSHOOT = 2400  # a budget is looked at where code jumps: at most a page of straight code later
 TRAP_LOOP = 64
 SLOT_ARRAYS = 3072  # decoded pages kept: 36 KiB each
+
+MODE = (
+    "This process rounds or flushes floating-point numbers in an unusual way, and guests would "
+    "see it: "
+    "find the library that changed the processor's mode (built with -ffast-math?), or run ringzero "
+    "in a process of its own."
+)
 
 _read_type = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p)
 _write_type = ctypes.CFUNCTYPE(
@@ -98,6 +107,8 @@ class Interpreter:
     def __init__(
         self, memory: Memory, bus: Bus, harts: int, *, deterministic: bool = False
     ) -> None:
+        if not default_environment():
+            raise RingzeroError(MODE)
         self.code = _Code.load()
         self.memory, self.bus, self.count = memory, bus, harts
         self.failure: BaseException | None = None

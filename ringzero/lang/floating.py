@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from fractions import Fraction
 from typing import Any
 
 from ringzero.lang.native import Intrinsic
 from ringzero.lang.types import u32, u64
+
+
+def default_environment() -> bool:
+    """Whether this thread's arithmetic is IEEE 754's default, which the intrinsics stand for.
+
+    A library that was built for speed may have changed the processor's mode for all of a process.
+    """
+    least, one, ulp = sys.float_info.min, 1.0, sys.float_info.epsilon
+    to_even = one + ulp / 2 == one and one + ulp + ulp / 2 == one + 2 * ulp
+    return to_even and least / 2 != 0 and least / 2 * 2 == least
+
 
 _CODES = {32: ("<f", "<I"), 64: ("<d", "<Q")}
 
@@ -99,7 +111,7 @@ def _rounded(exact: Fraction, odd: bool) -> float:
     try:
         value = float(exact)
     except OverflowError:
-        return math.copysign(math.inf, exact)
+        return math.inf if exact > 0 else -math.inf
     if odd and math.isfinite(value) and Fraction(value) != exact and not int(_bits(u64, value)) & 1:
         return math.nextafter(value, math.inf if exact > Fraction(value) else -math.inf)
     return value
