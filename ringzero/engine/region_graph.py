@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from ringzero.engine.region_floats import MODES
+from ringzero.engine.region_floats import MODES, holds
 from ringzero.engine.region_library import compilable
 from ringzero.isa.decode import Decoded, decode
-from ringzero.isa.instruction import BRANCH, JUMP, Instruction
+from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 from ringzero.lang import i32, u32
 
@@ -47,6 +47,11 @@ class Operation:
     def calls(self) -> bool:
         """Whether it is a jump that leaves a return address."""
         return self.one.kind is JUMP and self.rd in (1, 5)
+
+    @property
+    def floats(self) -> bool:
+        """Whether mstatus.FS must not be Off."""
+        return self.one.floats or self.one.kind is SYSTEM
 
     @property
     def rounding(self) -> int | None:
@@ -94,7 +99,10 @@ def operation(page: bytes, offset: int) -> Operation | None:
     index, size, rd, rs1, rs2, rs3, imm = _decode(word)
     if index == ILLEGAL or not compilable(INSTRUCTIONS[index]):
         return None
-    made = Operation(offset, size, INSTRUCTIONS[index], rd, rs1, rs2, rs3, imm)
+    one = INSTRUCTIONS[index]
+    if one.kind is SYSTEM and not holds(one, imm, rs1):
+        return None
+    made = Operation(offset, size, one, rd, rs1, rs2, rs3, imm)
     return made if made.rounding in (None, *MODES) else None
 
 

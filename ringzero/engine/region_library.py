@@ -41,8 +41,8 @@ _NAME = re.compile(r'@("[^"]+"|[\w.]+)')
 
 
 def compilable(one: Instruction) -> bool:
-    """Whether regions execute an instruction; the interpreter does the others."""
-    return one.kind is not SYSTEM and one.extension not in EXCLUDED
+    """Whether regions execute an instruction, of CSRs some; the interpreter does the others."""
+    return one.extension == "Zicsr" or (one.kind is not SYSTEM and one.extension not in EXCLUDED)
 
 
 def symbol(one: Instruction) -> str:

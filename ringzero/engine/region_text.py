@@ -95,7 +95,7 @@ class RegionText:
             self.line(f"%{array}{number} = alloca {kind}")
             value = self.value(f"load {kind}, ptr {where}")
             self.line(f"store {kind} {value}, ptr %{array}{number}")
-        if any(op.one.floats for op in self.graph.operations.values()):
+        if any(op.floats for op in self.graph.operations.values()):
             self._floats_on(low)
         self._switch(low)
 

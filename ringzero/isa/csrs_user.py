@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringzero.isa.counters import cycle_count, instret_count
 from ringzero.isa.csr import Csr, const, rw
-from ringzero.isa.hart import FLOATS, Hart, M, U
+from ringzero.isa.hart import Hart, M, U
 from ringzero.isa.ports import now
 from ringzero.isa.trap import dirty_fp, floats_usable
 from ringzero.lang import native, u64
@@ -41,7 +41,6 @@ class fflags(Csr, at=0x001):
 
     NX, UF, OF, DZ, NV = rw(0), rw(1), rw(2), rw(3), rw(4)
     guards = (floats_on,)
-    changes = FLOATS
 
     @native
     def get(hart: Hart, number: u64) -> u64:
@@ -58,7 +57,6 @@ class frm(Csr, at=0x002):
 
     RM = rw(2, 0)
     guards = (floats_on,)
-    changes = FLOATS
 
     @native
     def get(hart: Hart, number: u64) -> u64:
@@ -75,7 +73,6 @@ class fcsr(Csr, at=0x003):
 
     FLAGS, RM = rw(4, 0), rw(7, 5)
     guards = (floats_on,)
-    changes = FLOATS
 
     @native
     def get(hart: Hart, number: u64) -> u64:

@@ -57,6 +57,8 @@ PLAIN = [
     for one in INSTRUCTIONS
     if one.kind not in (BRANCH, JUMP, SYSTEM) and one.extension not in EXCLUDED
 ]
+FLOATS = [one for one in PLAIN if one.floats and one.extension != "Zfh"]
+FLOAT_CSRS = (1, 1, 1, 2, 3)  # fflags, frm, fcsr
 BRANCHES = [one for one in INSTRUCTIONS if one.kind is BRANCH]
 
 
@@ -89,11 +91,31 @@ def word(one: Instruction, chosen: dict[str, int], pick: random.Random) -> int:
     return value & 0xFFFF_FFFF
 
 
-def block(pick: random.Random, count: int) -> list[int]:
-    """Straight code with short forward branches."""
+def float_csr(pick: random.Random) -> int:
+    """An instruction that reads or writes fcsr or a part of it; rounding to nearest, mostly."""
+    one = BY_NAME[pick.choice(["csrrs", "csrrs", "csrrsi", "csrrc", "csrrci", "csrrw", "csrrwi"])]
+    csr = pick.choice(FLOAT_CSRS)
+    reading = csr != 1 and pick.random() < 0.8
+    if one.name.startswith("csrrw") and reading:
+        one = BY_NAME["csrrs"]
+    fields = {"rd": pick.choice(FREE), "csr": csr}
+    if one.name.endswith("i"):
+        fields["uimm"] = 0 if reading else pick.choice([0, 1, 1, 4, 16, 31])
+    else:
+        fields["rs1"] = 0 if reading else pick.choice(FREE)
+    return word(one, fields, pick)
+
+
+def block(pick: random.Random, count: int, floats: bool = False) -> list[int]:
+    """Straight code with short forward branches; all kinds of it, or mostly floating point."""
     words = []
     for _ in range(count):
-        if pick.random() < 0.12:
+        if floats and pick.random() < 0.85:
+            one = pick.choice(FLOATS)
+            words.append(
+                float_csr(pick) if pick.random() < 0.06 else word(one, operands(one, pick), pick)
+            )
+        elif pick.random() < 0.12:
             one = pick.choice(BRANCHES)
             fields = {"rs1": pick.choice(FREE), "rs2": pick.choice(FREE), "imm": 8}
             words.append(word(one, fields, pick))
@@ -121,7 +143,7 @@ def patch(pick: random.Random, at: int) -> list[int]:
     ]
 
 
-def program(seed: int, loops: int = 4, turns: int = 40) -> bytes:
+def program(seed: int, loops: int = 4, turns: int = 40, floats: bool = False) -> bytes:
     """The bytes of a random program at BASE."""
     pick = random.Random(seed)
     start = assemble_text(PROLOGUE, BASE)
@@ -130,7 +152,7 @@ def program(seed: int, loops: int = 4, turns: int = 40) -> bytes:
         counter = COUNTERS[index % len(COUNTERS)]
         words.append(encode(BY_NAME["addi"], rd=counter, rs1=0, imm=turns))
         head = len(words)
-        words += block(pick, pick.randint(4, 30))
+        words += block(pick, pick.randint(4, 30), floats)
         if pick.random() < 0.5:
             words += patch(pick, len(start) + 4 * pick.randrange(head, len(words) - 1))
         words.append(encode(BY_NAME["addi"], rd=counter, rs1=counter, imm=-1))

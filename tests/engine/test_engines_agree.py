@@ -29,11 +29,11 @@ STATE = [
 ENOUGH = 400_000
 
 
-def start(make: Any, seed: int) -> tuple[Any, GuestMemory]:
+def start(make: Any, seed: int, floats: bool = False) -> tuple[Any, GuestMemory]:
     """A machine of one hart with a random program."""
     memory = GuestMemory(4 << 20)
     harts = make(memory, Bus(), 1, deterministic=True)
-    memory.write(BASE, program(seed))
+    memory.write(BASE, program(seed, floats=floats))
     memory.write(DATA - 4096, bytes(range(256)) * 32)
     hart = harts.hart(0)
     fields = {"pc": BASE, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
@@ -76,11 +76,15 @@ def finish(harts: Any) -> None:
     assert stop.why in (Why.WAITING, Why.LIMIT, Why.FAULT)
 
 
+KINDS = pytest.mark.parametrize("floats", [False, True], ids=["all", "floats"])
+
+
+@KINDS
 @pytest.mark.parametrize("seed", range(12))
-def test_interpreter_equals_reference(seed: int) -> None:
-    reference, its_memory = start(ReferenceHarts, seed)
+def test_interpreter_equals_reference(seed: int, floats: bool) -> None:
+    reference, its_memory = start(ReferenceHarts, seed, floats)
     reference.run(3000)
-    native, memory = start(Interpreter, seed)
+    native, memory = start(Interpreter, seed, floats)
     native.run(3000)
     compare(state(reference, its_memory), state(native, memory))
 
@@ -121,10 +125,11 @@ def _page(address: int) -> int:
     return ctypes.c_uint32.from_address(address).value
 
 
+@KINDS
 @pytest.mark.parametrize("seed", range(100, 110))
-def test_regions_equal_the_interpreter(seed: int) -> None:
-    expected, its_memory = start(Interpreter, seed)
-    regions, memory = start(Eager, seed)
+def test_regions_equal_the_interpreter(seed: int, floats: bool) -> None:
+    expected, its_memory = start(Interpreter, seed, floats)
+    regions, memory = start(Eager, seed, floats)
     for _ in range(6):
         expected.run(700)
         regions.run(700)
