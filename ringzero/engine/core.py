@@ -29,10 +29,16 @@ ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has di
 REGIONS = 0xF000  # in a slot array: how many slots hold regions
 BESIDE = 0xF008  # in a slot array: stores beside its code since it was decoded
 SEEN = 0xF010  # in a slot array: a slice has ended in it since it was made
-NEWS = 4096  # entries of the ring; a power of two
+LINKS = 0xF018  # in a slot array: 1 + the first of the links that are bound to it
+LINK_COUNT = 1 << 16
+WORD_COUNT = 1 << 24
+NEWS = 8192  # entries of the ring; a power of two
 HEATS = 8192  # entries of the table; a power of two
+SITES = 4096  # entries of the table of side exits; a power of two
 HOT = 3  # slices that ended at one slot before Python hears of it
 FIRST = 1 << 63  # on an entry of the ring: not hot, but the first of its array
+BAILS = 1 << 62  # on an entry of the ring: regions often leave there
+OFTEN = 2048  # side exits at one place before Python hears of it
 
 # Why `enter` came back (Core.why).
 RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
@@ -65,6 +71,16 @@ class Heat(Struct):
     count: u64
 
 
+class Link(Struct):
+    """What a region expects of one page beside its own (`region_links.py`)."""
+
+    bound: u64  # byte offset of the slot array that it holds for; INVALID for none
+    next: u64  # 1 + the next link bound to the same array
+    first: u64  # its words, in Shared.words
+    count: u64
+    refused: u64
+
+
 class Shared(Struct):
     """What all harts of a machine have in common."""
 
@@ -91,8 +107,11 @@ class Shared(Struct):
     watched: u64  # page (by index) whose stores Python hears of, or NO_WATCH
     notify: u64  # C function: (address, core)
     heat: ptr[Heat]
-    news: ptr[u64]  # a ring of slots (byte offsets) that are hot, or whose array is new
-    told: u64  # how many were ever written
+    sites: ptr[Heat]  # side exits, by the slot that they left at
+    news: ptr[u64]  # a ring of pairs: a slot (byte offset) that is hot, or whose array is new; pc
+    told: u64  # how many numbers were ever written
+    links: ptr[Link]
+    words: ptr[u32]  # of links: two bytes of code << 16 | their offset | instruction begins
     stop: u64  # Python asks all harts to come back
     turn: u64  # instructions per hart and turn, where harts share a thread
     next: u64  # whose turn it is
@@ -137,6 +156,14 @@ class Core(Struct):
     decoded: u64  # slots decoded, for --stats
     double: u64  # the result of a floating-point operation that was not the host's alone
     single: u32
+    slices: u64  # slices that ended
+    region_slices: u64  # those that ended in a region
+    bails: u64  # side exits of regions
+    handlers: ptr[u64]  # Shared.handlers again
+    left: u64  # where the last region that gave way went on
+    inside: u64  # whether the budget was spent in a region
+    link: ptr[Link]  # what a region found wanting
+    link_page: u64  # and the page it is about
 
 
 @native(inline=True)

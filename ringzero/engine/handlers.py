@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ringzero.engine.core import Core
 from ringzero.engine.slots import (
+    BAIL,
     COUNT,
     CROSS,
     DECODE,
@@ -21,6 +22,9 @@ from ringzero.engine.slots import (
     ILLEGAL_2,
     ILLEGAL_4,
     JUMP_TO,
+    LINK,
+    LINK_BAIL,
+    SPENT,
     STRADDLE,
 )
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
@@ -252,6 +256,7 @@ def handler_names() -> list[str]:
             names[FAR + 2 * index + 1] = f"{one.name}/2/far"
     special = {ILLEGAL_4: "illegal", ILLEGAL_2: "illegal", DECODE: "decode", CROSS: "cross"}
     special |= {STRADDLE: "straddle", HALT: "halt", JUMP_TO: "jump", EVENT: "event"}
+    special |= {SPENT: "spent", BAIL: "bail", LINK: "link", LINK_BAIL: "link_bail"}
     for number, name in special.items():
         names[number] = name
     assert len(names) == FAR + COUNT

@@ -15,12 +15,16 @@ from ringzero.engine.core import (
     CONTEXT_SIZE,
     CONTEXTS,
     HEATS,
+    LINK_COUNT,
     NEWS,
     NO_WATCH,
     PAGE_STRIDE,
+    SITES,
     SLICE,
+    WORD_COUNT,
     Core,
     Heat,
+    Link,
     Shared,
     TlbEntry,
 )
@@ -132,10 +136,13 @@ class Interpreter:
             _anonymous(HEATS * ctypes.sizeof(view(Heat))),
             _anonymous(SLOT_ARRAYS * 4),
             _anonymous(max(4096, self.memory.size // 4096)),
+            _anonymous(SITES * ctypes.sizeof(view(Heat))),
+            _anonymous(LINK_COUNT * ctypes.sizeof(view(Link))),
+            _anonymous(WORD_COUNT * 4),
         ]
-        shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases = map(
-            _address, self._parts
-        )
+        places = [_address(part) for part in self._parts]
+        shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases, *more = places
+        sites, links, words = more
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared
@@ -144,6 +151,7 @@ class Interpreter:
         s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
         s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
         s.news, s.heat, s.spare, s.releases = news, heat, spare, releases
+        s.sites, s.links, s.words = sites, links, words
         s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
         s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
         self._callbacks = (
@@ -158,7 +166,7 @@ class Interpreter:
             at = cores + index * ctypes.sizeof(core_type)
             core = core_type.from_address(at)
             core.shared, core.contexts = shared, tlbs + index * tables
-            core.memory = s.memory
+            core.memory, core.handlers = s.memory, s.handlers
             core.tlb = core.contexts
             core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
             core.mtimecmp = NEVER

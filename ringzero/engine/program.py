@@ -4,7 +4,7 @@ that are no instruction. `build()` gives its text
 
 from __future__ import annotations
 
-from ringzero.engine import host_floats, physical, run, slots, tlb
+from ringzero.engine import host_floats, physical, region_links, run, slots, tlb
 from ringzero.engine.handlers import (
     CONVENTION,
     HandlerText,
@@ -38,6 +38,7 @@ ROOTS = (
 
 SPECIAL = (
     "trap", "illegal", "floats", "changed", "event", "decode", "cross", "straddle", "halt",
+    "spent", "bail", "link", "link_bail",
 )  # fmt: skip
 
 
@@ -107,6 +108,31 @@ class Special(HandlerText):
         budget, _ = self.call(run.begin_slice, "ptr %core")
         self.resume(budget)
         return self.define("event")
+
+    def spent(self) -> str:
+        """The budget is spent in a region."""
+        self.store("region_slices", self.value(f"add i64 {self.load('region_slices')}, 1"))
+        self.store("inside", "1")
+        self.tail('@"event"')
+        return self.define("spent")
+
+    def link(self) -> str:
+        """A region goes to another page whose link is not bound, or not to what is there."""
+        self.call(region_links.bind_link, "ptr %core")
+        self.tail('@"jump"')
+        return self.define("link")
+
+    def link_bail(self) -> str:
+        """The same before an instruction that reaches into the next page."""
+        self.call(region_links.bind_link, "ptr %core")
+        self.tail('@"bail"')
+        return self.define("link_bail")
+
+    def bail(self) -> str:
+        """A region gives an instruction to the interpreter: to the handler under any region."""
+        handler, _ = self.call(run.bailed, "ptr %core", "ptr %ip")
+        self.tail(self.value(f"inttoptr i64 {handler} to ptr"))
+        return self.define("bail")
 
     def decode(self) -> str:
         self.call(slots.decode_slot, "ptr %core", "ptr %ip")

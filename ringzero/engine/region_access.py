@@ -1,5 +1,7 @@
 """Memory access inside a region: the tables only. A miss raises, and the region's exit for that
 segment hands the instruction to the interpreter, which does what `isa.access` says.
+
+`load_checked` and `store_checked` are for accesses whose page was found already, with others.
 """
 
 from __future__ import annotations
@@ -9,7 +11,19 @@ from ringzero.engine.physical import atomically
 from ringzero.engine.tlb import PAGE_MASK, entry_for, store_beside
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.trap import Trap
-from ringzero.lang import compare_exchange, likely, native, peek, poke, u64, unlikely
+from ringzero.lang import (
+    Struct,
+    compare_exchange,
+    likely,
+    native,
+    peek,
+    poke,
+    ptr,
+    reinterpret,
+    u8,
+    u64,
+    unlikely,
+)
 
 
 @native
@@ -42,6 +56,27 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
         poke(kind, core_of(hart).memory, address + entry.offset, kind(value))
     elif not store_beside(hart, kind, address, value):
         raise missed(hart)
+
+
+class Window(Struct):
+    """In place of the hart: where a page that was looked up already is."""
+
+    memory: ptr[u8]
+    offset: u64
+
+
+@native(inline=True)
+def load_checked(hart: Hart, kind: type, address: u64) -> u64:
+    """See `isa.access.load`."""
+    window = reinterpret(Window, hart)
+    return u64(peek(kind, window.memory, address + window.offset))
+
+
+@native(inline=True)
+def store_checked(hart: Hart, kind: type, address: u64, value: u64) -> None:
+    """See `isa.access.store`."""
+    window = reinterpret(Window, hart)
+    poke(kind, window.memory, address + window.offset, kind(value))
 
 
 @native(inline=True)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringzero.engine.region_graph import Graph
+from ringzero.engine.core import LINK_COUNT, WORD_COUNT, Link
+from ringzero.engine.region_exits import LINK_SIZE
+from ringzero.engine.region_graph import PAGE, Graph
 from ringzero.engine.region_library import RegionLibrary, library
 from ringzero.engine.region_store import RegionStore, Stored
 from ringzero.engine.region_text import RegionText
+from ringzero.engine.slots import INVALID
 from ringzero.lang import binding
+from ringzero.lang.host import view
+
+OPTIONS = ("-disable-lsr",)
+"""Of LLVM: what takes compile time and brings regions nothing."""
 
 
 @dataclass(frozen=True)
@@ -20,17 +28,49 @@ class Region:
     address: int
     head: int
     entries: tuple[int, ...]
-    operations: tuple[tuple[int, int], ...]  # (offset, size)
+    operations: tuple[tuple[int, int], ...]  # (offset, size), of all its pages
+    links: tuple[tuple[int, int], ...]  # (distance, address) of other pages
+
+    @property
+    def offsets(self) -> list[int]:
+        """Where its instructions begin on its own page."""
+        return [offset for offset, _ in self.operations if 0 <= offset < PAGE]
+
+
+class LinkPool:
+    """Links of one machine, given out one after the other."""
+
+    def __init__(self, shared: Any) -> None:
+        self.shared = shared
+        self.links = self.words = 0
+
+    def make(self, pages: Sequence[Sequence[int]]) -> int:
+        """Links to pages that hold these words; the address of the first, 0 if there is no room."""
+        address = self.shared.links + self.links * LINK_SIZE
+        count = sum(len(words) for words in pages)
+        if self.links + len(pages) > LINK_COUNT or self.words + count > WORD_COUNT:
+            return 0
+        for words in pages:
+            link = view(Link).from_address(self.shared.links + self.links * LINK_SIZE)
+            link.first, link.count, link.bound = self.words, len(words), INVALID
+            place = (ctypes.c_uint32 * len(words)).from_address(self.shared.words + 4 * self.words)
+            place[:] = list(words)
+            self.links += 1
+            self.words += len(words)
+        return int(address)
 
 
 class RegionCompiler:
     """Makes regions, in a background thread; its objects live as long as it does."""
 
-    def __init__(self) -> None:
+    def __init__(self, shared: Any) -> None:
+        for option in OPTIONS:
+            binding.llvm().set_option("", option)
         self.library: RegionLibrary = library()
         self.machine: Any = binding.host_machine()
         self.context: Any = binding.llvm().create_context()
         self.store = RegionStore(self.library.key)
+        self.pool = LinkPool(shared)
         self.kept: list[Any] = []
         self.compiled = self.loaded = 0
 
@@ -38,34 +78,45 @@ class RegionCompiler:
         """The regions that earlier runs compiled from a page with this content."""
         return self._load(self.store.load(page))
 
-    def region(self, graph: Graph, page: bytes) -> Region:
-        """Compile a graph of a page, and keep it for later runs."""
-        made = self._compile(graph)
+    def region(self, graph: Graph, page: bytes, apart: frozenset[int] = frozenset()) -> Region:
+        """Compile a graph around a page, and keep it for later runs."""
+        made = self._compile(graph, apart)
         self.store.save(page, [made])
         return self._load([made])[0]
 
     def _load(self, regions: Sequence[Stored]) -> list[Region]:
         if not regions:
             return []
-        helpers = {name for region in regions for name in region.helpers}
+        imports = {
+            name: self.library.helpers[name] for region in regions for name in region.helpers
+        }
+        first = {r.head: self.pool.make([words for _, words in r.links]) for r in regions}
+        regions = [r for r in regions if first[r.head]]
+        imports |= {f"{r.symbol}_links": first[r.head] for r in regions if r.links}
         loaded = binding.Library(
-            [region.code for region in regions],
-            [region.symbol for region in regions],
-            {name: self.library.helpers[name] for name in helpers},
+            [region.code for region in regions], [region.symbol for region in regions], imports
         )
         self.kept.append(loaded)
         self.loaded += len(regions)
         return [
-            Region(loaded.addresses[r.symbol], r.head, r.entries, r.operations) for r in regions
+            Region(
+                loaded.addresses[r.symbol],
+                r.head,
+                r.entries,
+                r.operations,
+                tuple((d, first[r.head] + i * LINK_SIZE) for i, (d, _) in enumerate(r.links)),
+            )
+            for r in regions
         ]
 
-    def _compile(self, graph: Graph) -> Stored:
+    def _compile(self, graph: Graph, apart: frozenset[int]) -> Stored:
         self.compiled += 1
         self.library.read()
-        text = RegionText(graph, self.library, f"region_{graph.head}")
+        text = RegionText(graph, self.library, f"region_{graph.head}", apart)
         body = text.text()
         module_text, helpers = self.library.module(body, sorted(text.used))
         code = binding.quick_object(module_text, self.machine, self.context)
         entries = tuple(sorted(e for e in graph.entries if e in graph.operations))
         operations = tuple((o.offset, o.size) for o in graph.operations.values())
-        return Stored(graph.head, entries, operations, tuple(helpers), code)
+        links = tuple((distance, tuple(graph.words(distance))) for distance in text.links)
+        return Stored(graph.head, entries, operations, tuple(helpers), links, code)

@@ -1,13 +1,17 @@
-"""What a region holds: instructions of one code page that are reached from a hot one.
+"""What a region holds: instructions reached from a hot one, on its page and on pages around it.
 
-Branches and direct calls are followed inside the page; return points and targets of backward
-branches are entries of their own. Anything the interpreter must do ends a path.
+Branches and direct calls are followed; return points and targets of backward branches are entries
+where they lie on the hot page. Paths that never ran are left out, and what the interpreter must do
+ends a path. Offsets count from the start of the hot page, so that those of other pages are
+negative or above 4095.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ringzero.engine.region_floats import MODES, holds
 from ringzero.engine.region_library import compilable
@@ -16,13 +20,16 @@ from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 from ringzero.lang import i32, u32
 
-LIMIT = 160  # instructions of a region
+LIMIT = 320  # instructions of a region
+PAGES = 8  # other pages of a region
 PAGE = 4096
+LINKS = (1, 5)  # registers that hold return addresses, by the calling convention
+SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One decoded instruction at an offset of the page."""
+    """One decoded instruction at an offset."""
 
     offset: int
     size: int
@@ -40,13 +47,28 @@ class Operation:
 
     @property
     def target(self) -> int:
-        """Where a branch or direct jump goes; outside 0..4095 on another page."""
+        """Where a branch or direct jump goes."""
         return self.offset + self.imm
+
+    @property
+    def page(self) -> int:
+        """The page it begins on, counted from the hot one."""
+        return self.offset // PAGE
+
+    @property
+    def straddles(self) -> bool:
+        """Whether its second half is on the next page."""
+        return self.size == 4 and self.offset % PAGE == PAGE - 2
 
     @property
     def calls(self) -> bool:
         """Whether it is a jump that leaves a return address."""
-        return self.one.kind is JUMP and self.rd in (1, 5)
+        return self.one.kind is JUMP and self.rd in LINKS
+
+    @property
+    def returns(self) -> bool:
+        """Whether it is a jump to a return address."""
+        return self.one.kind is JUMP and self.rd == 0 and self.rs1 in LINKS
 
     @property
     def floats(self) -> bool:
@@ -62,6 +84,37 @@ class Operation:
         """A field of Decoded, by its name."""
         return int(getattr(self, name))
 
+    @cached_property
+    def access(self) -> int:
+        """The bytes of a plain load or store at rs1 + imm; 0 for anything else."""
+        if not self.one.memory or "rs1" not in self.one.parameters or "imm" not in self.one.sources:
+            return 0
+        names = set(self.one.function.function.__code__.co_names)
+        kinds = [size for name, size in SIZES.items() if name in names]
+        return kinds[0] if len(kinds) == 1 and not names.isdisjoint(("load", "store")) else 0
+
+    @property
+    def stores(self) -> bool:
+        """Whether it changes memory, or the reservation."""
+        names = self.one.function.function.__code__.co_names
+        return self.one.memory and not STORES.isdisjoint(names)
+
+
+STORES = frozenset({"store", "amo", "load_reserved", "store_conditional"})
+
+
+@dataclass(frozen=True)
+class Code:
+    """The pages around a hot one, by their distance from it."""
+
+    page: Callable[[int], bytes | None]
+    ran: Callable[[int], bool] = lambda offset: True  # whether an offset was ever executed
+
+    @staticmethod
+    def single(page: bytes) -> Code:
+        """One page alone."""
+        return Code(lambda distance: page if distance == 0 else None)
+
 
 @dataclass
 class Graph:
@@ -72,6 +125,21 @@ class Graph:
     leaders: set[int] = field(default_factory=set)
     entries: set[int] = field(default_factory=set)
     returns: set[int] = field(default_factory=set)
+    pages: dict[int, bytes] = field(default_factory=dict)  # other pages, by distance
+
+    def words(self, distance: int) -> list[int]:
+        """What a page must hold: per two bytes of its instructions, those bytes << 16 | their
+        offset | whether an instruction begins there.
+        """
+        page, found = self.pages[distance], {}
+        for op in self.operations.values():
+            for at in range(op.offset, op.next, 2):
+                if at // PAGE == distance:
+                    within = at % PAGE
+                    half = int.from_bytes(page[within : within + 2], "little")
+                    starts = at == op.offset or within == 0
+                    found[within] = half << 16 | within | starts
+        return [found[within] for within in sorted(found)]
 
 
 _decoded: dict[int, tuple[int, int, int, int, int, int, int]] = {}
@@ -89,55 +157,100 @@ def _decode(word: int) -> tuple[int, int, int, int, int, int, int]:
     return found
 
 
-def operation(page: bytes, offset: int) -> Operation | None:
-    """The operation at an offset; None where a region cannot hold it."""
-    word = int.from_bytes(page[offset : offset + 4], "little")
-    if word & 3 != 3:
-        word &= 0xFFFF
-    elif offset > PAGE - 4:
-        return None
-    index, size, rd, rs1, rs2, rs3, imm = _decode(word)
-    if index == ILLEGAL or not compilable(INSTRUCTIONS[index]):
-        return None
-    one = INSTRUCTIONS[index]
-    if one.kind is SYSTEM and not holds(one, imm, rs1):
-        return None
-    made = Operation(offset, size, one, rd, rs1, rs2, rs3, imm)
-    return made if made.rounding in (None, *MODES) else None
+class Explorer:
+    """Follows the code from a head until nothing is left or the limit is reached."""
 
+    def __init__(self, code: Code, head: int, limit: int = LIMIT) -> None:
+        self.code, self.limit = code, limit
+        self.graph = Graph(head, leaders={head}, entries={head})
+        self.pending = deque([head])
+        self.known: dict[int, bytes | None] = {0: code.page(0)}
 
-def explore(page: bytes, head: int, limit: int = LIMIT) -> Graph:
-    """The region around a hot offset of a page."""
-    graph = Graph(head, leaders={head}, entries={head})
-    pending = deque([head])
-    while pending:
-        at = pending.popleft()
-        while 0 <= at < PAGE and at not in graph.operations:
-            if len(graph.operations) >= limit:
-                return graph
-            op = operation(page, at)
-            if op is None:
-                break
-            graph.operations[at] = op
-            if op.one.kind is BRANCH:
-                _edge(graph, pending, op)
-                graph.leaders.add(op.next)
-            elif op.one.kind is JUMP:
-                if op.one.may_jump_static:
-                    _edge(graph, pending, op)
-                if op.calls:
-                    graph.leaders.add(op.next)
-                    graph.entries.add(op.next)
-                    graph.returns.add(op.next)
-                    pending.append(op.next)
-                break
-            at = op.next
-    return graph
+    def graph_of_all(self) -> Graph:
+        """Explore."""
+        graph = self.graph
+        while self.pending:
+            at: int | None = self.pending.popleft()
+            while at is not None and at not in graph.operations:
+                if len(graph.operations) >= self.limit:
+                    return self._finished()
+                op = self._operation(at)
+                if op is None or (at != graph.head and not self.code.ran(at)):
+                    break
+                graph.operations[at] = op
+                at = self._behind(op)
+        return self._finished()
 
+    def _finished(self) -> Graph:
+        for op in self.graph.operations.values():
+            for at in (op.offset, op.next - 2):
+                page = self.known[at // PAGE]
+                if at // PAGE != 0 and page is not None:
+                    self.graph.pages[at // PAGE] = page
+        return self.graph
 
-def _edge(graph: Graph, pending: deque[int], op: Operation) -> None:
-    if 0 <= op.target < PAGE:
-        graph.leaders.add(op.target)
+    def _bytes(self, distance: int) -> bytes | None:
+        if distance not in self.known:
+            room = len(self.known) <= PAGES
+            self.known[distance] = self.code.page(distance) if room else None
+        return self.known[distance]
+
+    def _half(self, offset: int) -> int | None:
+        page = self._bytes(offset // PAGE)
+        within = offset % PAGE
+        return None if page is None else int.from_bytes(page[within : within + 2], "little")
+
+    def _operation(self, offset: int) -> Operation | None:
+        """The operation at an offset; None where a region cannot hold it."""
+        word = self._half(offset)
+        if word is None:
+            return None
+        if word & 3 == 3:
+            high = self._half(offset + 2)
+            if high is None:
+                return None
+            word |= high << 16
+        index, size, rd, rs1, rs2, rs3, imm = _decode(word)
+        if index == ILLEGAL or not compilable(INSTRUCTIONS[index]):
+            return None
+        one = INSTRUCTIONS[index]
+        if one.kind is SYSTEM and not holds(one, imm, rs1):
+            return None
+        made = Operation(offset, size, one, rd, rs1, rs2, rs3, imm)
+        return made if made.rounding in (None, *MODES) else None
+
+    def _behind(self, op: Operation) -> int | None:
+        """Note where an operation goes; the offset to go on at."""
+        leaders = self.graph.leaders
+        if op.straddles:
+            leaders.add(op.offset)
+        if op.next // PAGE != op.page:
+            leaders.add(op.next)
+        if op.one.kind is BRANCH:
+            self._edge(op)
+            leaders.add(op.next)
+        elif op.one.kind is JUMP:
+            if op.one.may_jump_static:
+                self._edge(op)
+            if op.calls:
+                leaders.add(op.next)
+                self._entry(op.next)
+                self.graph.returns.add(op.next)
+                self.pending.append(op.next)
+            return None
+        return op.next
+
+    def _edge(self, op: Operation) -> None:
+        self.graph.leaders.add(op.target)
         if op.target <= op.offset or op.calls:
-            graph.entries.add(op.target)
-        pending.append(op.target)
+            self._entry(op.target)
+        self.pending.append(op.target)
+
+    def _entry(self, offset: int) -> None:
+        if offset // PAGE == 0:
+            self.graph.entries.add(offset)
+
+
+def explore(code: Code, head: int, limit: int = LIMIT) -> Graph:
+    """The region around a hot offset."""
+    return Explorer(code, head, limit).graph_of_all()

@@ -30,6 +30,11 @@ BIND: dict[Native, Native] = {
     ports.now: now,
     **region_floats.BIND,
 }
+BIND_CHECKED: dict[Native, Native] = {
+    access.load: region_access.load_checked,
+    access.store: region_access.store_checked,
+}
+PLAIN, CHECKED = "r", "c"  # an instruction's function; the same where its access is looked up
 EXCLUDED = ("Zicbom", "Zicboz")
 _POINTER = re.compile(r"(= load ptr, ptr %\S+, align 8)$", re.M)
 INVARIANT, UNLIKELY, LIKELY = (
@@ -45,9 +50,14 @@ def compilable(one: Instruction) -> bool:
     return one.extension == "Zicsr" or (one.kind is not SYSTEM and one.extension not in EXCLUDED)
 
 
-def symbol(one: Instruction) -> str:
+def symbol(one: Instruction, way: str = PLAIN) -> str:
     """An instruction's function in the library."""
-    return f"r.{one.name}"
+    return f"{way}.{one.name}"
+
+
+def _accesses(one: Instruction) -> bool:
+    names = one.function.function.__code__.co_names
+    return one.memory and not {"load", "store"}.isdisjoint(names)
 
 
 def _source() -> str:
@@ -63,10 +73,21 @@ def _source() -> str:
     return "\n".join(lines) + "\n;;\n" + program.text()
 
 
+def _checked_source() -> str:
+    program = Program(binding.host_target(), BIND_CHECKED)
+    for one in INSTRUCTIONS:
+        if compilable(one) and _accesses(one):
+            program.add_roots([one.function], {one.function: symbol(one, CHECKED)}, flagged=True)
+    return program.text()
+
+
 def _optimised() -> bytes:
+    """Both modules optimised: plain, and with other numbers for what LLVM numbers, checked."""
     head, _, text = _source().partition("\n;;\n")
-    module = binding.optimised(text, binding.host_machine())
-    return (head + "\n;;\n" + str(module)).encode()
+    plain = str(binding.optimised(text, binding.host_machine()))
+    checked = str(binding.optimised(_checked_source(), binding.host_machine()))
+    checked = re.sub(r"([#!])(\d+)\b", lambda m: f"{m[1]}{int(m[2]) + 10_000}", checked)
+    return "\n;;\n".join([head, plain, checked]).encode()
 
 
 class RegionLibrary:
@@ -85,9 +106,10 @@ class RegionLibrary:
         if self.results:
             return
         data = cache.cached("region-library", self.key, _optimised).decode()
-        head, _, text = data.partition("\n;;\n")
+        head, text, checked = data.split("\n;;\n")
         # The pointers in a core (its tables, its memory) stay as they are while a region runs.
         self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", text))
+        self._split(checked)
         self.epilogue.append(f"!{INVARIANT} = !{{}}")
         self.epilogue.append(f'!{LIKELY} = !{{!"branch_weights", i32 2000, i32 1}}')
         self.epilogue.append(f'!{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
@@ -113,7 +135,8 @@ class RegionLibrary:
             elif line.startswith(("attributes ", "!")):
                 self.epilogue.append(line)
             elif line.startswith(("target ", "%", "@", "source_filename")):
-                self.prologue.append(line)
+                if line not in self.prologue:
+                    self.prologue.append(line)
 
     @functools.cached_property
     def helpers(self) -> dict[str, int]:
@@ -127,7 +150,7 @@ class RegionLibrary:
     def _compile_helpers(self) -> bytes:
         """The helpers' names in a line of JSON, and their object."""
         self.read()
-        names = [n for n in self.definitions if not n.startswith("r.")]
+        names = [n for n in self.definitions if not n.startswith((f"{PLAIN}.", f"{CHECKED}."))]
         texts = [self.definitions[n].replace("define internal ", "define ", 1) for n in names]
         module = "\n".join([*self.prologue, *self.declarations.values(), *texts, *self.epilogue])
         code = binding.object_code(module, binding.host_machine())
@@ -142,7 +165,7 @@ class RegionLibrary:
         """A module with a region's text, and the helpers that it calls."""
         self.read()
         parts, helpers, seen = [], [], set()
-        pending = [f"r.{name}" for name in used]
+        pending = list(used)
         while pending:
             name = pending.pop()
             if name in seen:

@@ -26,6 +26,7 @@ class Stored:
     entries: tuple[int, ...]
     operations: tuple[tuple[int, int], ...]  # (offset, size)
     helpers: tuple[str, ...]  # functions that the object imports
+    links: tuple[tuple[int, tuple[int, ...]], ...]  # other pages' distances, and `Graph.words`
     code: bytes
 
     @property
@@ -36,7 +37,7 @@ class Stored:
 
 def pack(regions: list[Stored]) -> bytes:
     """Regions as bytes: a line of JSON, then the objects one after the other."""
-    head = [[r.head, r.entries, r.operations, r.helpers, len(r.code)] for r in regions]
+    head = [[r.head, r.entries, r.operations, r.helpers, r.links, len(r.code)] for r in regions]
     return json.dumps(head).encode() + b"\n" + b"".join(r.code for r in regions)
 
 
@@ -44,10 +45,11 @@ def unpack(data: bytes) -> list[Stored]:
     """The regions in what `pack` made."""
     line, _, rest = data.partition(b"\n")
     regions, at = [], 0
-    for head, entries, operations, helpers, size in json.loads(line):
+    for head, entries, operations, helpers, links, size in json.loads(line):
         pairs = tuple((int(a), int(b)) for a, b in operations)
+        pages = tuple((int(distance), tuple(words)) for distance, words in links)
         code = rest[at : at + size]
-        regions.append(Stored(head, tuple(entries), pairs, tuple(helpers), code))
+        regions.append(Stored(head, tuple(entries), pairs, tuple(helpers), pages, code))
         at += size
     return regions
 

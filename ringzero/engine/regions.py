@@ -9,19 +9,21 @@ compiled.
 from __future__ import annotations
 
 import ctypes
+import functools
 import sys
 import threading
 import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from ringzero.engine.core import FIRST, NEWS, NO_PAGE, ORIGINALS, PAGE_STRIDE
+from ringzero.engine.core import BAILS, FIRST, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Stop, Why
 from ringzero.engine.region_store import trim
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.region_compile import Region, RegionCompiler
+    from ringzero.engine.region_pages import CodePages
 
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
@@ -38,12 +40,16 @@ class Regions(Interpreter):
         super().__init__(memory, bus, harts, deterministic=deterministic)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
+        self._pcs: dict[tuple[int, int], int] = {}
+        self._new_arrays: deque[int] = deque()
+        self._leaky: deque[tuple[int, int]] = deque()
+        self._places: dict[tuple[int, bytes], tuple[int, int, frozenset[int]]] = {}
         self._made: dict[tuple[int, bytes], Region | None] = {}  # by (head, page content)
         self._ready: deque[tuple[int, int, bytes, Region]] = deque()
         self._seen = 0
         self._running = threading.Event()
         self._closed = False
-        self.installed = 0
+        self.installed = self.mended = 0
         self._thread = threading.Thread(target=self._work, name="regions", daemon=True)
         self._thread.start()
 
@@ -58,7 +64,7 @@ class Regions(Interpreter):
             remaining = None if end is None else end - self.elapsed
             stop = super().run(remaining)
             self._running.clear()
-            if stop.why is not Why.STOPPED or not self._ready or self._asked:
+            if stop.why is not Why.STOPPED or self._asked:
                 self._asked = False
                 return stop
 
@@ -73,10 +79,10 @@ class Regions(Interpreter):
         core = ctypes.addressof(self.cores[0])
         while self._ready:
             array, owner, page, region = self._ready.popleft()
-            if self._page_of(array) != owner or self._bytes(owner) != page:
+            if self._pages.owner(array) != owner or self._pages.content(owner) != page:
                 continue
             wanted = bytearray(PAGE // 2)
-            for offset, _ in region.operations:
+            for offset in region.offsets:
                 wanted[offset // 2] = 1
             self.code.decode_all(core, array, bytes(wanted))
             for entry in region.entries:
@@ -92,89 +98,117 @@ class Regions(Interpreter):
             self._fail(error)  # raised where the machine is run: never lost in a thread
 
     def _compile_what_is_hot(self) -> None:
-        compiler: RegionCompiler | None = None
         self._running.wait()
         time.sleep(PATIENCE)
-        if self._closed:
-            return
-        from ringzero.engine.region_compile import RegionCompiler
-
         while not self._closed:
-            arrays = self._news()
-            if (arrays or self._heat) and compiler is None:
-                compiler = RegionCompiler()
-            for array in arrays:
-                assert compiler is not None
-                self._look_up(compiler, array)
-            if not self._heat:
+            self._take_news()
+            if self._new_arrays:
+                self._look_up(self._new_arrays.popleft())
+            elif self._leaky:
+                self._mend(*self._leaky.popleft())
+            elif self._heat:
+                self._make_hottest()
+            else:
                 self._running.wait(1.0)
                 time.sleep(POLL)
-                continue
-            assert compiler is not None
-            hottest = max(self._heat, key=self._heat.__getitem__)
-            del self._heat[hottest]
-            self._make(compiler, *hottest)
 
-    def _news(self) -> list[int]:
-        """Take over what native code has told: new slot arrays (returned), and heat."""
+    @functools.cached_property
+    def _compiler(self) -> RegionCompiler:
+        from ringzero.engine.region_compile import RegionCompiler
+
+        return RegionCompiler(self.shared)
+
+    @functools.cached_property
+    def _pages(self) -> CodePages:
+        from ringzero.engine.region_pages import CodePages
+
+        return CodePages(self.shared, self.cores, self.memory)
+
+    def _take_news(self) -> None:
+        """Take over what native code has told: slot arrays, heat, and where regions leave."""
         total = int(self.shared.told)
-        first = max(self._seen, total - NEWS)
         ring = (ctypes.c_uint64 * NEWS).from_address(self.shared.news)
-        arrays = []
-        for index in range(first, total):
-            slot = ring[index % NEWS]
-            array = (slot & ~FIRST) // PAGE_STRIDE
+        for index in range(max(self._seen, total - NEWS), total, 2):
+            slot, pc = ring[index % NEWS], ring[(index + 1) % NEWS]
+            place = slot & (BAILS - 1)
+            array, offset = place // PAGE_STRIDE, place % PAGE_STRIDE // 8
             if slot & FIRST:
-                arrays.append(array)
+                self._new_arrays.append(array)
+            elif slot & BAILS:
+                self._leaky.append((array, offset))
             else:
-                self._heat[array, slot % PAGE_STRIDE // 8] += 1
+                self._heat[array, offset] += 1
+                self._pcs[array, offset] = pc
         self._seen = total
-        return arrays
 
-    def _look_up(self, compiler: RegionCompiler, array: int) -> None:
+    def _look_up(self, array: int) -> None:
         """What earlier runs compiled from this page."""
-        owner = self._page_of(array)
-        if self._closed or owner is None:
+        owner = self._pages.owner(array)
+        if owner is None:
             return
-        page = self._bytes(owner)
-        for region in compiler.stored(page):
+        page = self._pages.content(owner)
+        for region in self._compiler.stored(page):
             self._made[region.head, page] = region
             self._hand_over(array, owner, page, region)
 
-    def _make(self, compiler: RegionCompiler, array: int, offset: int) -> None:
-        owner = self._page_of(array)
-        if self._closed or owner is None or offset >= PAGE:
-            return
-        page = self._bytes(owner)
-        if self._is_region(array, offset):
-            return
-        if (offset, page) not in self._made:
-            from ringzero.engine.region_graph import explore
+    def _make_hottest(self) -> None:
+        hottest = max(self._heat, key=self._heat.__getitem__)
+        del self._heat[hottest]
+        self._make(*hottest, self._pcs.pop(hottest))
 
-            graph = explore(page, offset)
-            fresh = compiler.region(graph, page) if graph.operations else None
-            self._made[offset, page] = fresh
+    def _make(self, array: int, offset: int, pc: int) -> None:
+        owner = self._pages.owner(array)
+        if owner is None or offset >= PAGE or self._pages.holds_region(array, offset):
+            return
+        page = self._pages.content(owner)
+        if (offset, page) not in self._made:
+            self._made[offset, page] = self._compile(array, page, offset, pc)
         region = self._made[offset, page]
         if region is not None:  # perhaps again: a store into the page had dropped it
             self._hand_over(array, owner, page, region)
 
+    def _compile(
+        self, array: int, page: bytes, offset: int, pc: int, apart: frozenset[int] = frozenset()
+    ) -> Region | None:
+        from ringzero.engine.region_graph import explore
+
+        graph = explore(self._pages.around(array, page, pc), offset)
+        self._places[offset, page] = array, pc, apart
+        return self._compiler.region(graph, page, apart) if graph.operations else None
+
+    def _mend(self, array: int, offset: int) -> None:
+        """A region often leaves at a place: check the accesses there one by one."""
+        for (head, page), region in list(self._made.items()):
+            place = self._places.get((head, page))
+            if region is None or place is None:
+                continue
+            home, pc, apart = place
+            at = self._linear(region, home, array, offset)
+            if at is None or at in apart:
+                continue
+            owner = self._pages.owner(home)
+            if owner is None or self._pages.content(owner) != page:
+                continue
+            made = self._compile(home, page, head, pc, apart | {at})
+            if made is not None:
+                self._made[head, page] = made
+                self._hand_over(home, owner, page, made)
+                self.mended += 1
+
+    def _linear(self, region: Region, home: int, array: int, offset: int) -> int | None:
+        """An instruction's place in a region, if it is there."""
+        distances = [0] if home == array else []
+        for distance, link in region.links:
+            if ctypes.c_uint64.from_address(link).value == array * PAGE_STRIDE:
+                distances.append(distance)
+        for distance in distances:
+            if any(at == distance * PAGE + offset for at, _ in region.operations):
+                return distance * PAGE + offset
+        return None
+
     def _hand_over(self, array: int, owner: int, page: bytes, region: Region) -> None:
         self._ready.append((array, owner, page, region))
         self.shared.stop = 1  # not `stop()`: the run goes on at once
-
-    def _is_region(self, array: int, offset: int) -> bool:
-        at = self.shared.slots + array * PAGE_STRIDE + ORIGINALS + offset * 4
-        return ctypes.c_uint64.from_address(at).value != 0
-
-    def _page_of(self, array: int) -> int | None:
-        if array >= self.shared.slot_used:
-            return None
-        owner = (ctypes.c_uint32 * (array + 1)).from_address(self.shared.owners)[array]
-        present = ctypes.c_uint32.from_address(self.shared.pages + 4 * owner).value
-        return owner if present != NO_PAGE and present == array + 1 else None
-
-    def _bytes(self, owner: int) -> bytes:
-        return self.memory.read(self.memory.base + owner * PAGE, PAGE)
 
     def close(self) -> None:
         """End the compiling thread before memory goes away."""

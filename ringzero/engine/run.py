@@ -7,15 +7,18 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 from __future__ import annotations
 
 from ringzero.engine.core import (
+    BAILS,
     FAULT,
     FIRST,
     HEATS,
     HOT,
     LIMIT,
     NEWS,
+    OFTEN,
     PAGE_STRIDE,
     RUNNING,
     SEEN,
+    SITES,
     SLICE,
     SLOT_BYTES,
     STEPPED,
@@ -28,7 +31,14 @@ from ringzero.engine.core import (
 )
 from ringzero.engine.physical import NEVER, now, until
 from ringzero.engine.slots import core_at, fill_scratch, original, release_array
-from ringzero.engine.tlb import find_code, flush_all, flush_guest, select_context
+from ringzero.engine.tlb import (
+    PAGE_MASK,
+    execute_entry,
+    find_code,
+    flush_all,
+    flush_guest,
+    select_context,
+)
 from ringzero.isa.access import fetch
 from ringzero.isa.hart import FLOATS, GUEST_MAPPINGS, MAPPINGS, TRANSLATION, VIRTUAL, WAIT
 from ringzero.isa.trap import (
@@ -197,41 +207,91 @@ def begin_slice(core: Core) -> u64:
 
 
 @native
-def sample(shared: Shared, slot: u64) -> None:
+def sample(core: Core, slot: u64) -> None:
     """A slice ended at a slot: tell Python of new slot arrays, and of what has become hot."""
-    array = slot // PAGE_STRIDE
-    if array >= shared.slot_arrays:
+    shared = core.shared[0]
+    pc = core.hart.pc
+    core.slices += 1
+    if slot // PAGE_STRIDE >= shared.slot_arrays:
         return
-    if peek(u64, shared.slots, array * PAGE_STRIDE + SEEN) == 0:
-        poke(u64, shared.slots, array * PAGE_STRIDE + SEEN, u64(1))
-        tell(shared, slot | FIRST)
-    if original(shared, array, (slot % PAGE_STRIDE) // SLOT_BYTES) != 0:
-        return  # a region stands here already
-    heat = shared.heat[((slot >> 4) ^ (slot >> 16)) & (HEATS - 1)]
-    if heat.slot != slot:
-        if heat.count > 1:
-            heat.count -= 1
+    notice(shared, slot, pc)
+    if core.inside != 0:
+        core.inside = 0
+        return
+    if holds_region(shared, slot):
+        # What the interpreter executed came before it: from where a region ended.
+        pc = core.left
+        entry = execute_entry(core, pc)
+        if entry.tag != pc & PAGE_MASK:
             return
-        heat.slot = slot
-        heat.count = 0
-    heat.count += 1
-    if heat.count >= HOT:
-        heat.count = 0
-        tell(shared, slot)
+        slot = entry.offset + ((pc & 0xFFE) << 3)
+        if holds_region(shared, slot):
+            return
+        notice(shared, slot, pc)
+    heat(shared, slot, pc)
 
 
 @native
-def tell(shared: Shared, news: u64) -> None:
+def holds_region(shared: Shared, slot: u64) -> bool:
+    """Whether a region is entered at a slot."""
+    return original(shared, slot // PAGE_STRIDE, (slot % PAGE_STRIDE) // SLOT_BYTES) != 0
+
+
+@native
+def notice(shared: Shared, slot: u64, pc: u64) -> None:
+    """Tell of a slot array where no slice has ended before."""
+    seen = (slot // PAGE_STRIDE) * PAGE_STRIDE + SEEN
+    if peek(u64, shared.slots, seen) == 0:
+        poke(u64, shared.slots, seen, u64(1))
+        tell(shared, slot | FIRST, pc)
+
+
+@native
+def heat(shared: Shared, slot: u64, pc: u64) -> None:
+    """Count a slice for a slot."""
+    warm = shared.heat[((slot >> 4) ^ (slot >> 16)) & (HEATS - 1)]
+    if warm.slot != slot:
+        if warm.count > 1:
+            warm.count -= 1
+            return
+        warm.slot = slot
+        warm.count = 0
+    warm.count += 1
+    if warm.count >= HOT:
+        warm.count = 0
+        tell(shared, slot, pc)
+
+
+@native
+def bailed(core: Core, slot: ptr[Slot]) -> u64:
+    """A region left by a side exit: count it, and give the interpreter's handler of the slot."""
+    shared = core.shared[0]
+    core.bails += 1
+    place = address_of(slot) - address_of(shared.slots)
+    site = shared.sites[((place >> 4) ^ (place >> 16)) & (SITES - 1)]
+    if site.slot != place:
+        site.slot = place
+        site.count = 0
+    site.count += 1
+    if site.count == OFTEN:
+        tell(shared, place | BAILS, 0)
+    kept = original(shared, place // PAGE_STRIDE, (place % PAGE_STRIDE) // SLOT_BYTES)
+    return kept if kept != 0 else slot[0].handler
+
+
+@native
+def tell(shared: Shared, news: u64, pc: u64) -> None:
     """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
     shared.news[shared.told & (NEWS - 1)] = news
-    shared.told += 1
+    shared.news[(shared.told + 1) & (NEWS - 1)] = pc
+    shared.told += 2
 
 
 @native(cold=True)
 def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     """The budget is spent at a slot: whether to go on, with Core.why if not."""
     shared = core.shared[0]
-    sample(shared, address_of(slot) - address_of(shared.slots))
+    sample(core, address_of(slot) - address_of(shared.slots))
     attribute(core)
     if shared.idle_array != 0:
         release_array(shared, (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE)

@@ -12,6 +12,7 @@ from ringzero.engine.core import (
     CONTEXT_SIZE,
     CONTEXTS,
     EXECUTES,
+    LINKS,
     NO_PAGE,
     ORIGINALS,
     PAGE_SLOTS,
@@ -51,10 +52,15 @@ STRADDLE = COUNT + 4  # a 32-bit instruction over the end of its page
 HALT = COUNT + 5  # in the scratch array: the single step ends here
 JUMP_TO = COUNT + 6  # to any address, given in place of the slot
 EVENT = COUNT + 7  # the budget is spent
-FAR = COUNT + 8  # branches and jumps to another page: FAR + 2 * index + (size == 2)
+SPENT = COUNT + 8  # EVENT, in a region
+BAIL = COUNT + 9  # a side exit of a region
+LINK = COUNT + 10  # a region is at the end of its page; then JUMP_TO
+LINK_BAIL = COUNT + 11  # the same; then BAIL
+FAR = COUNT + 12  # branches and jumps to another page: FAR + 2 * index + (size == 2)
 HANDLERS = FAR + COUNT
 
 NEVER_NEAR = 1 << 62  # an offset from which every target is on another page
+LINK_BYTES = 40  # of a Link
 INVALID = 0xFFFF_FFFF_FFFF_FFFF  # never equal to a masked address: bits 3..11 of those are zero
 
 STATIC = tuple(i for i, one in enumerate(INSTRUCTIONS) if one.may_jump_static)
@@ -77,8 +83,7 @@ def code_page(shared: Shared, page: u64) -> u64:
     shared.owners[index] = u32(page)
     poke(u64, shared.slots, index * PAGE_STRIDE + BESIDE, u64(0))
     poke(u64, shared.slots, index * PAGE_STRIDE + SEEN, u64(0))
-    if region_count(shared, index) != 0:
-        drop_regions(shared, index)
+    drop_regions(shared, index)
     shared.pages[page] = u32(index + 1)
     clear_slots(shared, slot_array(shared, index), DECODE, CROSS)
     protect_code(shared, page)
@@ -144,7 +149,7 @@ def forget_code(shared: Shared, where: u64, size: u64) -> None:
             was_code = True
             slots[i].handler = decode_handler
             set_original(shared, array, i, 0)
-    if was_code and region_count(shared, array) != 0:
+    if was_code:
         drop_regions(shared, array)
 
 
@@ -278,7 +283,10 @@ def region_count(shared: Shared, array: u64) -> u64:
 
 @native(cold=True)
 def drop_regions(shared: Shared, array: u64) -> None:
-    """Code of a page changed: its regions go, whichever instructions they hold."""
+    """Code of a page changed: its regions go, and no region of another page comes here."""
+    unbind_links(shared, array)
+    if region_count(shared, array) == 0:
+        return
     slots = slot_array(shared, array)
     for i in typed_range(u64(PAGE_SLOTS)):
         handler = original(shared, array, i)
@@ -286,6 +294,45 @@ def drop_regions(shared: Shared, array: u64) -> None:
             slots[i].handler = handler
             set_original(shared, array, i, 0)
     poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, u64(0))
+
+
+@native
+def link_number(core: Core) -> u64:
+    """Which of all links Core.link is."""
+    first = address_of(core.shared[0].links)
+    return (address_of(core.link) - first) // LINK_BYTES
+
+
+@native
+def add_link(shared: Shared, array: u64, number: u64) -> None:
+    """A link is bound to an array."""
+    shared.links[number].next = peek(u64, shared.slots, array * PAGE_STRIDE + LINKS)
+    poke(u64, shared.slots, array * PAGE_STRIDE + LINKS, number + 1)
+
+
+@native
+def remove_link(shared: Shared, array: u64, number: u64) -> None:
+    """A link will be bound to another array."""
+    at = peek(u64, shared.slots, array * PAGE_STRIDE + LINKS)
+    if at == number + 1:
+        poke(u64, shared.slots, array * PAGE_STRIDE + LINKS, shared.links[number].next)
+        return
+    while at != 0:
+        link = shared.links[at - 1]
+        if link.next == number + 1:
+            link.next = shared.links[number].next
+        at = link.next
+
+
+@native
+def unbind_links(shared: Shared, array: u64) -> None:
+    """An array no longer is what links expect."""
+    at = peek(u64, shared.slots, array * PAGE_STRIDE + LINKS)
+    while at != 0:
+        link = shared.links[at - 1]
+        link.bound = u64(INVALID)
+        at = link.next
+    poke(u64, shared.slots, array * PAGE_STRIDE + LINKS, u64(0))
 
 
 @native

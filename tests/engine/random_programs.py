@@ -20,13 +20,13 @@ DATA_REGISTER, CODE_REGISTER = 8, 9
 COUNTERS = (18, 19, 20, 21)
 EXCLUDED = ("Zicbom", "Zawrs", "Zifencei")
 
-PROLOGUE = f"""
+PROLOGUE = """
     la t0, handler
     csrw mtvec, t0
     li t0, 0x6000
     csrs mstatus, t0
-    li s0, {DATA}
-    li s1, {BASE}
+    li s0, {data}
+    li s1, {base}
     j body
 .align 2
 handler:
@@ -143,10 +143,12 @@ def patch(pick: random.Random, at: int) -> list[int]:
     ]
 
 
-def program(seed: int, loops: int = 4, turns: int = 40, floats: bool = False) -> bytes:
-    """The bytes of a random program at BASE."""
+def program(
+    seed: int, loops: int = 4, turns: int = 40, floats: bool = False, base: int = BASE
+) -> bytes:
+    """The bytes of a random program at an address."""
     pick = random.Random(seed)
-    start = assemble_text(PROLOGUE, BASE)
+    start = assemble_text(PROLOGUE.format(data=DATA, base=base), base)
     words: list[int] = []
     for index in range(loops):
         counter = COUNTERS[index % len(COUNTERS)]
@@ -159,7 +161,7 @@ def program(seed: int, loops: int = 4, turns: int = 40, floats: bool = False) ->
         back = 4 * (head - len(words))
         words.append(encode(BY_NAME["bne"], rs1=counter, rs2=0, imm=back))
     body = b"".join(w.to_bytes(4, "little") for w in words)
-    return start + body + assemble_text(EPILOGUE, BASE + len(start) + len(body))
+    return start + body + assemble_text(EPILOGUE, base + len(start) + len(body))
 
 
 def registers(seed: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -10,8 +11,7 @@ from ringzero.api import Machine
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Why
 from ringzero.engine.reference_harts import ReferenceHarts
-from ringzero.engine.region_compile import RegionCompiler
-from ringzero.engine.region_graph import explore
+from ringzero.engine.region_pages import CodePages
 from ringzero.engine.regions import Regions
 from ringzero.guests import build
 from ringzero.isa.hart import Hart
@@ -29,14 +29,14 @@ STATE = [
 ENOUGH = 400_000
 
 
-def start(make: Any, seed: int, floats: bool = False) -> tuple[Any, GuestMemory]:
+def start(make: Any, seed: int, floats: bool = False, base: int = BASE) -> tuple[Any, GuestMemory]:
     """A machine of one hart with a random program."""
     memory = GuestMemory(4 << 20)
     harts = make(memory, Bus(), 1, deterministic=True)
-    memory.write(BASE, program(seed, floats=floats))
+    memory.write(base, program(seed, floats=floats, base=base))
     memory.write(DATA - 4096, bytes(range(256)) * 32)
     hart = harts.hart(0)
-    fields = {"pc": BASE, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
+    fields = {"pc": base, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
               "reservation": (1 << 64) - 1}  # fmt: skip
     for name, value in fields.items():
         setattr(hart, name, type(getattr(hart, name))(value))
@@ -99,30 +99,31 @@ def test_single_steps_equal_a_free_run(seed: int) -> None:
     compare(state(free, its_memory), state(stepped, memory))
 
 
+class AllCode(CodePages):
+    """Takes everything for code, even where it never ran."""
+
+    def ran(self, array: int, offset: int) -> bool:
+        """See CodePages."""
+        return True
+
+
 class Eager(Regions):
     """Compiles a region wherever it is told to, at once, in this thread."""
 
-    compiler: RegionCompiler | None = None
+    @functools.cached_property
+    def _pages(self) -> CodePages:
+        return AllCode(self.shared, self.cores, self.memory)
 
     def _work(self) -> None:
         return
 
-    def compile_at(self, offset: int) -> None:
-        """A region from this offset of the first page of RAM."""
-        if Eager.compiler is None:
-            Eager.compiler = RegionCompiler()
-        array = int((self.shared.pages and _page(self.shared.pages)) or 0) - 1
-        page = self._bytes(0)
-        graph = explore(page, offset)
-        if array >= 0 and graph.operations:
-            self._ready.append((array, 0, page, Eager.compiler.region(graph, page)))
-            self._install()
-
-
-def _page(address: int) -> int:
-    import ctypes
-
-    return ctypes.c_uint32.from_address(address).value
+    def compile_here(self) -> None:
+        """A region from where the hart is."""
+        pc = int(self.hart(0).pc)
+        for array in range(int(self.shared.slot_used)):
+            if self._pages._context(pc & -4096, array) is not None:
+                self._make(array, pc % 4096, pc)
+                self._install()
 
 
 @KINDS
@@ -130,13 +131,28 @@ def _page(address: int) -> int:
 def test_regions_equal_the_interpreter(seed: int, floats: bool) -> None:
     expected, its_memory = start(Interpreter, seed, floats)
     regions, memory = start(Eager, seed, floats)
-    for _ in range(6):
-        expected.run(700)
-        regions.run(700)
+    for _ in range(3):
+        expected.run(2900)
+        regions.run(2900)
         compare(state(expected, its_memory), state(regions, memory))
-        pc = int(regions.hart(0).pc)
-        if BASE <= pc < BASE + 4096:
-            regions.compile_at(pc - BASE)
+        regions.compile_here()
+    finish(expected)
+    finish(regions)
+    compare(state(expected, its_memory), state(regions, memory))
+    assert regions.installed > 0
+
+
+@pytest.mark.parametrize("seed", range(200, 212))
+def test_regions_over_several_pages(seed: int) -> None:
+    """The code lies over the ends of pages, half of the time with instructions on both sides."""
+    base = BASE + 4096 - 16 * (seed % 7) - 0x9C - 2 * (seed % 2)
+    expected, its_memory = start(Interpreter, seed, base=base)
+    regions, memory = start(Eager, seed, base=base)
+    for _ in range(4):
+        expected.run(2900)
+        regions.run(2900)
+        compare(state(expected, its_memory), state(regions, memory))
+        regions.compile_here()
     finish(expected)
     finish(regions)
     compare(state(expected, its_memory), state(regions, memory))
