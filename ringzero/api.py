@@ -23,7 +23,7 @@ from ringzero.engine.ports import Why
 from ringzero.errors import UsageError
 from ringzero.inspection import Csrs, Registers, register_number, stopped_at
 from ringzero.isa.hart import VIRTUAL
-from ringzero.isa.trap import CAUSES, INTERRUPT, INTERRUPT_NAMES
+from ringzero.isa.trap import CAUSES, INTERRUPT, INTERRUPT_NAMES, STCE
 from ringzero.machine.clock import FREQUENCY
 from ringzero.machine.outcome import Exit
 from ringzero.machine.outcome import Outcome as BoardOutcome
@@ -176,8 +176,12 @@ class Machine:
         return True
 
     def _stimecmp(self, index: int) -> int:
+        """When the timer of a hart's S-mode, or of its guest, is due (Sstc)."""
         hart = self.harts.hart(index)
-        return int(hart.stimecmp) if int(hart.menvcfg) >> 63 else NEVER
+        if not int(hart.menvcfg) & STCE:
+            return NEVER
+        own, guest = int(hart.stimecmp), int(hart.vstimecmp) - int(hart.htimedelta) & NEVER
+        return min(own, guest) if int(hart.henvcfg) & STCE else own
 
     def _outcome(self, ended: BoardOutcome) -> Outcome:
         return PoweredOff(ended.code) if isinstance(ended, Exit) else Rebooted()

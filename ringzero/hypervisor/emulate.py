@@ -7,7 +7,7 @@ stores that reach a device. Everything else that traps is the guest's own affair
 from __future__ import annotations
 
 from ringzero.hypervisor import shadow
-from ringzero.hypervisor.layout import PAGE, Vm
+from ringzero.hypervisor.layout import HARDWARE, PAGE, Vm
 from ringzero.hypervisor.shadow import is_open
 from ringzero.isa import rv_i, rv_priv, rv_zicsr
 from ringzero.isa.access import fetch
@@ -74,10 +74,15 @@ def execute_system(hart: Hart) -> u64:
     raise illegal_instruction(hart)
 
 
+@native
+def base(hart: Hart) -> u64:
+    """rs1, to which a load or store adds its immediate."""
+    return hart.x[u64(decoded.rs1)]
+
+
 @native(inline=False)
-def execute_load(hart: Hart, address: u64) -> None:
+def execute_load(hart: Hart, base: u64, address: u64) -> None:
     """Execute the decoded instruction, which reads a device, if it is an integer load."""
-    base = hart.x[u64(decoded.rs1)]
     for one in LOADS:
         if decoded.index == INDEX[one.name]:
             put(hart, one.function(hart, base, decoded.imm))
@@ -86,9 +91,9 @@ def execute_load(hart: Hart, address: u64) -> None:
 
 
 @native(inline=False)
-def execute_store(hart: Hart, address: u64) -> None:
+def execute_store(hart: Hart, base: u64, address: u64) -> None:
     """Execute the decoded instruction, which writes a device, if it is an integer store."""
-    base, value = hart.x[u64(decoded.rs1)], hart.x[u64(decoded.rs2)]
+    value = hart.x[u64(decoded.rs2)]
     for one in STORES:
         if decoded.index == INDEX[one.name]:
             one.function(hart, base, value, decoded.imm)
@@ -100,7 +105,8 @@ def execute_store(hart: Hart, address: u64) -> None:
 def instruction_at(hart: Hart) -> u64:
     """The word that the virtual hart is at; fetching it may raise."""
     vm, pc = reinterpret(Vm, hart), hart.pc
-    if pc & (PAGE - 1) > PAGE - 4:  # its halves may be on two pages
+    # Its halves may be on two pages; and of VMs with a G-stage no tables are remembered.
+    if pc & (PAGE - 1) > PAGE - 4 or vm.technique == HARDWARE:
         return u64(fetch(hart, pc))
     shadow.translate_page(vm, pc, FETCH)
     place = shadow.found.physical

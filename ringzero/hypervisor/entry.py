@@ -132,6 +132,26 @@ slow:
 """,
 )
 
+# The same for guests in VS and VU (hardware.py).
+guest_trap = stub(
+    "guest_trap",
+    f"""
+    {SAVE}
+    call quick_guest_exit           # its answers: see hardware_exits.py
+    csrr t6, mscratch
+    bnez a0, changed
+    {RESUME_SOON}
+changed:
+    bltz a0, slow
+    {RESUME}
+slow:
+    mv a0, t6
+    call handle_guest_exit
+    mv t6, a0
+    csrw mscratch, t6
+    {RESUME}
+""",
+)
 
 # An exception before the first guest runs.
 stray = stub(
@@ -169,4 +189,4 @@ load_floats = stub(
     [u64],
 )
 
-STUBS = (start, trap, stray)
+STUBS = (start, trap, guest_trap, stray)

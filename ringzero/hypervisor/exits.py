@@ -7,10 +7,20 @@ decided whose turn it is, interrupts are delivered, and that world is entered.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor import calls, console, emulate, machines, quick, shadow, shared
+from ringzero.hypervisor import (
+    calls,
+    console,
+    emulate,
+    hardware,
+    machines,
+    quick,
+    shadow,
+    shared,
+)
 from ringzero.hypervisor.layout import (
     CALLS,
     EXCEPTIONS,
+    HARDWARE,
     INSTRUCTIONS,
     INTERRUPTS,
     TALLIES,
@@ -94,10 +104,10 @@ def touch(vm: Vm, address: u64, access: int) -> u64:
         else:
             decode(u32(emulate.instruction_at(hart)), emulate.decoded)
             if access == LOAD:
-                emulate.execute_load(hart, address)
+                emulate.execute_load(hart, emulate.base(hart), address)
                 about = u64(INSTRUCTIONS + emulate.READ)
             else:
-                emulate.execute_store(hart, address)
+                emulate.execute_store(hart, emulate.base(hart), address)
                 about = u64(INSTRUCTIONS + emulate.WRITE)
             hart.pc += u64(emulate.decoded.size)
             vm.emulated += 1
@@ -169,15 +179,29 @@ def handle_exit(vm: Vm) -> u64:
     if vm.page != 0:
         shared.pull(vm)
     hart.changes = 0
-    about = dispatch(vm, cause, csr.mtval.read())
+    return go_on(vm, cause, dispatch(vm, cause, csr.mtval.read()))
+
+
+@native
+def go_on(vm: Vm, cause: u64, about: u64) -> u64:
+    """Count an exit that was handled; returns the Vm whose world to enter, and enters it."""
     one = status[vm.index]
     if about == NOTHING:
         about = EXCEPTIONS + cause if cause & INTERRUPT == 0 else INTERRUPTS + (cause & 15)
     vm.tally = address_of(one.tallies[about])
     one.tallies[about].count += 1
     world = vms[machines.turn(vm)]
-    enter(world)
+    enter_world(world)
     return address_of(world)
+
+
+@native
+def enter_world(vm: Vm) -> None:
+    """Make the real hart the virtual one's likeness, in the way of the VM's technique."""
+    if vm.technique == HARDWARE:
+        hardware.enter(vm)
+    else:
+        enter(vm)
 
 
 @native

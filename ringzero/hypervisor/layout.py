@@ -172,6 +172,7 @@ class Vm(Struct):
     emulated: u64  # instructions executed on the virtual hart, other than on sstatus
     away: u64  # minstret while other VMs ran
     stack: u64  # the hypervisor's, to be loaded in one instruction
+    stage: u64  # hgatp, where the technique is hardware
     counted: u64  # hart.retired when `user` and `kernel` were last brought up to date
     page: u64  # a paravirtual kernel's shared page, at the machine's address; or 0
     seen: u64  # and at the guest's own
@@ -193,6 +194,7 @@ class Machine(Struct):
     speaker: u64  # the VM that wrote last, plus one
     column: u64  # 0 at the beginning of a line
     escape: u64  # the escape character came in
+    has_states: u64  # mstateen0 exists; known once a VM has the technique hardware
 
 
 class Stack(Struct):

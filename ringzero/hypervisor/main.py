@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor import console, exits, machines, quick
+from ringzero.hypervisor import console, exits, hardware, hardware_exits, machines, quick
 from ringzero.hypervisor.entry import trap
 from ringzero.hypervisor.layout import (
     BASE,
     CREATED,
     FIRMWARE,
     GUEST_RAM,
+    HARDWARE,
     POOL_SIZE,
     POOLS,
     RUNNING,
@@ -25,7 +26,7 @@ from ringzero.hypervisor.layout import (
 )
 from ringzero.isa.hart import S, reset
 from ringzero.isa.paging import ADUE, PBMTE
-from ringzero.isa.trap import MEI, MTI, SEI, SSI, STATUS_FS, STCE, STI
+from ringzero.isa.trap import MEI, MTI, SEI, SSI, STATUS_FS, STATUS_MPP, STCE, STI
 from ringzero.lang import address_of, native, typed_range, u64
 
 NAPOT, ALL_ACCESS = 3 << 3, 7
@@ -81,6 +82,8 @@ def create(vm: Vm, index: u64) -> None:
     vm.technique = wanted.technique
     status[index].technique = wanted.technique
     status[index].state = CREATED
+    if vm.technique == HARDWARE:
+        hardware.create(vm)
 
 
 @native
@@ -91,12 +94,21 @@ def start_all() -> u64:
     for i in typed_range(config.count):
         create(vms[i], i)
     for i in typed_range(config.count):
-        status[i].state = RUNNING
+        if status[i].state == CREATED:
+            status[i].state = RUNNING
+    csr.mstatus.clear(STATUS_MPP)  # where a CSR was tried in vain, it was an exception of M
     machine.slice_end = csr.time.read() + config.slice_ticks
     world = vms[machines.choose(config.count - 1)]
     world.away = world.resumed
-    exits.enter(world)
+    exits.enter_world(world)
     return address_of(world)
 
 
-ROOTS = (start_all, quick.quick_exit, exits.handle_exit, machines.fail)
+ROOTS = (
+    start_all,
+    quick.quick_exit,
+    exits.handle_exit,
+    hardware_exits.quick_guest_exit,
+    hardware_exits.handle_guest_exit,
+    machines.fail,
+)

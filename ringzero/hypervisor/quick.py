@@ -231,12 +231,18 @@ def other_exit(vm: Vm, cause: u64, value: u64) -> u64:
 
 
 @native
-def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
-    """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
-    spent = vm.resumed - vm.entered  # for the last exit
+def account(vm: Vm, entered: u64) -> None:
+    """The last exit's instructions are known, now that the next one began at `entered`."""
+    spent = vm.resumed - vm.entered
     vm.overhead += spent
     store(u64, vm.tally + 8, load(u64, vm.tally + 8) + spent)
     vm.entered = entered
+
+
+@native
+def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
+    """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
+    account(vm, entered)
     if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
         if vm.plain != 0 and status_access(vm.hart, value, state, u64(0), HARMLESS):
             count_status(vm)

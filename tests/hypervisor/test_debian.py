@@ -17,8 +17,19 @@ from tests.hypervisor.carriers import MEGABYTE, on_qemu, qemu
 pytestmark = [pytest.mark.slow, pytest.mark.needs_qemu, pytest.mark.needs_debian]
 
 
-def debian(image: Any, memory: int, append: str) -> Guest:
-    return Guest(Path(image.kernel), Path(image.initrd), f"console=ttyS0 {append}", memory)
+def debian(image: Any, memory: int, append: str, technique: str = "trap") -> Guest:
+    kernel, initrd = Path(image.kernel), Path(image.initrd)
+    return Guest(kernel, initrd, f"console=ttyS0 {append}", memory, technique=technique)
+
+
+def exit_table(output: str) -> dict[str, tuple[int, int]]:
+    """What the hypervisor prints at the end: exits by name, and instructions for each."""
+    rows = re.findall(r"^  (.+?) *: (\d+) exits, (\d+) instructions each", output, re.M)
+    return {name: (int(count), int(each)) for name, count, each in rows}
+
+
+def kernel_instructions(output: str) -> int:
+    return int(re.search(r"kernel instructions (\d+)", output)[1])  # type: ignore[index]
 
 
 def test_boot_and_power_off(debian_image: Any, tmp_path: Path) -> None:
@@ -30,14 +41,26 @@ def test_boot_and_power_off(debian_image: Any, tmp_path: Path) -> None:
     assert "riscv-timer" in ended.output
     assert "reboot: Power down" in ended.output
     # the exit table at the end, with instructions counted exactly
-    rows = re.findall(r"^  (.+?) *: (\d+) exits, (\d+) instructions each", ended.output, re.M)
-    table = {name: (int(count), int(each)) for name, count, each in rows}
+    table = exit_table(ended.output)
     count, each = table["csr 0x100"]
     assert 200_000 < count < 400_000
     assert each < 200
     spent = sum(count * each for count, each in table.values())
-    kernel = int(re.search(r"kernel instructions (\d+)", ended.output)[1])  # type: ignore[index]
-    assert spent < 0.12 * kernel
+    assert spent < 0.12 * kernel_instructions(ended.output)
+
+
+def test_boot_in_vs_mode(debian_image: Any, tmp_path: Path) -> None:
+    """The same kernel under `hardware`: exits for devices and first touches of memory only."""
+    append = 'earlycon=sbi ringzero.run="uname -m; cat /proc/interrupts"'
+    built = build([debian(debian_image, 512 * MEGABYTE, append, "hardware")], report=True)
+    ended = on_qemu(built, tmp_path, "-icount", "shift=0", timeout=120)
+    assert ended.code == 0
+    assert "riscv-timer" in ended.output
+    assert "reboot: Power down" in ended.output
+    table = exit_table(ended.output)
+    assert sum(count for count, _ in table.values()) < 20_000
+    spent = sum(count * each for count, each in table.values())
+    assert spent < 0.01 * kernel_instructions(ended.output)
 
 
 class Console:

@@ -39,6 +39,10 @@ def test_small_guest(carrier: str, technique: str, tmp_path: Path) -> None:
     assert ended.code == 7
 
 
+FLAWS = {("qemu", "hardware"): {"sip shows a timer that is due"}}
+"""Tests that a carrier makes fail: QEMU before 8.1 shows VS-mode no bit of sip but SSIP."""
+
+
 @technique
 @carrier
 @pytest.mark.parametrize("updates", [False, True])
@@ -51,10 +55,12 @@ def test_kernel_passes_its_tests(
     ended = CARRIERS[carrier](built, tmp_path)
     lines = ended.output.splitlines()
     results = [line for line in lines if line.startswith("test ")]
-    assert not [line for line in results if not line.endswith(" ok")]
-    assert f"kernel: {len(results)} tests ok, 0 failed" in lines
+    failed = {line[5:-5] for line in results if not line.endswith(" ok")}
+    assert failed <= FLAWS.get((carrier, technique), set())
+    count = len(results) - len(failed)
+    assert f"kernel: {count} tests ok, {len(failed)} failed" in lines
     assert len(results) > 70
-    assert ended.code == 0
+    assert ended.code == bool(failed)
 
 
 def test_bad_wishes_are_refused() -> None:
