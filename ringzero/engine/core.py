@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from ringzero.isa.hart import Hart
-from ringzero.lang import Struct, native, ptr, reinterpret, u8, u32, u64
+from ringzero.lang import Struct, native, ptr, reinterpret, u8, u16, u32, u64
 
-TLB_SIZE = 1024  # entries of one table; direct mapped
+TLB_SIZE = 8192  # entries of one table, for 32 MiB; direct mapped
+LOG = 1024  # entries of a context that are remembered, so that emptying it looks at no others
 TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
 READS, WRITES, EXECUTES, CODES = (table * TLB_SIZE for table in range(TABLES))
 CONTEXTS = 8
@@ -131,7 +132,7 @@ class Core(Struct):
     tlb: ptr[TlbEntry]  # the tables of the present context
     contexts: ptr[TlbEntry]
     context: u64
-    filled: u64[8]  # type: ignore[valid-type]  # whether a context has entries
+    filled: u64[8]  # type: ignore[valid-type]  # how often a context was entered since it was empty
     large: u64[64]  # type: ignore[valid-type]  # bit (address >> 21) % 4096: a superpage's pieces
     giga: u64  # bit (address >> 30) % 64: the same for pages above 2 MiB
     scratch: ptr[Slot]  # a slot array of its own: single steps, instructions that cross pages
@@ -164,6 +165,7 @@ class Core(Struct):
     inside: u64  # whether the budget was spent in a region
     link: ptr[Link]  # what a region found wanting
     link_page: u64  # and the page it is about
+    entered: u16[8192]  # type: ignore[valid-type]  # per context the first LOG of its entries
 
 
 @native(inline=True)

@@ -16,6 +16,7 @@ from ringzero.engine.core import (
     CONTEXTS,
     HEATS,
     LINK_COUNT,
+    LOG,
     NEWS,
     NO_WATCH,
     PAGE_STRIDE,
@@ -171,7 +172,7 @@ class Interpreter:
             core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
             core.mtimecmp = NEVER
             for context in range(CONTEXTS):
-                core.filled[context] = 1
+                core.filled[context] = LOG + 1  # all of it is to be emptied
             self.cores.append(core)
             self.code.clear_scratch(at)
             self.code.flush_all(at)

@@ -13,6 +13,7 @@ from ringzero.engine.core import (
     CONTEXTS,
     EXECUTES,
     LINKS,
+    LOG,
     NO_PAGE,
     ORIGINALS,
     PAGE_SLOTS,
@@ -25,6 +26,7 @@ from ringzero.engine.core import (
     Core,
     Shared,
     Slot,
+    TlbEntry,
 )
 from ringzero.isa.decode import Decoded, decode
 from ringzero.isa.registry import INSTRUCTIONS
@@ -116,12 +118,30 @@ def clear_slots(shared: Shared, slots: ptr[Slot], handler: int, guard: int) -> N
 def protect_code(shared: Shared, page: u64) -> None:
     """A page that holds code leaves all write tables: its stores take the slow path."""
     for h in typed_range(shared.harts):
-        core = core_at(shared, h)
-        for context in typed_range(u64(CONTEXTS)):
+        drop_entries(core_at(shared, h), WRITES, page)
+
+
+@native
+def drop_entries(core: Core, table: int, what: u64) -> None:
+    """Drop the entries of a table, in all contexts, that stand for a page or a slot array."""
+    for context in typed_range(u64(CONTEXTS)):
+        entered = core.filled[context]
+        if entered <= LOG:
+            for i in typed_range(entered):
+                place = u64(core.entered[context * LOG + i])
+                if table <= place < table + TLB_SIZE:
+                    drop_entry(core.contexts[context * CONTEXT_SIZE + place], table, what)
+        else:
             for i in typed_range(u64(TLB_SIZE)):
-                entry = core.contexts[context * CONTEXT_SIZE + WRITES + i]
-                if entry.tag != INVALID and (entry.tag + entry.offset) >> 12 == page:
-                    entry.tag = INVALID
+                drop_entry(core.contexts[context * CONTEXT_SIZE + table + i], table, what)
+
+
+@native(inline=True)
+def drop_entry(entry: TlbEntry, table: int, what: u64) -> None:
+    """Drop an entry if it stands for a page of RAM (writes), or a slot array (execution)."""
+    stands_for = (entry.tag + entry.offset) >> 12 if table == WRITES else entry.offset
+    if entry.tag != INVALID and stands_for == what:
+        entry.tag = INVALID
 
 
 @native
@@ -400,9 +420,4 @@ def release_array(shared: Shared, running: u64) -> None:
     shared.spare[shared.spares] = u32(array)
     shared.spares += 1
     for h in typed_range(shared.harts):
-        core = core_at(shared, h)
-        for context in typed_range(u64(CONTEXTS)):
-            for i in typed_range(u64(TLB_SIZE)):
-                entry = core.contexts[context * CONTEXT_SIZE + EXECUTES + i]
-                if entry.tag != INVALID and entry.offset == array * PAGE_STRIDE:
-                    entry.tag = INVALID
+        drop_entries(core_at(shared, h), EXECUTES, array * PAGE_STRIDE)

@@ -1,6 +1,7 @@
 """The translation cache, and memory access through it: what native engines bind for `isa.access`.
 
-Per context (mode and SUM) direct-mapped tables: read, write, execute, store beside code. A tag is
+Per context (mode and SUM) direct-mapped tables: read, write, execute, store beside code. What was
+entered is logged, so that a context is emptied at the cost of what it holds. A tag is
 compared with the address masked so that a misaligned access misses. Pages that hold decoded code,
 and watched pages, never enter the write table. The meaning stays `isa.access`'s: a miss runs that
 text.
@@ -17,6 +18,7 @@ from ringzero.engine.core import (
     GUEST_SUPERVISOR_SUM,
     GUEST_USER,
     LARGE_WORDS,
+    LOG,
     MACHINE,
     NO_PAGE,
     READS,
@@ -54,6 +56,7 @@ from ringzero.lang import (
     peek,
     poke,
     typed_range,
+    u16,
     u64,
 )
 
@@ -242,10 +245,14 @@ def unwatched(core: Core, where: u64) -> bool:
 @native
 def enter(core: Core, table: int, tag: u64, offset: u64) -> None:
     """Cache one page."""
+    entered = core.filled[core.context]
+    if entered < LOG:
+        place = ((tag >> 12) & (TLB_SIZE - 1)) + table
+        core.entered[core.context * LOG + entered] = u16(place)
+    core.filled[core.context] = entered + 1
     entry = entry_for(core, table, tag)
     entry.tag = tag
     entry.offset = offset
-    core.filled[core.context] = 1
 
 
 @native
@@ -326,8 +333,13 @@ def select_context(core: Core) -> None:
 def clear_context(core: Core, context: u64) -> None:
     """Empty the tables of a context."""
     first = context * CONTEXT_SIZE
-    for i in typed_range(u64(CONTEXT_SIZE)):
-        core.contexts[first + i].tag = INVALID
+    entered = core.filled[context]
+    if entered <= LOG:
+        for i in typed_range(entered):
+            core.contexts[first + u64(core.entered[context * LOG + i])].tag = INVALID
+    else:
+        for i in typed_range(u64(CONTEXT_SIZE)):
+            core.contexts[first + i].tag = INVALID
     core.filled[context] = 0
 
 
