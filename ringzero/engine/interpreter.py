@@ -7,6 +7,7 @@ through two callbacks; an exception in one stops the run and is raised from `run
 from __future__ import annotations
 
 import ctypes
+import functools
 import mmap
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ from ringzero.engine.core import (
 )
 from ringzero.engine.ports import Bus, HartCounts, Memory, Stop, Why
 from ringzero.errors import RingzeroError
+from ringzero.isa.decode import Decoded
 from ringzero.lang import binding, cache
 from ringzero.lang.floating import default_environment
 from ringzero.lang.host import view
@@ -56,7 +58,7 @@ _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 
 ENTRY_POINTS = [
     "run_harts", "step_hart", "handler_table", "forget_range", "clear_scratch", "flush_all",
-    "decode_all", "install_region",
+    "decode_all", "install_region", "decode_word",
 ]  # fmt: skip
 
 
@@ -88,6 +90,7 @@ class _Code:
         self.install_region = ctypes.CFUNCTYPE(None, pointer, u64, u64, u64)(
             entry["install_region"]
         )
+        self.decode_word = ctypes.CFUNCTYPE(None, ctypes.c_uint32, pointer)(entry["decode_word"])
         self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
 
     @classmethod
@@ -95,6 +98,15 @@ class _Code:
         if cls._instance is None:
             cls._instance = cls()
         return cls._instance
+
+
+@functools.cache
+def decoded(word: int) -> tuple[int, int, int, int, int, int, int]:
+    """Of an instruction word: index, size, rd, rs1, rs2, rs3 and imm, as `isa.decode` has them."""
+    out = view(Decoded)()
+    _Code.load().decode_word(word, ctypes.addressof(out))
+    imm = ctypes.c_int32(out.imm & 0xFFFF_FFFF).value
+    return out.index, out.size, out.rd, out.rs1, out.rs2, out.rs3, imm
 
 
 def _anonymous(size: int) -> mmap.mmap:

@@ -32,7 +32,8 @@ BIND: dict[Native, Native] = {
     **host_floats.BIND,
 }
 ROOTS = (
-    slots.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region, tlb.flush_all
+    slots.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
+    slots.decode_word, tlb.flush_all,
 )  # fmt: skip
 
 

@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from ringzero.engine.interpreter import decoded
 from ringzero.engine.region_floats import MODES, holds
 from ringzero.engine.region_library import compilable
-from ringzero.isa.decode import Decoded, decode
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
-from ringzero.lang import i32, u32
 
 LIMIT = 320  # instructions of a region
 PAGES = 8  # other pages of a region
@@ -126,6 +125,7 @@ class Graph:
     entries: set[int] = field(default_factory=set)
     returns: set[int] = field(default_factory=set)
     pages: dict[int, bytes] = field(default_factory=dict)  # other pages, by distance
+    frontier: set[int] = field(default_factory=set)  # where the limit ended a path
 
     def words(self, distance: int) -> list[int]:
         """What a page must hold: per two bytes of its instructions, those bytes << 16 | their
@@ -140,21 +140,6 @@ class Graph:
                     starts = at == op.offset or within == 0
                     found[within] = half << 16 | within | starts
         return [found[within] for within in sorted(found)]
-
-
-_decoded: dict[int, tuple[int, int, int, int, int, int, int]] = {}
-
-
-def _decode(word: int) -> tuple[int, int, int, int, int, int, int]:
-    """Decoding in CPython, remembered by word."""
-    found = _decoded.get(word)
-    if found is None:
-        out = Decoded()
-        decode(u32(word), out)
-        found = (int(out.index), int(out.size), int(out.rd), int(out.rs1), int(out.rs2),
-                 int(out.rs3), int(i32(u32(int(out.imm) & 0xFFFF_FFFF))))  # fmt: skip
-        _decoded[word] = found
-    return found
 
 
 class Explorer:
@@ -173,21 +158,36 @@ class Explorer:
             at: int | None = self.pending.popleft()
             while at is not None and at not in graph.operations:
                 if len(graph.operations) >= self.limit:
-                    return self._finished()
+                    graph.frontier.add(at)
+                    break
                 op = self._operation(at)
                 if op is None or (at != graph.head and not self.code.ran(at)):
                     break
                 graph.operations[at] = op
                 at = self._behind(op)
-        return self._finished()
+        self._keep_pages()
+        self._choose_entries()
+        return graph
 
-    def _finished(self) -> Graph:
+    def _choose_entries(self) -> None:
+        """Entries cost, each a fetch of most registers: callees inside, and return points from
+        them, are none.
+        """
+        graph = self.graph
+        for op in graph.operations.values():
+            if op.one.kind is BRANCH or op.one.kind is JUMP:
+                inside = op.one.may_jump_static and op.target in graph.operations
+                if inside and not op.calls and op.target <= op.offset:
+                    self._entry(op.target)
+                if op.calls and not inside:
+                    self._entry(op.next)
+
+    def _keep_pages(self) -> None:
         for op in self.graph.operations.values():
             for at in (op.offset, op.next - 2):
                 page = self.known[at // PAGE]
                 if at // PAGE != 0 and page is not None:
                     self.graph.pages[at // PAGE] = page
-        return self.graph
 
     def _bytes(self, distance: int) -> bytes | None:
         if distance not in self.known:
@@ -210,7 +210,7 @@ class Explorer:
             if high is None:
                 return None
             word |= high << 16
-        index, size, rd, rs1, rs2, rs3, imm = _decode(word)
+        index, size, rd, rs1, rs2, rs3, imm = decoded(word)
         if index == ILLEGAL or not compilable(INSTRUCTIONS[index]):
             return None
         one = INSTRUCTIONS[index]
@@ -234,7 +234,6 @@ class Explorer:
                 self._edge(op)
             if op.calls:
                 leaders.add(op.next)
-                self._entry(op.next)
                 self.graph.returns.add(op.next)
                 self.pending.append(op.next)
             return None
@@ -242,8 +241,6 @@ class Explorer:
 
     def _edge(self, op: Operation) -> None:
         self.graph.leaders.add(op.target)
-        if op.target <= op.offset or op.calls:
-            self._entry(op.target)
         self.pending.append(op.target)
 
     def _entry(self, offset: int) -> None:

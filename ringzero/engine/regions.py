@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
 
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
+COOLING = 0.5  # seconds after which heat counts half
 PATIENCE = 0.1  # seconds: a program that ends sooner needs no compiler
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
@@ -47,7 +48,8 @@ class Regions(Interpreter):
         self._places: dict[tuple[int, bytes], tuple[int, int, frozenset[int]]] = {}
         self._made: dict[tuple[int, bytes], Region | None] = {}  # by (head, page content)
         self._ready: deque[tuple[int, int, bytes, Region]] = deque()
-        self._seen = 0
+        self._seen = self._warmth = 0
+        self._cooling = 0.0
         self._running = threading.Event()
         self._closed = False
         self.installed = self.mended = 0
@@ -103,6 +105,7 @@ class Regions(Interpreter):
         time.sleep(PATIENCE)
         while not self._closed:
             self._take_news()
+            self._cool()
             if self._new_arrays:
                 self._look_up(self._new_arrays.popleft())
             elif self._leaky:
@@ -154,8 +157,18 @@ class Regions(Interpreter):
 
     def _make_hottest(self) -> None:
         hottest = max(self._heat, key=self._heat.__getitem__)
-        del self._heat[hottest]
+        self._warmth = self._heat.pop(hottest)
         self._make(*hottest, self._pcs.pop(hottest))
+
+    def _cool(self) -> None:
+        """What was hot long ago counts less."""
+        if time.monotonic() < self._cooling:
+            return
+        self._cooling = time.monotonic() + COOLING
+        for place in list(self._heat):
+            self._heat[place] //= 2
+            if not self._heat[place]:
+                del self._heat[place], self._pcs[place]
 
     def _make(self, array: int, offset: int, pc: int) -> None:
         owner = self._pages.owner(array)
@@ -175,6 +188,10 @@ class Regions(Interpreter):
 
         graph = explore(self._pages.around(array, page, pc), offset)
         self._places[offset, page] = array, pc, apart
+        for at in graph.frontier:
+            if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
+                self._heat[array, at] += self._warmth // 2
+                self._pcs[array, at] = (pc & -PAGE) + at
         return self._compiler.region(graph, page, apart) if graph.operations else None
 
     def _mend(self, array: int, offset: int) -> None:

@@ -223,6 +223,12 @@ def fill_slot(shared: Shared, slot: Slot, word: u32, offset: u64) -> None:
 
 
 @native
+def decode_word(word: u32, out: Decoded) -> None:
+    """`isa.decode` for Python."""
+    decode(word, out)
+
+
+@native
 def goes_to_target(index: u32) -> bool:
     """Whether an instruction may continue at pc + imm."""
     for number in STATIC:  # noqa: SIM110 — unrolled when compiled
