@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
 COOLING = 0.5  # seconds after which heat counts half
-PATIENCE = 0.1  # seconds: a program that ends sooner needs no compiler
+PATIENCE = 0.02  # seconds: a program that ends sooner needs no compiler
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
 
