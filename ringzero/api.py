@@ -54,10 +54,11 @@ class Machine:
 
     `memory` is bytes or a string such as "512M". Without `bios` the built-in SBI firmware starts
     the kernel, unless that is an ELF with a `tohost` symbol, which runs alone in M-mode.
-    `clock="instructions"` makes runs repeatable. By `hypervisor_extension` harts have H, so that
-    hypervisors may run guests in VS-mode. `console` gets the guest's output; by default it
-    is kept for `expect`. `extensions` are those that the device tree tells of. Raises `UsageError`
-    and `NotFound` for what cannot be built or loaded.
+    `clock="instructions"` makes runs repeatable. Several harts run in `parallel`, each on a thread
+    of its own, unless that clock is chosen or an engine that cannot do it. By
+    `hypervisor_extension` harts have H, so that hypervisors may run guests in VS-mode. `console`
+    gets the guest's output; by default it is kept for `expect`. `extensions` are those that the
+    device tree tells of. Raises `UsageError` and `NotFound` for what cannot be built or loaded.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Machine:
         cpus: int = 1,
         engine: str = "auto",
         clock: str = "host",
+        parallel: bool | None = None,
         hypervisor_extension: bool = True,
         kernel: str | Path | Image | None = None,
         initrd: str | Path | None = None,
@@ -81,11 +83,13 @@ class Machine:
         self._ended: BoardOutcome | None = None
         self._woken = threading.Event()
         self._pausing = False
+        self._deadline: float | None = None
         self.parts = assemble(
             memory_size=parse_size(memory),
             cpus=cpus,
             engine=engine,
             clock=clock,
+            parallel=parallel,
             hypervisor_extension=hypervisor_extension,
             software=Software(kernel, initrd, append, bios),
             disks=disks,
@@ -99,6 +103,7 @@ class Machine:
         self.memory = self.parts.memory
         self.harts.after_write = self._set_time
         self.harts.on_watched = self._on_watched
+        self.harts.serve = self._serve
         if self.board.htif is not None:
             self.harts.watch(self.board.htif.tohost)
         self._set_time()
@@ -142,11 +147,23 @@ class Machine:
         timer.start()
         return timer
 
-    def _run(self, deadline: float | None, end: int | None) -> Outcome:
-        while True:
-            self._woken.clear()
+    def _tend(self) -> None:
+        """Take devices' news, and tell the harts the time."""
+        self._woken.clear()
+        with self.board.bus.lock:
             self.board.tick()
             self._set_time()
+
+    def _serve(self) -> bool:
+        """While harts run on threads of their own: whether they may go on."""
+        self._tend()
+        late = self._deadline is not None and time.monotonic() >= self._deadline
+        return self._ended is None and not self._pausing and not late
+
+    def _run(self, deadline: float | None, end: int | None) -> Outcome:
+        self._deadline = deadline
+        while True:
+            self._tend()
             if self._ended is not None:
                 return self._outcome(self._ended)
             if self._pausing:
@@ -195,8 +212,7 @@ class Machine:
     def step(self, count: int = 1, hart: int = 0) -> None:
         """Execute `count` instructions of one hart; a trap or interrupt taken counts as one."""
         for _ in range(count):
-            self.board.tick()
-            self._set_time()
+            self._tend()
             self.harts.step(hart)
 
     def pause(self) -> None:

@@ -93,12 +93,25 @@ def engine_class(name: str) -> Any:
     return Regions
 
 
+def runs_parallel(asked: bool | None, cpus: int, engine: str, clock: str) -> bool:
+    """Whether each hart gets a thread; by default where there are several, and none asks not to."""
+    possible = engine != "reference" and clock == "host"
+    if asked and not possible:
+        raise UsageError(
+            "Harts run in parallel with the host's clock and a native engine only: leave out "
+            f"{'--clock instructions' if engine != 'reference' else '--engine reference'}, or "
+            "--parallel."
+        )
+    return possible and cpus > 1 if asked is None else asked
+
+
 def assemble(
     *,
     memory_size: int,
     cpus: int,
     engine: str,
     clock: str,
+    parallel: bool | None,
     hypervisor_extension: bool,
     software: Software,
     disks: Sequence[DiskChoice],
@@ -116,6 +129,7 @@ def assemble(
     make = engine_class(engine)
     memory = GuestMemory(memory_size)
     deterministic = clock == "instructions"
+    parallel = runs_parallel(parallel, cpus, engine, clock)
     parts: list[Harts] = []  # the board is built before its harts
     ticks: Clock = HostClock()
     if deterministic:
@@ -134,7 +148,7 @@ def assemble(
     )
     closers = _plug(board, disks, mounts, console, deterministic)
     start = _load(memory, board, software)  # before an engine is made: that may take seconds
-    parts.append(make(memory, board.bus, cpus, deterministic=deterministic))
+    parts.append(make(memory, board.bus, cpus, deterministic=deterministic, parallel=parallel))
     for index in range(cpus):
         _start(parts[0].hart(index), index, start, hypervisor_extension)
     built = Parts(memory, ticks, board, parts[0], board.uart.feed, lambda: None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ringzero.bench.benchmark import Benchmark, found
 from ringzero.bench.process import Run
-from ringzero.bench.programs import PROGRAMS, START, Program, build
+from ringzero.bench.programs import PROGRAMS, SHARED, START, Program, build
 from ringzero.bench.subjects import Guest
 from ringzero.images.cache import cache_root, published
 
@@ -45,6 +45,28 @@ def _benchmark(program: Program, count: int | None) -> Benchmark:
 def bare_benchmarks(count: int | None = None) -> list[Benchmark]:
     """All of them, or all with so few rounds that only their checksums matter."""
     return [_benchmark(program, count) for program in PROGRAMS]
+
+
+def _ticks(run: Run) -> float:
+    """The seconds that a program measured itself: the second word that it prints, at 10 MHz."""
+    checksum(run)
+    return int(run.output.split()[1]) / 1e7
+
+
+def smp_benchmarks(count: int | None = None) -> list[Benchmark]:
+    """The same work by one hart, and by two together."""
+    return [
+        Benchmark(
+            name=f"shared-{cpus}",
+            kind=SHARED.kind,
+            title=f"{SHARED.title}, harts: {cpus}",
+            unit="s",
+            guest=lambda cpus=cpus: Guest(program_file(SHARED, count), cpus=cpus),  # type: ignore[misc]
+            read=_ticks,
+            same=checksum,
+        )
+        for cpus in (1, 2)
+    ]
 
 
 def start_benchmark() -> Benchmark:

@@ -81,6 +81,15 @@ SCRIPTS = (
 )  # fmt: skip
 
 
+SMP = "smp"
+SMP_SCRIPTS = tuple(
+    Script(f"openssl-multi-{number}", f"SHA-256 in processes: {number}",
+           f"openssl speed -seconds 3 -bytes 8192 -multi {number} -evp sha256",
+           r"^(?:evp|sha256)\s+([\d.]+)k", "kB/s")
+    for number in (1, 2)
+)  # fmt: skip
+
+
 @cache
 def _files() -> tuple[Path, Path]:
     """Kernel, and an initramfs with all programs and scripts."""
@@ -88,14 +97,14 @@ def _files() -> tuple[Path, Path]:
 
     image = fetch_debian(packages=PACKAGES)
     assert image.root is not None
-    scripts = {script.name: script.command for script in SCRIPTS}
+    scripts = {script.name: script.command for script in (*SCRIPTS, *SMP_SCRIPTS)}
     return image.kernel, linux_initramfs(image.root, PROGRAMS, scripts)
 
 
-def _guest(script: Script) -> Guest:
+def _guest(script: Script, cpus: int = 1) -> Guest:
     kernel, initrd = _files()
     append = f"console=ttyS0 quiet panic=-1 ringzero.run=/bench/{script.name}"
-    return Guest(kernel, initrd, append, "1G")
+    return Guest(kernel, initrd, append, "1G", cpus)
 
 
 def _figure(script: Script, run: Run) -> float:
@@ -105,20 +114,26 @@ def _figure(script: Script, run: Run) -> float:
     return float(match[1])
 
 
+def _benchmark(script: Script, kind: str, cpus: int) -> Benchmark:
+    return Benchmark(
+        name=script.name,
+        kind=kind,
+        title=script.title,
+        unit=script.unit,
+        guest=partial(_guest, script, cpus),
+        read=partial(_figure, script),
+        rate=script.rate,
+    )
+
+
 def linux_benchmarks() -> list[Benchmark]:
     """The programs inside Linux."""
-    return [
-        Benchmark(
-            name=script.name,
-            kind=KIND,
-            title=script.title,
-            unit=script.unit,
-            guest=partial(_guest, script),
-            read=partial(_figure, script),
-            rate=script.rate,
-        )
-        for script in SCRIPTS
-    ]
+    return [_benchmark(script, KIND, 1) for script in SCRIPTS]
+
+
+def linux_smp_benchmarks() -> list[Benchmark]:
+    """One process and two, on a machine of two harts."""
+    return [_benchmark(script, SMP, 2) for script in SMP_SCRIPTS]
 
 
 def _boot_guest() -> Guest:

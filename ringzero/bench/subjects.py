@@ -28,6 +28,7 @@ class Guest:
     initrd: Path | None = None
     append: str = ""
     memory: str = "128M"
+    cpus: int = 1
 
     @property
     def bare(self) -> bool:
@@ -49,7 +50,7 @@ class Ours:
     def command(self, guest: Guest) -> list[str]:
         """The command line that runs a guest."""
         line = [sys.executable, "-m", "ringzero", "run", "-q", "--json", "--engine", self.engine]
-        line += ["-m", guest.memory, "--kernel", str(guest.kernel)]
+        line += ["-m", guest.memory, "--cpus", str(guest.cpus), "--kernel", str(guest.kernel)]
         if guest.initrd is None:
             return [*line, "--bios", "none"]
         return [*line, "--initrd", str(guest.initrd), "-a", guest.append]
@@ -63,8 +64,9 @@ class Qemu:
 
     def command(self, guest: Guest) -> list[str]:
         """The command line that runs a guest."""
-        line = [QEMU, "-M", "virt", "-accel", "tcg,thread=multi", "-smp", "1", "-nographic"]
-        line += ["-no-reboot", "-m", guest.memory, "-kernel", str(guest.kernel)]
+        line = [QEMU, "-M", "virt", "-accel", "tcg,thread=multi", "-nographic"]
+        line += ["-no-reboot", "-smp", str(guest.cpus), "-m", guest.memory]
+        line += ["-kernel", str(guest.kernel)]
         if guest.initrd is None:
             return [*line, "-bios", "none"]
         return [*line, "-initrd", str(guest.initrd), "-append", guest.append]

@@ -48,11 +48,13 @@ def _refuse_what_it_lacks(plan: Plan) -> None:
         "--bios": plan.bios not in (None, "none"),
         "--engine": plan.engine != "auto",
         "--clock instructions": plan.clock != "host",
+        "--turns": plan.parallel is False,
     }
     reasons = {
         "--bios": "kernels are entered without any firmware",
         "--engine": "the host's processor executes the guest itself",
         "--clock instructions": "the host's processor runs at its own pace",
+        "--turns": "each vCPU has a thread",
     }
     for option, given in wrong.items():
         if given:

@@ -52,6 +52,7 @@ class Plan:
     cpu: str
     engine: str
     clock: str
+    parallel: bool | None = None  # None: as the machine chooses
     disks: tuple[Disk, ...] = ()
     mounts: tuple[Mount, ...] = ()
     bundled: str | None = None

@@ -133,6 +133,12 @@ class RunCommand(click.Command):
     show_default=True,
     help="What guest time follows; `instructions` is deterministic.",
 )
+@click.option(
+    "--parallel/--turns",
+    default=None,
+    help="Each hart on a thread of its own, or all in turns on one. "
+    "[default: parallel with the host's clock]",
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and do not.")
 @click.option("--stats", is_flag=True, help="At the end, count instructions, traps, interrupts.")
 @click.option(
@@ -231,6 +237,7 @@ def _machine(plan: Plan, console: Any) -> Machine | KvmMachine:
         cpus=plan.cpus,
         engine=plan.engine,
         clock=plan.clock,
+        parallel=plan.parallel,
         kernel=kernel,
         initrd=plan.initrd,
         append=plan.append,

@@ -28,6 +28,9 @@ PAGE_STRIDE = 65536  # bytes between slot arrays: 32 KiB of slots, then the guar
 NO_PAGE = 0
 ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has displaced, or 0
 REGIONS = 0xF000  # in a slot array: how many slots hold regions
+STAMPED = 0xF040  # in a slot array: the stamp of what was last taken away of it, or 0
+CHANGES = 0xF048  # in a slot array: how often decoded code of it changed
+READY = 0xF050  # in a slot array: no store by a write table is on its way to its page
 BESIDE = 0xF008  # in a slot array: stores beside its code since it was decoded
 SEEN = 0xF010  # in a slot array: a slice has ended in it since it was made
 LINKS = 0xF018  # in a slot array: 1 + the first of the links that are bound to it
@@ -93,7 +96,8 @@ class Shared(Struct):
     owners: ptr[u32]  # per slot array: the page it decodes
     slot_arrays: u64  # how many fit
     slot_used: u64
-    spare: ptr[u32]  # slot arrays given back
+    spare: ptr[u32]  # a ring of slot arrays given back, the oldest first
+    spare_first: u64
     spares: u64
     releases: ptr[u8]  # per page of RAM: how often it stopped being a code page
     idle_array: u64  # 1 + a slot array that is stored beside, but perhaps not run
@@ -118,6 +122,9 @@ class Shared(Struct):
     next: u64  # whose turn it is
     limit: u64  # come back when `elapsed` reaches this
     stopped: u64  # the hart whose Core.why says why we came back
+    parallel: u64  # harts run on threads of their own just now
+    common: ptr[u8]  # see `quiescence`
+    yield_thread: u64  # C function: sched_yield
 
 
 NO_WATCH = 0xFFFF_FFFF_FFFF_FFFF
@@ -166,9 +173,19 @@ class Core(Struct):
     link: ptr[Link]  # what a region found wanting
     link_page: u64  # and the page it is about
     entered: u16[8192]  # type: ignore[valid-type]  # per context the first LOG of its entries
+    wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
+    quiet: u64  # what the hart may be using (`quiescence`)
+    passed: u64  # the newest stamp when it last used nothing
+    gap: u64[16]  # type: ignore[valid-type]  # no cache line holds two harts' fields
 
 
 @native(inline=True)
 def core_of(hart: Hart) -> Core:
     """The core that a hart is the first field of."""
     return reinterpret(Core, hart)
+
+
+@native
+def core_at(shared: Shared, index: u64) -> Core:
+    """One of the machine's cores."""
+    return reinterpret(ptr[Core], shared.cores)[index]

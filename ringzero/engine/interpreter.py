@@ -30,7 +30,9 @@ from ringzero.engine.core import (
     Shared,
     TlbEntry,
 )
+from ringzero.engine.hart_threads import HartThreads, yield_address
 from ringzero.engine.ports import Bus, HartCounts, Memory, Stop, Why
+from ringzero.engine.quiescence import OUT
 from ringzero.errors import RingzeroError
 from ringzero.isa.decode import Decoded
 from ringzero.lang import binding, cache
@@ -57,8 +59,8 @@ _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 
 
 ENTRY_POINTS = [
-    "run_harts", "step_hart", "handler_table", "forget_range", "clear_scratch", "flush_all",
-    "decode_all", "install_region", "decode_word",
+    "run_harts", "run_hart", "step_hart", "handler_table", "forget_range", "clear_scratch",
+    "flush_all", "decode_all", "install_region", "decode_word",
 ]  # fmt: skip
 
 
@@ -82,12 +84,13 @@ class _Code:
         u64 = ctypes.c_uint64
         entry = self.library.addresses
         self.run_harts = ctypes.CFUNCTYPE(None, pointer)(entry["run_harts"])
+        self.run_hart = ctypes.CFUNCTYPE(None, pointer)(entry["run_hart"])
         self.step_hart = ctypes.CFUNCTYPE(None, pointer)(entry["step_hart"])
         self.forget_range = ctypes.CFUNCTYPE(None, pointer, u64, u64)(entry["forget_range"])
         self.clear_scratch = ctypes.CFUNCTYPE(None, pointer)(entry["clear_scratch"])
         self.flush_all = ctypes.CFUNCTYPE(None, pointer)(entry["flush_all"])
-        self.decode_all = ctypes.CFUNCTYPE(None, pointer, u64, ctypes.c_char_p)(entry["decode_all"])
-        self.install_region = ctypes.CFUNCTYPE(None, pointer, u64, u64, u64)(
+        self.decode_all = ctypes.CFUNCTYPE(u64, pointer, u64, ctypes.c_char_p)(entry["decode_all"])
+        self.install_region = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64, u64)(
             entry["install_region"]
         )
         self.decode_word = ctypes.CFUNCTYPE(None, ctypes.c_uint32, pointer)(entry["decode_word"])
@@ -122,16 +125,24 @@ class Interpreter:
     """The harts of one machine, run by native code."""
 
     def __init__(
-        self, memory: Memory, bus: Bus, harts: int, *, deterministic: bool = False
+        self,
+        memory: Memory,
+        bus: Bus,
+        harts: int,
+        *,
+        deterministic: bool = False,
+        parallel: bool = False,
     ) -> None:
         if not default_environment():
             raise RingzeroError(MODE)
         self.code = _Code.load()
         self.memory, self.bus, self.count = memory, bus, harts
         self.failure: BaseException | None = None
+        self.serve: Callable[[], bool] = lambda: False
         self.after_write: Callable[[], None] = lambda: None
         self.on_watched: Callable[[int], None] = lambda address: None
         self._allocate(deterministic)
+        self.threads = HartThreads(self, harts) if parallel else None
         memory.on_write = self.invalidate
 
     def _allocate(self, deterministic: bool) -> None:
@@ -152,10 +163,11 @@ class Interpreter:
             _anonymous(SITES * ctypes.sizeof(view(Heat))),
             _anonymous(LINK_COUNT * ctypes.sizeof(view(Link))),
             _anonymous(WORD_COUNT * 4),
+            _anonymous(4096),
         ]
         places = [_address(part) for part in self._parts]
         shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases, *more = places
-        sites, links, words = more
+        sites, links, words, common = more
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared
@@ -166,6 +178,7 @@ class Interpreter:
         s.news, s.heat, s.spare, s.releases = news, heat, spare, releases
         s.sites, s.links, s.words = sites, links, words
         s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
+        s.common, s.yield_thread = common, yield_address()
         s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
         self._callbacks = (
             _read_type(self._read), _write_type(self._write), _notify_type(self._watched)
@@ -182,7 +195,7 @@ class Interpreter:
             core.memory, core.handlers = s.memory, s.handlers
             core.tlb = core.contexts
             core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
-            core.mtimecmp = NEVER
+            core.mtimecmp, core.quiet = NEVER, OUT
             for context in range(CONTEXTS):
                 core.filled[context] = LOG + 1  # all of it is to be emptied
             self.cores.append(core)
@@ -193,7 +206,8 @@ class Interpreter:
 
     def _read(self, address: int, size: int, core: int) -> int:
         try:
-            value = self.bus.read(address, size)
+            with self.bus.lock:
+                value = self.bus.read(address, size)
         except BaseException as error:
             self._fail(error)
             value = 0
@@ -204,8 +218,9 @@ class Interpreter:
 
     def _write(self, address: int, size: int, value: int, core: int) -> None:
         try:
-            answered = self.bus.write(address, size, value)
-            self.after_write()
+            with self.bus.lock:
+                answered = self.bus.write(address, size, value)
+                self.after_write()
         except BaseException as error:
             self._fail(error)
             answered = True
@@ -213,7 +228,8 @@ class Interpreter:
 
     def _watched(self, address: int, core: int) -> None:
         try:
-            self.on_watched(address)
+            with self.bus.lock:
+                self.on_watched(address)
         except BaseException as error:
             self._fail(error)
 
@@ -228,12 +244,12 @@ class Interpreter:
         return self.cores[index].hart
 
     def run(self, instructions: int | None = None) -> Stop:
-        """Run all harts, in turns, until one stops.
+        """Run all harts until one stops: each on its thread if they have some, else in turns.
 
-        `instructions` limits them all together; with one hart it is exact.
+        `instructions` limits them all together, in turns; with one hart it is exact.
         """
         if instructions is None:
-            return self._run(NEVER)
+            return self._run_threads(self.threads) if self.threads else self._run(NEVER)
         end = self.elapsed + instructions
         stop = Stop(Why.LIMIT, 0)
         while end - self.elapsed > OVERSHOOT and stop.why is Why.LIMIT:
@@ -253,6 +269,22 @@ class Interpreter:
                 self.shared.stop = 0
                 return Stop(Why.STOPPED, 0)
         return stop
+
+    def _run_threads(self, threads: HartThreads) -> Stop:
+        try:
+            stop = threads.run()
+        finally:
+            for core in self.cores:
+                self._account(core)
+        self._raise_failure()
+        return stop
+
+    def run_hart(self, index: int) -> None:
+        """One hart, on the calling thread."""
+        self.code.run_hart(ctypes.addressof(self.cores[index]))
+
+    def between(self) -> None:
+        """Nothing needs doing while harts run on their threads."""
 
     def _run(self, limit: int) -> Stop:
         self.shared.limit = limit
@@ -281,8 +313,14 @@ class Interpreter:
         core.seen = core.hart.retired
 
     def stop(self) -> None:
-        """Ask native code to come back, from any thread; it does within a slice."""
-        self.shared.stop = 1
+        """Ask native code to come back, from any thread; it does within a slice.
+
+        Where harts have threads, `serve` is asked first whether they are to.
+        """
+        if self.threads:
+            self.threads.wake()
+        if not (self.threads and self.threads.running):
+            self.shared.stop = 1
 
     def invalidate(self, address: int, size: int) -> None:
         """Memory changed under the harts: drop what was decoded from it."""
@@ -302,14 +340,21 @@ class Interpreter:
 
     def set_lines(self, index: int, mask: int, value: int) -> None:
         """Drive interrupt lines (mip bit positions) of a hart."""
-        hart = self.cores[index].hart
-        hart.lines = (hart.lines & ~mask) | (value & mask)
+        core = self.cores[index]
+        core.wires = (core.wires & ~mask) | (value & mask)
+        if self.threads and self.threads.running:
+            self.threads.ring(index)  # the hart takes them over, now or at the end of its slice
+        else:
+            core.hart.lines = (core.hart.lines & ~mask) | (value & mask)
 
     def set_time(self, offset: int, deadlines: list[int]) -> None:
         """What is added to the clock's source for mtime; and each hart's mtimecmp."""
         self.shared.clock_offset = offset & NEVER
-        for core, deadline in zip(self.cores, deadlines, strict=True):
-            core.mtimecmp = deadline
+        for index, deadline in enumerate(deadlines):
+            if self.cores[index].mtimecmp != deadline:
+                self.cores[index].mtimecmp = deadline
+                if self.threads:
+                    self.threads.ring(index)
 
     def counts(self, index: int) -> HartCounts:
         """What a hart did since it was made."""
@@ -324,7 +369,9 @@ class Interpreter:
         return bool(self.cores[index].waiting)
 
     def close(self) -> None:
-        """Nothing works in the background."""
+        """End the harts' threads."""
+        if self.threads:
+            self.threads.close()
 
     @property
     def elapsed(self) -> int:

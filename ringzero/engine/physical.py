@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from ringzero.engine.core import NO_PAGE, Core, Shared, core_of
+from ringzero.engine.core import Core, Shared, core_of
+from ringzero.engine.quiescence import IN_DEVICE, RUNNING, become
 from ringzero.engine.slots import forget_code
 from ringzero.isa.hart import Hart
+from ringzero.isa.trap import MTI
 from ringzero.lang import (
     Struct,
     address_of,
@@ -13,10 +15,10 @@ from ringzero.lang import (
     compare_exchange,
     i64,
     native,
-    peek,
-    poke,
+    read_once,
     u64,
     unlikely,
+    write_once,
 )
 
 NOWHERE = 0xFFFF_FFFF_FFFF_FFFF
@@ -38,7 +40,7 @@ def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
     if where != NOWHERE:
-        return u64(peek(kind, core.memory, where)), True
+        return u64(read_once(kind, core.memory, where)), True
     return device_read(core, address, kind.bits // 8)
 
 
@@ -46,7 +48,10 @@ def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
 def device_read(core: Core, address: u64, size: u64) -> tuple[u64, bool]:
     """Ask Python's bus."""
     core.answered = False
+    become(core, u64(IN_DEVICE))
     value = call_pointer(u64, core.shared[0].read_device, address, size, address_of(core))
+    become(core, u64(RUNNING))
+    take_wires(core)
     return value, core.answered
 
 
@@ -57,7 +62,7 @@ def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
     where = backing(core.shared[0], address, kind.bits // 8)
     if where == NOWHERE:
         return device_write(core, address, kind.bits // 8, value)
-    poke(kind, core.memory, where, kind(value))
+    write_once(kind, core.memory, where, kind(value))
     written(core, where, kind.bits // 8)
     return True
 
@@ -66,18 +71,30 @@ def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
 def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
     """Tell Python's bus."""
     core.answered = False
+    become(core, u64(IN_DEVICE))
     call_pointer(None, core.shared[0].write_device, address, size, value, address_of(core))
+    become(core, u64(RUNNING))
+    take_wires(core)
     return core.answered
+
+
+@native
+def take_wires(core: Core) -> None:
+    """Take over the interrupt lines that devices drive, from whichever thread."""
+    if core.shared[0].parallel != 0:
+        timer = core.hart.lines & (1 << MTI)
+        core.hart.lines = (core.wires & ~(1 << MTI)) | timer
 
 
 @native
 def written(core: Core, where: u64, size: u64) -> None:
     """Memory changed past the write tables: drop what was decoded from it, tell who watches."""
     shared = core.shared[0]
-    if shared.pages[where >> 12] != NO_PAGE:
-        forget_code(shared, where, size)
+    forget_code(shared, where, size)
     if unlikely(where >> 12 == shared.watched):
+        become(core, u64(IN_DEVICE))
         call_pointer(None, shared.notify, where + shared.ram_base, address_of(core))
+        become(core, u64(RUNNING))
 
 
 @native

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 
 class Bus(Protocol):
     """Devices by physical address."""
+
+    lock: AbstractContextManager[object]  # held while devices are used; by its owner once more
 
     def read(self, address: int, size: int) -> int | None:
         """The value, or None where nothing answers."""
@@ -66,6 +69,7 @@ class Harts(Protocol):
 
     after_write: Callable[[], None]  # called after each store that a device answered
     on_watched: Callable[[int], None]  # called after a store to the watched page
+    serve: Callable[[], bool]  # called after `stop` where harts go on meanwhile; False ends the run
 
     def hart(self, index: int) -> Any:
         """A hart's architectural state: the fields of `isa.hart.Hart`, readable and writable."""

@@ -4,7 +4,7 @@ that are no instruction. `build()` gives its text
 
 from __future__ import annotations
 
-from ringzero.engine import host_floats, physical, region_links, run, slots, tlb
+from ringzero.engine import core, host_floats, physical, region_links, run, slots, tlb
 from ringzero.engine.handlers import (
     CONVENTION,
     HandlerText,
@@ -223,13 +223,29 @@ def _entries(program: Program) -> list[str]:
         f"call {CONVENTION} void {handler}(ptr %core, ptr {slot}, i64 0, i64 {page})\n  ret void"
     )
     stepping = "define void @step_hart(ptr %core) nounwind {\n" + "\n".join(step.lines) + "\n}"
-    return [one, stepping, _turns(program)]
+    return [one, stepping, _turns(program), _thread(program)]
+
+
+def _thread(program: Program) -> str:
+    """run_hart: one hart until it waits, or is asked to come back."""
+    ready = program.function(run.ready_to_run).symbol
+    rest = program.function(run.at_rest).symbol
+    return f"""define void @run_hart(ptr %core) nounwind {{
+  %ready = call i1 @"{ready}"(ptr %core)
+  br i1 %ready, label %run, label %out
+run:
+  call void @run_one(ptr %core)
+  br label %out
+out:
+  call void @"{rest}"(ptr %core)
+  ret void
+}}"""
 
 
 def _turns(program: Program) -> str:
     """run_harts: turn after turn, until a hart comes back for more than its turn's end."""
     choose = program.function(run.choose_hart).symbol
-    at = program.function(slots.core_at).symbol
+    at = program.function(core.core_at).symbol
     over = program.function(run.turn_is_over).symbol
     return f"""define void @run_harts(ptr %shared) nounwind {{
   br label %choose

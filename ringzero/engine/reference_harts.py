@@ -19,9 +19,17 @@ class ReferenceHarts:
     """`engine.ports.Harts` over one `ReferenceEngine` per hart."""
 
     def __init__(
-        self, memory: Memory, bus: Bus, harts: int, *, deterministic: bool = False
+        self,
+        memory: Memory,
+        bus: Bus,
+        harts: int,
+        *,
+        deterministic: bool = False,
+        parallel: bool = False,
     ) -> None:
+        assert not parallel, "the reference engine runs on one thread"
         self.memory, self.bus, self.deterministic = memory, bus, deterministic
+        self.serve: Callable[[], bool] = lambda: False
         self.engines = [ReferenceEngine(Hart(), self) for _ in range(harts)]
         self.offset, self.deadlines = 0, [(1 << 64) - 1] * harts
         self.stopping, self.watched = False, -1

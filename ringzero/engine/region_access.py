@@ -16,13 +16,13 @@ from ringzero.lang import (
     compare_exchange,
     likely,
     native,
-    peek,
-    poke,
     ptr,
+    read_once,
     reinterpret,
     u8,
     u64,
     unlikely,
+    write_once,
 )
 
 
@@ -45,7 +45,7 @@ def place(hart: Hart, table: int, kind: type, address: u64) -> u64:
 def load(hart: Hart, kind: type, address: u64) -> u64:
     """See `isa.access.load`."""
     where = place(hart, READS, kind, address)
-    return u64(peek(kind, core_of(hart).memory, where))
+    return u64(read_once(kind, core_of(hart).memory, where))
 
 
 @native(inline=True)
@@ -53,7 +53,7 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """See `isa.access.store`. A store beside code stays in the region."""
     entry = entry_for(core_of(hart), WRITES, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
-        poke(kind, core_of(hart).memory, address + entry.offset, kind(value))
+        write_once(kind, core_of(hart).memory, address + entry.offset, kind(value))
     elif not store_beside(hart, kind, address, value):
         raise missed(hart)
 
@@ -69,14 +69,14 @@ class Window(Struct):
 def load_checked(hart: Hart, kind: type, address: u64) -> u64:
     """See `isa.access.load`."""
     window = reinterpret(Window, hart)
-    return u64(peek(kind, window.memory, address + window.offset))
+    return u64(read_once(kind, window.memory, address + window.offset))
 
 
 @native(inline=True)
 def store_checked(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """See `isa.access.store`."""
     window = reinterpret(Window, hart)
-    poke(kind, window.memory, address + window.offset, kind(value))
+    write_once(kind, window.memory, address + window.offset, kind(value))
 
 
 @native(inline=True)
@@ -90,7 +90,7 @@ def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u
 def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
     """See `isa.access.load_reserved`."""
     where = place(hart, READS, kind, address)
-    value = u64(peek(kind, core_of(hart).memory, where))
+    value = u64(read_once(kind, core_of(hart).memory, where))
     hart.reservation = where + core_of(hart).shared[0].ram_base
     hart.reservation_value = value
     return value

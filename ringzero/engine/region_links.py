@@ -7,12 +7,14 @@ the array's end, unbinds it (`slots.drop_regions`).
 
 from __future__ import annotations
 
-from ringzero.engine.core import EXECUTES, PAGE_STRIDE, Core, Link, Shared
+from ringzero.engine.core import CHANGES, EXECUTES, PAGE_STRIDE, Core, Link, Shared
+from ringzero.engine.quiescence import acquire, release
 from ringzero.engine.slots import (
     DECODE,
     INVALID,
     add_link,
     decode_slot,
+    header,
     link_number,
     remove_link,
     slot_array,
@@ -35,12 +37,26 @@ def bind_link(core: Core) -> None:
     if not holds_words(shared, link, array):
         link.refused += 1
         return
-    if link.bound != INVALID:
-        link.refused += 64  # two pages alike: it is bound to and fro
-        remove_link(shared, link.bound // PAGE_STRIDE, link_number(core))
+    changes = header(shared, array, CHANGES)
     decode_words(core, link, array)
-    link.bound = entry.offset
-    add_link(shared, array, link_number(core))
+    if holds_words(shared, link, array):  # from here on a store to them is a change
+        bind(core, array, changes)
+
+
+@native
+def bind(core: Core, array: u64, changes: u64) -> None:
+    """Bind Core.link to an array, if that is as it was when its changes were counted."""
+    shared = core.shared[0]
+    link = core.link[0]
+    acquire(shared)
+    fresh = u64(shared.pages[shared.owners[array]]) == array + 1
+    if fresh and header(shared, array, CHANGES) == changes and link.bound != array * PAGE_STRIDE:
+        if link.bound != INVALID:
+            link.refused += 64  # two pages alike: it is bound to and fro
+            remove_link(shared, link.bound // PAGE_STRIDE, link_number(core))
+        link.bound = array * PAGE_STRIDE
+        add_link(shared, array, link_number(core))
+    release(shared)
 
 
 @native

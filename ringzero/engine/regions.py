@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ringzero.engine.core import BAILS, FIRST, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Stop, Why
-from ringzero.lang.cache_limit import limit, trim
+from ringzero.engine.region_store import trim
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.region_compile import Region, RegionCompiler
@@ -36,10 +36,15 @@ class Regions(Interpreter):
     """`engine.ports.Harts` with compiled regions."""
 
     def __init__(
-        self, memory: Memory, bus: Bus, harts: int, *, deterministic: bool = False
+        self,
+        memory: Memory,
+        bus: Bus,
+        harts: int,
+        *,
+        deterministic: bool = False,
+        parallel: bool = False,
     ) -> None:
-        super().__init__(memory, bus, harts, deterministic=deterministic)
-        self._cache_limit = limit()
+        super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
         self._pcs: dict[tuple[int, int], int] = {}
@@ -78,8 +83,12 @@ class Regions(Interpreter):
         self._asked = True
         super().stop()
 
+    def between(self) -> None:
+        """Harts on threads of their own go on meanwhile."""
+        self._install()
+
     def _install(self) -> None:
-        core = ctypes.addressof(self.cores[0])
+        shared = self.shared_address
         while self._ready:
             array, owner, page, region = self._ready.popleft()
             if self._pages.owner(array) != owner or self._pages.content(owner) != page:
@@ -87,9 +96,11 @@ class Regions(Interpreter):
             wanted = bytearray(PAGE // 2)
             for offset in region.offsets:
                 wanted[offset // 2] = 1
-            self.code.decode_all(core, array, bytes(wanted))
+            changes = self.code.decode_all(shared, array, bytes(wanted))
+            if self._pages.content(owner) != page:  # from here on a store to the region is a change
+                continue
             for entry in region.entries:
-                self.code.install_region(core, array, entry // 2, region.address)
+                self.code.install_region(shared, array, entry // 2, region.address, changes)
             self.installed += 1
 
     # ---- the compiling thread
@@ -226,11 +237,15 @@ class Regions(Interpreter):
 
     def _hand_over(self, array: int, owner: int, page: bytes, region: Region) -> None:
         self._ready.append((array, owner, page, region))
-        self.shared.stop = 1  # not `stop()`: the run goes on at once
+        if self.threads and self.threads.running:
+            self.threads.wake()
+        else:
+            self.shared.stop = 1  # not `stop()`: the run goes on at once
 
     def close(self) -> None:
         """End the compiling thread before memory goes away."""
         self._closed = True
         self._running.set()
         self._thread.join()
-        trim(self._cache_limit)
+        super().close()
+        trim()

@@ -6,6 +6,7 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 
 from __future__ import annotations
 
+from ringzero.engine.arrays import release_array
 from ringzero.engine.core import (
     BAILS,
     FAULT,
@@ -28,9 +29,12 @@ from ringzero.engine.core import (
     Core,
     Shared,
     Slot,
+    core_at,
 )
-from ringzero.engine.physical import NEVER, now, until
-from ringzero.engine.slots import core_at, fill_scratch, original, release_array
+from ringzero.engine.physical import NEVER, now, take_wires, until
+from ringzero.engine.quiescence import OUT, acquire, become, pass_by, release
+from ringzero.engine.quiescence import RUNNING as IN_CODE
+from ringzero.engine.slots import fill_scratch, original
 from ringzero.engine.tlb import (
     PAGE_MASK,
     execute_entry,
@@ -52,7 +56,7 @@ from ringzero.isa.trap import (
     pending_interrupt,
     take_trap,
 )
-from ringzero.lang import address_of, native, peek, poke, ptr, typed_range, u64
+from ringzero.lang import address_of, fence, native, peek, poke, ptr, typed_range, u64
 
 LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
@@ -68,8 +72,9 @@ def attribute(core: Core) -> None:
 @native
 def account(core: Core) -> None:
     """Add what was retired since the last look to the machine's total, which drives its clock."""
-    core.shared[0].elapsed += core.hart.retired - core.seen
-    core.seen = core.hart.retired
+    if core.shared[0].parallel == 0:  # else it is added up when all harts have come back
+        core.shared[0].elapsed += core.hart.retired - core.seen
+        core.seen = core.hart.retired
 
 
 @native
@@ -105,6 +110,7 @@ def settle(core: Core) -> None:
 @native
 def interrupt_if_due(core: Core) -> None:
     """Take the interrupt that is due, if one is."""
+    take_wires(core)
     if now(core.hart) >= core.mtimecmp:
         core.hart.lines = core.hart.lines | (1 << MTI)
     else:
@@ -282,15 +288,19 @@ def bailed(core: Core, slot: ptr[Slot]) -> u64:
 @native
 def tell(shared: Shared, news: u64, pc: u64) -> None:
     """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
+    acquire(shared)
     shared.news[shared.told & (NEWS - 1)] = news
     shared.news[(shared.told + 1) & (NEWS - 1)] = pc
+    fence()
     shared.told += 2
+    release(shared)
 
 
 @native(cold=True)
 def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     """The budget is spent at a slot: whether to go on, with Core.why if not."""
     shared = core.shared[0]
+    pass_by(core)
     sample(core, address_of(slot) - address_of(shared.slots))
     attribute(core)
     if shared.idle_array != 0:
@@ -333,6 +343,24 @@ def prepare(core: Core) -> None:
     core.hart.changes = core.hart.changes | TRANSLATION
     settle(core)
     interrupt_if_due(core)
+
+
+@native
+def ready_to_run(core: Core) -> bool:
+    """A hart begins to run on a thread of its own; False, with Core.why, if it waits."""
+    become(core, u64(IN_CODE))
+    pass_by(core)
+    prepare(core)
+    core.turn_end = u64(NEVER)
+    if core.waiting:
+        core.why = WAITING
+    return not core.waiting
+
+
+@native
+def at_rest(core: Core) -> None:
+    """Its thread is about to leave native code."""
+    become(core, u64(OUT))
 
 
 @native

@@ -9,40 +9,48 @@ from __future__ import annotations
 
 from ringzero.engine.core import (
     BESIDE,
-    CONTEXT_SIZE,
-    CONTEXTS,
-    EXECUTES,
+    CHANGES,
     LINKS,
-    LOG,
     NO_PAGE,
     ORIGINALS,
     PAGE_SLOTS,
     PAGE_STRIDE,
     REGIONS,
-    SEEN,
     SLOT_BYTES,
-    TLB_SIZE,
-    WRITES,
+    STAMPED,
     Core,
     Shared,
     Slot,
-    TlbEntry,
+)
+from ringzero.engine.quiescence import (
+    DECODING,
+    OPERANDS,
+    RUNNING,
+    acquire,
+    all_passed,
+    become,
+    give_way,
+    new_stamp,
+    release,
 )
 from ringzero.isa.decode import Decoded, decode
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import (
     address_of,
     advance,
+    fence,
     native,
     peek,
     poke,
     ptr,
+    read_once,
     reinterpret,
     typed_range,
     u8,
     u16,
     u32,
     u64,
+    write_once,
 )
 
 # Handlers that are no instruction, after the two per instruction (sizes 4 and 2) and ILLEGAL's.
@@ -76,32 +84,15 @@ def slot_array(shared: Shared, index: u64) -> ptr[Slot]:
 
 
 @native
-def code_page(shared: Shared, page: u64) -> u64:
-    """Byte offset (from Shared.slots) of the slot array of a backed page, made if need be."""
-    present = u64(shared.pages[page])
-    if present != NO_PAGE:
-        return (present - 1) * PAGE_STRIDE
-    index = new_array(shared)
-    shared.owners[index] = u32(page)
-    poke(u64, shared.slots, index * PAGE_STRIDE + BESIDE, u64(0))
-    poke(u64, shared.slots, index * PAGE_STRIDE + SEEN, u64(0))
-    drop_regions(shared, index)
-    shared.pages[page] = u32(index + 1)
-    clear_slots(shared, slot_array(shared, index), DECODE, CROSS)
-    protect_code(shared, page)
-    return index * PAGE_STRIDE
+def header(shared: Shared, array: u64, field: int) -> u64:
+    """A word behind the slots of an array."""
+    return read_once(u64, shared.slots, array * PAGE_STRIDE + field)
 
 
 @native
-def new_array(shared: Shared) -> u64:
-    """A slot array that no page uses."""
-    if shared.spares != 0:
-        shared.spares -= 1
-        return u64(shared.spare[shared.spares])
-    if shared.slot_used == shared.slot_arrays:
-        forget_everything(shared)
-    shared.slot_used += 1
-    return shared.slot_used - 1
+def set_header(shared: Shared, array: u64, field: int, value: u64) -> None:
+    """Write such a word."""
+    write_once(u64, shared.slots, array * PAGE_STRIDE + field, value)
 
 
 @native
@@ -114,47 +105,23 @@ def clear_slots(shared: Shared, slots: ptr[Slot], handler: int, guard: int) -> N
     slots[PAGE_SLOTS + 1].handler = shared.handlers[guard]
 
 
-@native(cold=True)
-def protect_code(shared: Shared, page: u64) -> None:
-    """A page that holds code leaves all write tables: its stores take the slow path."""
-    for h in typed_range(shared.harts):
-        drop_entries(core_at(shared, h), WRITES, page)
-
-
-@native
-def drop_entries(core: Core, table: int, what: u64) -> None:
-    """Drop the entries of a table, in all contexts, that stand for a page or a slot array."""
-    for context in typed_range(u64(CONTEXTS)):
-        entered = core.filled[context]
-        if entered <= LOG:
-            for i in typed_range(entered):
-                place = u64(core.entered[context * LOG + i])
-                if table <= place < table + TLB_SIZE:
-                    drop_entry(core.contexts[context * CONTEXT_SIZE + place], table, what)
-        else:
-            for i in typed_range(u64(TLB_SIZE)):
-                drop_entry(core.contexts[context * CONTEXT_SIZE + table + i], table, what)
-
-
-@native(inline=True)
-def drop_entry(entry: TlbEntry, table: int, what: u64) -> None:
-    """Drop an entry if it stands for a page of RAM (writes), or a slot array (execution)."""
-    stands_for = (entry.tag + entry.offset) >> 12 if table == WRITES else entry.offset
-    if entry.tag != INVALID and stands_for == what:
-        entry.tag = INVALID
-
-
-@native
-def core_at(shared: Shared, index: u64) -> Core:
-    """One of the machine's cores."""
-    return reinterpret(ptr[Core], shared.cores)[index]
-
-
 @native
 def forget_code(shared: Shared, where: u64, size: u64) -> None:
     """Memory at an offset changed: its slots, and one that began before it, decode again."""
-    first = where & 0xFFF
-    array = u64(shared.pages[where >> 12]) - 1
+    if shared.parallel != 0:
+        fence()  # the change first: whoever decodes after this look finds it
+    if not holds_code(shared, where, size):
+        return
+    acquire(shared)
+    present = u64(shared.pages[where >> 12])
+    if present != NO_PAGE:
+        forget_slots(shared, present - 1, where & 0xFFF, size)
+    release(shared)
+
+
+@native
+def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> None:
+    """The same in a slot array."""
     slots = slot_array(shared, array)
     low = first >> 1
     if low > 0:
@@ -170,7 +137,16 @@ def forget_code(shared: Shared, where: u64, size: u64) -> None:
             slots[i].handler = decode_handler
             set_original(shared, array, i, 0)
     if was_code:
+        count_change(shared, array)
         drop_regions(shared, array)
+        if shared.parallel != 0:
+            set_header(shared, array, STAMPED, new_stamp(shared))
+
+
+@native
+def count_change(shared: Shared, array: u64) -> None:
+    """Decoded code of an array changed: regions that were made of it are too late."""
+    set_header(shared, array, CHANGES, header(shared, array, CHANGES) + 1)
 
 
 @native
@@ -182,25 +158,8 @@ def forget_range(shared: Shared, where: u64, size: u64) -> None:
         step = 4096 - (at & 0xFFF)
         if step > end - at:
             step = end - at
-        if shared.pages[at >> 12] != NO_PAGE:
-            forget_code(shared, at, step)
+        forget_code(shared, at, step)
         at += step
-
-
-@native(cold=True)
-def forget_everything(shared: Shared) -> None:
-    """All slot arrays are in use: start over."""
-    for i in typed_range(shared.slot_used):
-        page = u64(shared.owners[i])
-        if u64(shared.pages[page]) == i + 1:
-            shared.pages[page] = NO_PAGE
-    shared.slot_used = 0
-    shared.spares = 0
-    for h in typed_range(shared.harts):
-        core = core_at(shared, h)
-        for context in typed_range(u64(CONTEXTS)):
-            for i in typed_range(u64(TLB_SIZE)):
-                core.contexts[context * CONTEXT_SIZE + EXECUTES + i].tag = INVALID
 
 
 @native
@@ -219,6 +178,8 @@ def fill_slot(shared: Shared, slot: Slot, word: u32, offset: u64) -> None:
     handler = 2 * u64(decoded.index) + u64(decoded.size == 2)
     if offset + decoded.imm >= 4096 and goes_to_target(decoded.index):
         handler += FAR
+    if shared.parallel != 0:
+        fence()  # a hart that finds the handler finds its operands
     slot.handler = shared.handlers[handler]
 
 
@@ -251,17 +212,57 @@ def decode_slot(core: Core, slot: ptr[Slot]) -> None:
     """First execution of a slot in a code page."""
     shared = core.shared[0]
     core.decoded += 1
+    if shared.parallel == 0:
+        decode_into(shared, slot)
+    elif not decode_shared(shared, slot):
+        tries = u64(0)
+        become(core, u64(DECODING))
+        while not decode_shared(shared, slot):
+            give_way(shared, tries)
+            tries += 1
+        become(core, u64(RUNNING))
+
+
+@native
+def decode_shared(shared: Shared, slot: ptr[Slot]) -> bool:
+    """Decode a slot while other harts run; False: a hart may be reading what stood there."""
+    array = (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE
+    acquire(shared)
+    done = slot[0].handler != shared.handlers[DECODE]
+    if not done and all_passed(shared, header(shared, array, STAMPED), OPERANDS):
+        before = code_at(shared, slot)
+        decode_into(shared, slot)
+        fence()
+        done = code_at(shared, slot) == before
+        if not done:  # a store came in between, and may not have seen that this is code now
+            slot[0].handler = shared.handlers[DECODE]
+            set_header(shared, array, STAMPED, new_stamp(shared))
+    release(shared)
+    return done
+
+
+@native
+def code_at(shared: Shared, slot: ptr[Slot]) -> u32:
+    """The word that a slot is decoded from: 16 bits if compressed, or where the page ends."""
     distance = address_of(slot) - address_of(shared.slots)
     page = u64(shared.owners[distance // PAGE_STRIDE])
     offset = (distance % PAGE_STRIDE) // (SLOT_BYTES // 2)
     where = (page << 12) + offset
-    word = u32(peek(u16, shared.memory, where))
-    if word & 3 == 3:
-        if offset == 0xFFE:
-            slot[0].handler = shared.handlers[STRADDLE]
-            return
-        word = word | (u32(peek(u16, shared.memory, where + 2)) << 16)
-    fill_slot(shared, slot[0], word, offset)
+    word = u32(read_once(u16, shared.memory, where))
+    if word & 3 == 3 and offset != 0xFFE:
+        word = word | (u32(read_once(u16, shared.memory, where + 2)) << 16)
+    return word
+
+
+@native
+def decode_into(shared: Shared, slot: ptr[Slot]) -> None:
+    """Decode what a slot stands for."""
+    word = code_at(shared, slot)
+    offset = ((address_of(slot) - address_of(shared.slots)) % PAGE_STRIDE) // (SLOT_BYTES // 2)
+    if word & 3 == 3 and offset == 0xFFE:
+        slot[0].handler = shared.handlers[STRADDLE]
+    else:
+        fill_slot(shared, slot[0], word, offset)
 
 
 @native
@@ -362,25 +363,36 @@ def unbind_links(shared: Shared, array: u64) -> None:
 
 
 @native
-def decode_all(core: Core, array: u64, wanted: ptr[u8]) -> None:
-    """Decode the slots that `wanted` marks: from now on a store to them counts as code."""
-    shared = core.shared[0]
+def decode_all(shared: Shared, array: u64, wanted: ptr[u8]) -> u64:
+    """Decode the slots that `wanted` marks: from now on a store to them counts as code.
+
+    What it returns tells `install_region` whether one came.
+    """
     slots = slot_array(shared, array)
+    changes = header(shared, array, CHANGES)
+    tries = u64(0)
     for i in typed_range(u64(PAGE_SLOTS)):
         if wanted[i] != 0 and slots[i].handler == shared.handlers[DECODE]:
-            decode_slot(core, advance(slots, i))
+            while not decode_shared(shared, advance(slots, i)):
+                give_way(shared, tries)
+                tries += 1
+    return changes
 
 
 @native
-def install_region(core: Core, array: u64, slot: u64, address: u64) -> None:
-    """Let a compiled region stand at a slot; its instructions have been decoded."""
-    shared = core.shared[0]
+def install_region(shared: Shared, array: u64, slot: u64, address: u64, changes: u64) -> bool:
+    """Let a compiled region stand at a slot, if what it was made of is as `decode_all` found it."""
+    acquire(shared)
+    fine = header(shared, array, CHANGES) == changes
     slots = slot_array(shared, array)
-    if original(shared, array, slot) == 0:
-        set_original(shared, array, slot, slots[slot].handler)
-        count = region_count(shared, array) + 1
-        poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, count)
-    slots[slot].handler = address
+    if fine:
+        if original(shared, array, slot) == 0:
+            set_original(shared, array, slot, slots[slot].handler)
+            count = region_count(shared, array) + 1
+            poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, count)
+        slots[slot].handler = address
+    release(shared)
+    return fine
 
 
 # ---- stores beside code
@@ -388,13 +400,19 @@ def install_region(core: Core, array: u64, slot: u64, address: u64) -> None:
 
 @native
 def holds_code(shared: Shared, where: u64, size: u64) -> bool:
-    """Whether a store to a code page touches what was decoded."""
-    slots = slot_array(shared, u64(shared.pages[where >> 12]) - 1)
+    """Whether a store touches what was decoded."""
+    present = u64(shared.pages[where >> 12])
+    if present == NO_PAGE:
+        return False
+    slots = slot_array(shared, present - 1)
     first = where & 0xFFF
     low = first >> 1
     if low > 0:
         low -= 1
-    for i in typed_range(low, (first + size + 1) >> 1):
+    high = (first + size + 1) >> 1
+    if high > PAGE_SLOTS:
+        high = u64(PAGE_SLOTS)
+    for i in typed_range(low, high):  # noqa: SIM110 — no generators when compiled
         if slots[i].handler != shared.handlers[DECODE]:
             return True
     return False
@@ -403,27 +421,10 @@ def holds_code(shared: Shared, where: u64, size: u64) -> bool:
 @native
 def stored_beside(shared: Shared, page: u64) -> None:
     """Count stores beside a page's code: many mean that the page may hold none any more."""
-    array = u64(shared.pages[page]) - 1
-    count = peek(u64, shared.slots, array * PAGE_STRIDE + BESIDE) + 1
-    if count >> (10 + u64(shared.releases[page] & 15)) != 0:
-        shared.idle_array = array + 1
-        count = u64(0)
-    poke(u64, shared.slots, array * PAGE_STRIDE + BESIDE, count)
-
-
-@native(cold=True)
-def release_array(shared: Shared, running: u64) -> None:
-    """Between slices: give the idle array back, unless a hart runs in it just now."""
-    array = shared.idle_array - 1
-    shared.idle_array = 0
-    page = u64(shared.owners[array])
-    if shared.releases[page] < 15:
-        shared.releases[page] += 1
-    if array == running or u64(shared.pages[page]) != array + 1:
-        return
-    drop_regions(shared, array)
-    shared.pages[page] = NO_PAGE
-    shared.spare[shared.spares] = u32(array)
-    shared.spares += 1
-    for h in typed_range(shared.harts):
-        drop_entries(core_at(shared, h), EXECUTES, array * PAGE_STRIDE)
+    present = u64(shared.pages[page])
+    if present != NO_PAGE:
+        count = header(shared, present - 1, BESIDE) + 1
+        if count >> (10 + u64(shared.releases[page] & 15)) != 0:
+            shared.idle_array = present
+            count = u64(0)
+        set_header(shared, present - 1, BESIDE, count)

@@ -9,6 +9,7 @@ text.
 
 from __future__ import annotations
 
+from ringzero.engine.arrays import code_page
 from ringzero.engine.core import (
     CODES,
     CONTEXT_SIZE,
@@ -21,6 +22,7 @@ from ringzero.engine.core import (
     LOG,
     MACHINE,
     NO_PAGE,
+    PAGE_STRIDE,
     READS,
     SUPERVISOR,
     SUPERVISOR_SUM,
@@ -34,7 +36,7 @@ from ringzero.engine.core import (
     core_of,
 )
 from ringzero.engine.physical import NOWHERE, atomically, backing
-from ringzero.engine.slots import INVALID, code_page, holds_code, stored_beside
+from ringzero.engine.slots import INVALID, forget_code, holds_code, stored_beside
 from ringzero.isa import access
 from ringzero.isa.hart import NO_RESERVATION, Hart, M, S
 from ringzero.isa.paging import (
@@ -50,14 +52,17 @@ from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault
 from ringzero.lang import (
     advance,
     compare_exchange,
+    fence,
     likely,
     native,
     original,
     peek,
     poke,
+    read_once,
     typed_range,
     u16,
     u64,
+    write_once,
 )
 
 PAGE_MASK = ~0xFFF
@@ -82,7 +87,7 @@ def load(hart: Hart, kind: type, address: u64) -> u64:
     core = core_of(hart)
     entry = entry_for(core, READS, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
-        return u64(peek(kind, core.memory, address + entry.offset))
+        return u64(read_once(kind, core.memory, address + entry.offset))
     return load_missed(hart, kind, address)
 
 
@@ -97,6 +102,8 @@ def load_missed(hart: Hart, kind: type, address: u64) -> u64:
     if entry.tag != address & PAGE_MASK:
         fill(core, address, LOAD)
     if entry.tag == address & PAGE_MASK and within_page(kind, address):
+        if address & (kind.bits // 8 - 1) == 0:
+            return u64(read_once(kind, core.memory, address + entry.offset))
         return u64(peek(kind, core.memory, address + entry.offset))
     return load_definition(hart, kind, address)
 
@@ -113,7 +120,7 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
-        poke(kind, core.memory, address + entry.offset, kind(value))
+        write_once(kind, core.memory, address + entry.offset, kind(value))
     else:
         store_missed(hart, kind, address, value)
 
@@ -130,7 +137,9 @@ def store_beside(hart: Hart, kind: type, address: u64, value: u64) -> bool:
     if shared.pages[where >> 12] == NO_PAGE or holds_code(shared, where, kind.bits // 8):
         return False
     stored_beside(shared, where >> 12)
-    poke(kind, core.memory, where, kind(value))
+    write_once(kind, core.memory, where, kind(value))
+    if shared.parallel != 0:
+        forget_code(shared, where, kind.bits // 8)  # another hart may have decoded it meanwhile
     return True
 
 
@@ -144,7 +153,10 @@ def store_missed(hart: Hart, kind: type, address: u64, value: u64) -> None:
     if entry.tag != address & PAGE_MASK:
         fill(core, address, STORE)
     if entry.tag == address & PAGE_MASK and within_page(kind, address):
-        poke(kind, core.memory, address + entry.offset, kind(value))
+        if address & (kind.bits // 8 - 1) == 0:
+            write_once(kind, core.memory, address + entry.offset, kind(value))
+        else:
+            poke(kind, core.memory, address + entry.offset, kind(value))
     else:
         store_definition(hart, kind, address, value)
 
@@ -174,7 +186,7 @@ def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
     entry = entry_for(core, READS, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
         where = address + entry.offset
-        value = u64(peek(kind, core.memory, where))
+        value = u64(read_once(kind, core.memory, where))
         hart.reservation = where + core.shared[0].ram_base
         hart.reservation_value = value
         return value
@@ -228,12 +240,28 @@ def fill(core: Core, address: u64, kind: int) -> None:
     tag = address & PAGE_MASK
     if kind == STORE:
         if found.permissions & (READ | WRITE) == READ | WRITE and unwatched(core, where):
-            if core.shared[0].pages[where >> 12] == NO_PAGE:
-                enter(core, WRITES, tag, where - tag)
-            else:
-                enter(core, CODES, tag, where - tag)
+            fill_write(core, tag, where)
     elif kind == LOAD and found.permissions & READ != 0:
         enter(core, READS, tag, where - tag)
+
+
+@native
+def fill_write(core: Core, tag: u64, where: u64) -> None:
+    """Cache a page for stores, among those that hold code or those that do not.
+
+    Another hart may make it a code page meanwhile: it looks into the write tables after that, this
+    one looks whether it has become one after it is in the table.
+    """
+    shared = core.shared[0]
+    if shared.pages[where >> 12] == NO_PAGE:
+        enter(core, WRITES, tag, where - tag)
+        if shared.parallel == 0:
+            return
+        fence()
+        if shared.pages[where >> 12] == NO_PAGE:
+            return
+        entry_for(core, WRITES, tag).tag = u64(INVALID)
+    enter(core, CODES, tag, where - tag)
 
 
 @native
@@ -283,8 +311,15 @@ def find_code(core: Core, address: u64) -> u64:
         raise access_fault(core.hart, address, FETCH)
     if found.size > 4096:
         covered(core, address, found.size)
-    offset = code_page(core.shared[0], where >> 12)
+    shared = core.shared[0]
+    offset = code_page(core, where >> 12)
     enter(core, EXECUTES, address & PAGE_MASK, offset)
+    if shared.parallel != 0:
+        fence()  # another hart may give the array back, and look into the execute tables after that
+        while u64(shared.pages[where >> 12]) != offset // PAGE_STRIDE + 1:
+            offset = code_page(core, where >> 12)
+            enter(core, EXECUTES, address & PAGE_MASK, offset)
+            fence()
     return offset
 
 

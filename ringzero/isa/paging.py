@@ -197,7 +197,19 @@ def table_address(hart: Hart, stage: int, where: u64, address: u64, kind: int, a
 def walk_stage(
     hart: Hart, stage: int, root: u64, address: u64, access: int, mode: u64, out: Translation
 ) -> None:
-    """Find the leaf for `address` below a root, for one of the stages."""
+    """Find the leaf for `address` below a root, for one of the stages.
+
+    Again from the root where another hart changes the leaf just when A or D is to be set in it.
+    """
+    while not walk_down(hart, stage, root, address, access, mode, out):
+        pass
+
+
+@native
+def walk_down(
+    hart: Hart, stage: int, root: u64, address: u64, access: int, mode: u64, out: Translation
+) -> bool:
+    """One such walk; False if its leaf changed meanwhile."""
     level = (root >> 60) - SV39 + 2
     if not in_range(stage, address, level):
         raise page_fault(hart, address, access)
@@ -221,7 +233,7 @@ def walk_stage(
             level = level - 1
             table = (pte & PPN) << 2
             indices = u64(511)
-    finish(hart, stage, where, pte, level, address, access, mode, out)
+    return finish(hart, stage, where, pte, level, address, access, mode, out)
 
 
 @native
@@ -273,8 +285,8 @@ def well_formed(pte: u64, envcfg: u64) -> bool:
 def finish(
     hart: Hart, stage: int, where: u64, pte: u64, level: u64, address: u64, access: int, mode: u64,
     out: Translation,
-) -> None:  # fmt: skip
-    """A leaf was found: check it, keep A and D, and describe the page."""
+) -> bool:  # fmt: skip
+    """A leaf was found: check it, keep A and D, and describe the page. False if it has changed."""
     allowed = leaf_permissions(hart, stage, pte, mode)
     span = level * 9 + 12
     base = (pte & PPN) << 2
@@ -291,7 +303,9 @@ def finish(
     else:
         needed = A
     if pte & needed != needed:
-        pte = pte | update_entry(hart, stage, where, pte, needed, address, access)
+        if not update_entry(hart, stage, where, pte, needed, address, access):
+            return False
+        pte = pte | needed
     if pte & D == 0:
         allowed = allowed & ~WRITE
     out.physical = base | (address & within)
@@ -300,6 +314,7 @@ def finish(
     out.user = pte & U != 0
     out.everyone = pte & G != 0
     out.memory_type = (pte >> 61) & 3
+    return True
 
 
 @native
@@ -342,8 +357,11 @@ def execute_reads(hart: Hart, stage: int) -> bool:
 @native(cold=True)
 def update_entry(
     hart: Hart, stage: int, where: u64, pte: u64, needed: u64, address: u64, access: int
-) -> u64:
-    """Svadu: set A (and D) in memory, in one step with the check that the entry still stands."""
+) -> bool:
+    """Svadu: set A (and D) in memory, in one step with the check that the entry still stands.
+
+    False if it does not, but for other harts' setting of A and D.
+    """
     if environment(hart, stage) & ADUE == 0:
         raise page_fault(hart, address, access)
     place = table_address(hart, stage, where, address, STORE, access)
@@ -358,5 +376,5 @@ def update_entry(
         if not swapped:
             current = read_entry(hart, stage, where, address, access)
             if (current ^ pte) & ~(A | D) != 0:
-                raise page_fault(hart, address, access)
-    return needed
+                return False
+    return True

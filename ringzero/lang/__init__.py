@@ -42,11 +42,13 @@ from ringzero.lang.native import (
     poke,
     popcount,
     port,
+    read_once,
     reinterpret,
     sdiv,
     srem,
     store,
     unlikely,
+    write_once,
 )
 from ringzero.lang.types import (
     Array,
@@ -119,6 +121,7 @@ __all__ = [
     "popcount",
     "port",
     "ptr",
+    "read_once",
     "reinterpret",
     "sdiv",
     "srem",
@@ -130,4 +133,5 @@ __all__ = [
     "u64",
     "u128",
     "unlikely",
+    "write_once",
 ]

@@ -80,6 +80,24 @@ def _poke(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
     return Known(None)
 
 
+def _read_once(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
+    kind = _known(e, arguments[0], node)
+    where = _at_offset(e, arguments[1], arguments[2], node)
+    size = kind.bits // 8
+    return Value(
+        kind, e.temporary(f"load atomic {llvm_type(kind)}, ptr {where} monotonic, align {size}")
+    )
+
+
+def _write_once(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
+    kind = _known(e, arguments[0], node)
+    where = _at_offset(e, arguments[1], arguments[2], node)
+    text = e.operand(arguments[3], kind, node)
+    size = kind.bits // 8
+    e.line(f"store atomic {llvm_type(kind)} {text}, ptr {where} monotonic, align {size}")
+    return Known(None)
+
+
 def _atomic(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
     operation, kind = _known(e, arguments[0], node), _known(e, arguments[1], node)
     where = _at_offset(e, arguments[2], arguments[3], node)
@@ -177,6 +195,8 @@ INTRINSICS: dict[str, Emit] = {
     "unlikely": _expect("false"),
     "peek": _peek,
     "poke": _poke,
+    "read_once": _read_once,
+    "write_once": _write_once,
     "atomic": _atomic,
     "compare_exchange": _compare_exchange,
     "load": _load,

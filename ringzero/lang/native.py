@@ -266,6 +266,21 @@ def poke(kind: Any, base: Any, offset: Any, value: Any) -> None:
 
 
 @Intrinsic
+def read_once(kind: Any, base: Any, offset: Any) -> Any:
+    """`peek` of a naturally aligned `kind` as one access, in order with others to the same place.
+
+    What other threads write at the same time is seen before or after, never in part.
+    """
+    return peek(kind, base, offset)
+
+
+@Intrinsic
+def write_once(kind: Any, base: Any, offset: Any, value: Any) -> None:
+    """`poke` of a naturally aligned `kind` as one access that other threads see whole."""
+    poke(kind, base, offset, value)
+
+
+@Intrinsic
 def atomic(operation: str, kind: Any, base: Any, offset: Any, value: Any) -> Any:
     """Atomic read-modify-write at byte `offset` from `base`, naturally aligned; the old value.
 
@@ -362,6 +377,7 @@ __all__ = [
     "poke",
     "popcount",
     "port",
+    "read_once",
     "reinterpret",
     "sdiv",
     "srem",
@@ -369,4 +385,5 @@ __all__ = [
     "u32",
     "u128",
     "unlikely",
+    "write_once",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
+from threading import RLock
 
 from ringzero.errors import UsageError
 from ringzero.machine.device import Device, nothing
@@ -17,6 +18,7 @@ class Bus:
     """Dispatches physical accesses to devices."""
 
     def __init__(self) -> None:
+        self.lock = RLock()  # whoever uses devices holds it: harts may have threads of their own
         self._bases: list[int] = []
         self._windows: list[tuple[int, int, Device, Callable[[], None]]] = []
 

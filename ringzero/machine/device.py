@@ -1,8 +1,8 @@
 """What every device on the board looks like from the bus.
 
 A device knows offsets inside its own window, never addresses. Its interrupt line is a function of
-its state. Other threads only hand over data and call `changed`; the thread that runs the harts then
-calls `poll`, so no device needs locks around its registers.
+its state. Other threads only hand over data and call `changed`; the thread that runs the machine
+then calls `poll`. All of that happens under the bus's lock: no device needs one for its registers.
 """
 
 from __future__ import annotations

@@ -40,6 +40,8 @@ class GuestMemory:
         self.fd = -1
         self.buffer = self._map()
         self.bytes = memoryview(self.buffer)
+        # In one access each: harts on other threads must not see half an index of a ring.
+        self.halves = self.bytes.cast("H")
         self.on_write: Callable[[int, int], None] = ignore_write
 
     def _map(self) -> mmap.mmap:
@@ -102,6 +104,7 @@ class GuestMemory:
         """Give the pages back; what still holds a view keeps its mapping until it lets go."""
         self._close_fd()
         try:
+            self.halves.release()
             self.bytes.release()
             self.buffer.close()
         except BufferError:

@@ -1,8 +1,8 @@
 """The board: devices at the addresses of QEMU's `virt`, their interrupt wires, and guest time.
 
-One thread runs the harts, the bus and `tick`. Other threads feed devices, which announce it here;
-`wake` then gets the harts' thread out of native code. `lines` are mip bits, published when they
-change.
+Threads that run harts use the bus, and one of them or another calls `tick`; whoever does holds the
+bus's lock. Other threads feed devices, which announce it here; `wake` then sees to a `tick`.
+`lines` are mip bits, published when they change.
 """
 
 from __future__ import annotations
@@ -176,6 +176,10 @@ class VirtBoard(Stateful):
 
     def tick(self) -> None:
         """Between slices of execution: take news from other threads, ring what is due."""
+        with self.bus.lock:
+            self._tick()
+
+    def _tick(self) -> None:
         while self._announced:
             poll, refresh = self._announced.popleft()
             poll()

@@ -43,12 +43,14 @@ PROGRAMS = (
     Program("dot", "floating", 90_000, FLOAT, "fused multiply-add over arrays"),
 )
 
+SMP = "smp"
+SHARED = Program("shared", "shared", 60_000, SMP, "pieces of work that harts take in turn")
 START = Program("nothing", "integer", 1, "start", "prints and ends")
 
 
 def program(name: str) -> Program:
     """The program of that name."""
-    for each in (*PROGRAMS, START):
+    for each in (*PROGRAMS, SHARED, START):
         if each.name == name:
             return each
     raise NotFound(f"There is no benchmark program {name!r}; `ringzero bench --list` shows them.")
@@ -69,9 +71,10 @@ def _make(chosen: Program, count: int) -> Image:
 
     body = getattr(importlib.import_module(f"{__name__}.{chosen.module}"), chosen.name)
     compiled = isinstance(body, Native)
+    start = frame.start_all if chosen.kind == SMP else frame.start
     return build_program(
         [*([body] if compiled else []), frame.finish],
-        [frame.start(chosen.name, count), *([] if compiled else [body])],
+        [start(chosen.name, count), *([] if compiled else [body])],
         entry="start",
         base=frame.BASE,
         exported={},

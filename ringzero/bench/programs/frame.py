@@ -12,7 +12,7 @@ ARENA = 0x8100_0000  # memory for the program's data: the rest of 128 MB
 UART, FINISHER, PASS = 0x1000_0000, 0x10_0000, 0x5555
 TICKS = 0x200_BFF8  # mtime, 10 MHz
 
-__all__ = ["ARENA", "BASE", "finish", "put_byte", "start", "uart_write"]
+__all__ = ["ARENA", "BASE", "finish", "put_byte", "start", "start_all", "uart_write"]
 
 
 def start(name: str, count: int) -> Stub:
@@ -30,6 +30,32 @@ def start(name: str, count: int) -> Stub:
         call {name}
         mv a1, s1
         call finish
+        """,
+    )
+
+
+def start_all(name: str, count: int) -> Stub:
+    """The same on every hart, with a stack and a megabyte of the arena each; hart 0 finishes."""
+    return stub(
+        "start",
+        f"""
+        slli t0, a0, 16
+        li sp, {STACK_TOP}
+        sub sp, sp, t0
+        mv s2, a0
+        li s0, {TICKS}
+        ld s1, 0(s0)
+        slli t0, a0, 20
+        li a0, {count}
+        li a1, {ARENA}
+        add a1, a1, t0
+        call {name}
+        bnez s2, sleep
+        mv a1, s1
+        call finish
+        sleep:
+        wfi
+        j sleep
         """,
     )
 

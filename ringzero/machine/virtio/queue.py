@@ -16,7 +16,6 @@ from ringzero.machine.memory import GuestMemory
 from ringzero.machine.state import Stateful
 
 DESCRIPTOR = struct.Struct("<QIHH")
-HALF = struct.Struct("<H")
 USED_ELEMENT = struct.Struct("<II")
 
 NEXT, WRITE, INDIRECT = 1, 2, 4  # flags of a descriptor, §2.7.5
@@ -157,19 +156,17 @@ class Virtqueue(Stateful):
         slot = ring + 4 + 8 * (index & (self.size - 1))
         USED_ELEMENT.pack_into(memory.buffer, slot, chain.index, written & 0xFFFF_FFFF)
         self.next_used = (index + 1) & 0xFFFF
-        HALF.pack_into(memory.buffer, ring + 2, self.next_used)
+        memory.halves[(ring + 2) >> 1] = self.next_used
         memory.on_write(self.used, 6 + 8 * self.size)
         return self._wants_interrupt(index)
 
     def _wants_interrupt(self, old: int) -> bool:
         assert self.memory is not None
         ring = self.available - self.memory.base
-        buffer = self.memory.buffer
+        halves = self.memory.halves
         if self.event_index:  # §2.7.7.2: only the step past used_event is interesting
-            (event,) = HALF.unpack_from(buffer, ring + 4 + 2 * self.size)
-            return bool(event == old)
-        (flags,) = HALF.unpack_from(buffer, ring)
-        return not flags & NO_INTERRUPT
+            return halves[(ring >> 1) + 2 + self.size] == old
+        return not halves[ring >> 1] & NO_INTERRUPT
 
     def _break(self, reason: str) -> None:
         self.broken = True
@@ -177,20 +174,20 @@ class Virtqueue(Stateful):
 
     def _pop(self) -> Chain | None:
         assert self.memory is not None
-        buffer, base = self.memory.buffer, self.memory.base
+        halves, base = self.memory.halves, self.memory.base
         ring = self.available - base
-        (available,) = HALF.unpack_from(buffer, ring + 2)
+        available = halves[(ring + 2) >> 1]
         waiting = (available - self.next_available) & 0xFFFF
         if not waiting:
             return None
         if waiting > self.size:
             raise BrokenQueue(f"{waiting} requests are available in a ring of {self.size}")
-        (head,) = HALF.unpack_from(buffer, ring + 4 + 2 * (self.next_available & (self.size - 1)))
+        head = halves[(ring >> 1) + 2 + (self.next_available & (self.size - 1))]
         chain = self._walk(head)
         self.next_available = (self.next_available + 1) & 0xFFFF
         if self.event_index:  # ask for a notification of the next request
             event = self.used + 4 + 8 * self.size
-            HALF.pack_into(buffer, event - base, self.next_available)
+            halves[(event - base) >> 1] = self.next_available
         return chain
 
     def _walk(self, head: int) -> Chain:

@@ -1,0 +1,224 @@
+"""Which page has which slot array: made when a page is first executed, given back when it is data.
+
+A page that holds code is in no hart's write table. Arrays that are given back may have harts in
+them still; they are used anew when all harts have passed the end of a slice (`quiescence`).
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.core import (
+    BESIDE,
+    CONTEXT_SIZE,
+    CONTEXTS,
+    EXECUTES,
+    LOG,
+    NO_PAGE,
+    PAGE_STRIDE,
+    READY,
+    SEEN,
+    STAMPED,
+    TLB_SIZE,
+    WRITES,
+    Core,
+    Shared,
+    TlbEntry,
+    core_at,
+)
+from ringzero.engine.quiescence import (
+    ARRAYS,
+    DECODING,
+    OUT,
+    RUNNING,
+    STORES,
+    acquire,
+    all_passed,
+    await_all,
+    become,
+    give_way,
+    new_stamp,
+    pass_by,
+    release,
+)
+from ringzero.engine.slots import (
+    CROSS,
+    DECODE,
+    INVALID,
+    clear_slots,
+    count_change,
+    drop_regions,
+    header,
+    set_header,
+    slot_array,
+)
+from ringzero.lang import fence, native, typed_range, u32, u64
+
+
+@native
+def code_page(core: Core, page: u64) -> u64:
+    """Byte offset (from Shared.slots) of the slot array of a backed page, made if need be."""
+    shared = core.shared[0]
+    present = u64(shared.pages[page])
+    if present == NO_PAGE:
+        present = make_code_page(core, page)
+    if shared.parallel != 0:
+        await_ready(core, present - 1)
+    return (present - 1) * PAGE_STRIDE
+
+
+@native(cold=True)
+def make_code_page(core: Core, page: u64) -> u64:
+    """1 + the slot array of a page that had none: perhaps another hart's, made just now.
+
+    The hart is on its way to the page, and in no other.
+    """
+    shared = core.shared[0]
+    pass_by(core)
+    acquire(shared)
+    array, found = new_array(shared)
+    while not found:
+        stamp = forget_everything(shared)
+        release(shared)
+        await_all(core, stamp, ARRAYS, u64(OUT))
+        pass_by(core)
+        acquire(shared)
+        array, found = new_array(shared)
+    present = u64(shared.pages[page])
+    if present != NO_PAGE:
+        give_back(shared, array)
+        release(shared)
+        return present
+    shared.owners[array] = u32(page)
+    for field in (BESIDE, SEEN, STAMPED, READY):
+        set_header(shared, array, field, 0)
+    drop_regions(shared, array)
+    clear_slots(shared, slot_array(shared, array), DECODE, CROSS)
+    count_change(shared, array)
+    fence()
+    shared.pages[page] = u32(array + 1)
+    fence()
+    written = protect_code(shared, page)
+    release(shared)
+    if written and shared.parallel != 0:
+        await_all(core, new_stamp(shared), STORES, u64(DECODING))
+    set_header(shared, array, READY, 1)
+    return array + 1
+
+
+@native
+def await_ready(core: Core, array: u64) -> None:
+    """Another hart may be making the array still: its page's last stores are on their way."""
+    if header(core.shared[0], array, READY) == 0:
+        tries = u64(0)
+        become(core, u64(DECODING))
+        while header(core.shared[0], array, READY) == 0:
+            give_way(core.shared[0], tries)
+            tries += 1
+        become(core, u64(RUNNING))
+
+
+@native
+def new_array(shared: Shared) -> tuple[u64, bool]:
+    """A slot array that no page has, and no hart is in; False if there is none."""
+    if shared.spares != 0:
+        array = u64(shared.spare[shared.spare_first])
+        if all_passed(shared, header(shared, array, STAMPED), ARRAYS):
+            shared.spares -= 1
+            shared.spare_first = (shared.spare_first + 1) % shared.slot_arrays
+            return array, True
+    if shared.slot_used == shared.slot_arrays:
+        return u64(0), False
+    shared.slot_used += 1
+    return shared.slot_used - 1, True
+
+
+@native
+def give_back(shared: Shared, array: u64) -> None:
+    """Nothing leads to a slot array any more: harts that are in it yet leave it in time."""
+    set_header(shared, array, STAMPED, new_stamp(shared))
+    shared.spare[(shared.spare_first + shared.spares) % shared.slot_arrays] = u32(array)
+    shared.spares += 1
+
+
+@native(cold=True)
+def protect_code(shared: Shared, page: u64) -> bool:
+    """A page that holds code leaves all write tables: its stores take the slow path.
+
+    Whether it was in one: then a store by it may be on its way.
+    """
+    dropped = False
+    for h in typed_range(shared.harts):
+        if drop_entries(core_at(shared, h), WRITES, page):
+            dropped = True
+    return dropped
+
+
+@native
+def drop_entries(core: Core, table: int, what: u64) -> bool:
+    """Drop the entries of a table, in all contexts, that stand for a page or a slot array."""
+    dropped = False
+    for context in typed_range(u64(CONTEXTS)):
+        entered = core.filled[context]
+        if entered <= LOG:
+            for i in typed_range(entered):
+                place = u64(core.entered[context * LOG + i])
+                if table <= place < table + TLB_SIZE:
+                    entry = core.contexts[context * CONTEXT_SIZE + place]
+                    dropped = drop_entry(entry, table, what) or dropped
+        else:
+            for i in typed_range(u64(TLB_SIZE)):
+                entry = core.contexts[context * CONTEXT_SIZE + table + i]
+                dropped = drop_entry(entry, table, what) or dropped
+    return dropped
+
+
+@native(inline=True)
+def drop_entry(entry: TlbEntry, table: int, what: u64) -> bool:
+    """Drop an entry if it stands for a page of RAM (writes), or a slot array (execution)."""
+    stands_for = (entry.tag + entry.offset) >> 12 if table == WRITES else entry.offset
+    if entry.tag == INVALID or stands_for != what:
+        return False
+    entry.tag = INVALID
+    return True
+
+
+@native(cold=True)
+def forget_everything(shared: Shared) -> u64:
+    """All slot arrays are in use: start over. The stamp after which the first may be used."""
+    for i in typed_range(shared.slot_used):
+        page = u64(shared.owners[i])
+        if u64(shared.pages[page]) == i + 1:
+            shared.pages[page] = NO_PAGE
+            give_back(shared, i)
+    fence()
+    for h in typed_range(shared.harts):
+        core = core_at(shared, h)
+        for context in typed_range(u64(CONTEXTS)):
+            for i in typed_range(u64(TLB_SIZE)):
+                core.contexts[context * CONTEXT_SIZE + EXECUTES + i].tag = INVALID
+    return new_stamp(shared)
+
+
+@native(cold=True)
+def release_array(shared: Shared, running: u64) -> None:
+    """Between slices: give the idle array back, unless a hart runs in it just now."""
+    acquire(shared)
+    if shared.idle_array != 0:
+        array = shared.idle_array - 1
+        shared.idle_array = 0
+        page = u64(shared.owners[array])
+        if shared.releases[page] < 15:
+            shared.releases[page] += 1
+        if array != running and u64(shared.pages[page]) == array + 1:
+            unlink_array(shared, array, page)
+    release(shared)
+
+
+@native
+def unlink_array(shared: Shared, array: u64, page: u64) -> None:
+    """A page stops being a code page."""
+    drop_regions(shared, array)
+    shared.pages[page] = NO_PAGE
+    fence()
+    for h in typed_range(shared.harts):
+        drop_entries(core_at(shared, h), EXECUTES, array * PAGE_STRIDE)
+    give_back(shared, array)

@@ -1,0 +1,84 @@
+"""A soak: Debian's stress-ng for as long as asked, on several harts, without an error anywhere.
+
+`python -m tests.soak --minutes 30` boots Debian's kernel again and again with other stressors in
+each round, and ends with 1 at the first round in which the guest's kernel complains, a stressor
+fails to verify what it did, or the machine itself ends otherwise than by power-off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import time
+from pathlib import Path
+
+from ringzero import Machine
+from ringzero.bench.initramfs import linux_initramfs
+from ringzero.images import fetch_debian
+from ringzero.outcome import PoweredOff
+
+ROUNDS = (
+    # Processor, memory and the page tables that many change.
+    "--cpu {n} --vm {n} --vm-bytes 24M --fault {n} --mmap {n} --mmap-bytes 8M",
+    # What harts wait for each other for.
+    "--futex {n} --mutex {n} --sem {n} --pipe {n} --switch {n} --atomic {n} --membarrier {n}",
+    # Code that comes, changes and goes.
+    "--icache {n} --fork {n} --vfork {n} --exec 2 --branch {n} --funccall {n}",
+    # Interrupts and translations of other harts.
+    "--timer {n} --signal {n} --sigq {n} --tlb-shootdown 2 --affinity 2 --clone {n} --yield {n}",
+)
+TROUBLE = re.compile(
+    r"\b(BUG:|Oops|WARNING:|Call Trace|soft lockup|rcu: INFO|segfault|stress-ng: fail|unhandled)"
+)
+
+
+def files(command: str) -> tuple[Path, Path]:
+    """Debian's kernel, and an initramfs with stress-ng."""
+    image = fetch_debian(packages=("stress-ng",))
+    assert image.root is not None
+    return image.kernel, linux_initramfs(image.root, ("stress-ng",), {"soak": command})
+
+
+def soak(harts: int, seconds: int, words: str, engine: str) -> str:
+    """One round: what was wrong, or nothing."""
+    stress = words.format(n=harts)
+    kernel, initrd = files(f"stress-ng {stress} --verify --timeout {seconds} --oomable 2>&1")
+    append = "console=ttyS0 panic=-1 ringzero.run=/bench/soak"
+    with Machine(
+        kernel=kernel, initrd=initrd, append=append, memory="1G", cpus=harts, engine=engine
+    ) as machine:
+        outcome = machine.run(timeout=seconds * 20 + 600)
+        said = machine.recorder.data.decode(errors="replace")
+    if outcome != PoweredOff(0):
+        return f"ended with {outcome}; its last words: {said[-2000:]}"
+    found = TROUBLE.search(said)
+    if found:
+        return f"the guest said: {said[max(0, found.start() - 500) : found.end() + 1500]}"
+    return "" if "successful run completed" in said else f"no success: {said[-2000:]}"
+
+
+def main() -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--harts", type=int, default=4)
+    parser.add_argument("--seconds", type=int, default=60, help="of each round, in the guest")
+    parser.add_argument("--engine", default="auto")
+    options = parser.parse_args()
+    end, number = time.monotonic() + options.minutes * 60, 0
+    while time.monotonic() < end:
+        words = ROUNDS[number % len(ROUNDS)]
+        began = time.monotonic()
+        wrong = soak(options.harts, options.seconds, words, options.engine)
+        number += 1
+        print(f"round {number}: {words} ({time.monotonic() - began:.0f} s)", flush=True)
+        if wrong:
+            print(wrong)
+            return 1
+    print(f"{number} rounds without an error")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
