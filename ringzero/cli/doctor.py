@@ -34,11 +34,17 @@ class Fact:
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-def doctor(as_json: bool) -> int:
+@click.option("--cache", "of_cache", is_flag=True, help="What the cache holds, instead.")
+def doctor(as_json: bool, of_cache: bool) -> int:
     """Tell what this host has, what it means, and what to do about it.
 
     Exits with 126 where something is missing that ringzero cannot do without.
     """
+    if of_cache:
+        from ringzero.cli import cache_view
+
+        click.echo(cache_view.as_json() if as_json else cache_view.as_text())
+        return 0
     facts = gather()
     if as_json:
         click.echo(json.dumps([asdict(fact) for fact in facts], indent=1))
@@ -135,7 +141,7 @@ def cache() -> Fact:
             "cache", "note", value, "It cannot be written, so engines are compiled on each start.",
             "Name a folder you can write to in RINGZERO_CACHE.",
         )  # fmt: skip
-    return Fact("cache", "ok", value, "It may be deleted at any time; RINGZERO_CACHE moves it.")
+    return Fact("cache", "ok", value, "It may be deleted at any time; --cache shows it.")
 
 
 def images() -> Fact:

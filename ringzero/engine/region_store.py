@@ -2,20 +2,17 @@
 
 One file per page holds everything compiled from it: a later run of the same guest loads them all
 when the page is first seen running. The folder's name tells definitions, LLVM and host CPU, so a
-stale entry is never found; damaged ones read as absent. Oldest files go when the folder is full.
+stale entry is never found; damaged ones read as absent. `lang.cache_limit` bounds the folder.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from ringzero.lang import cache
 
 FOLDER = "regions"
-LIMIT = 256 << 20  # bytes kept on disk, over all versions
 
 
 @dataclass(frozen=True)
@@ -68,30 +65,12 @@ class RegionStore:
     def load(self, page: bytes) -> list[Stored]:
         """Everything compiled from a page with this content."""
         data = cache.read(self.kind, self.name(page))
-        return unpack(data) if data else []
+        try:
+            return unpack(data) if data else []
+        except (ValueError, TypeError, AttributeError):  # whole, but nothing that `pack` made
+            return []
 
     def save(self, page: bytes, regions: list[Stored]) -> None:
         """Add to what is there; another process may have added too."""
         present = {r.head: r for r in self.load(page)} | {r.head: r for r in regions}
         cache.write(self.kind, self.name(page), pack(list(present.values())))
-
-
-def trim(limit: int = LIMIT) -> None:
-    """Remove the files used longest ago until the folder is within its limit."""
-    folder = cache.folder() / FOLDER
-    found: list[tuple[float, int, Path]] = []
-    for path in folder.glob("*/*") if folder.exists() else ():
-        try:
-            facts = path.stat()
-        except OSError:
-            continue  # another process was faster
-        found.append((facts.st_mtime, facts.st_size, path))
-    total = sum(size for _, size, _ in found)
-    for _, size, path in sorted(found):
-        if total <= limit:
-            return
-        try:
-            os.unlink(path)
-        except OSError:
-            continue
-        total -= size

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ringzero.engine.core import BAILS, FIRST, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Stop, Why
-from ringzero.engine.region_store import trim
+from ringzero.lang.cache_limit import limit, trim
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.region_compile import Region, RegionCompiler
@@ -45,6 +45,7 @@ class Regions(Interpreter):
         parallel: bool = False,
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
+        self._cache_limit = limit()
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
         self._pcs: dict[tuple[int, int], int] = {}
@@ -248,4 +249,4 @@ class Regions(Interpreter):
         self._running.set()
         self._thread.join()
         super().close()
-        trim()
+        trim(self._cache_limit)

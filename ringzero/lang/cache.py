@@ -6,6 +6,7 @@ foreign file is ignored and made anew, and several processes may share the folde
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -61,12 +62,15 @@ def source_digest(*parts: str, options: Sequence[str] = ()) -> str:
 
 def read(kind: str, key: str) -> bytes | None:
     """What is kept under `key`; None where nothing is, or it is damaged."""
+    path = folder() / kind / key
     try:
-        data = (folder() / kind / key).read_bytes()
+        data = path.read_bytes()
     except OSError:
         return None
     if len(data) < 32 or hashlib.sha256(data[32:]).digest() != data[:32]:
         return None
+    with contextlib.suppress(OSError):
+        os.utime(path)  # `cache_limit` removes what was not used for longest
     return data[32:]
 
 

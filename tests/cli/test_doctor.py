@@ -57,3 +57,35 @@ def test_missing_tools_are_told(empty_cache: Path, monkeypatch: pytest.MonkeyPat
     facts = {fact.name: fact for fact in gather()}
     assert facts["apt"].state == facts["qemu"].state == "note"
     assert "--debs" in facts["apt"].advice
+
+
+def test_the_cache_is_shown(empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from ringzero.lang import cache
+
+    cache.write("regions/version", "page", bytes(3 << 20))
+    cache.write("objects", "one", b"code")
+    assert main(["doctor", "--cache"]) == 0
+    text = capsys.readouterr().out
+    assert str(empty_cache) in text
+    assert "regions                1      3.0" in text
+    assert "3.0 MB of 512.0" in text
+    assert main(["doctor", "--cache", "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {kind["name"]: kind["entries"] for kind in shown["kinds"]} == {
+        "objects": 1,
+        "regions": 1,
+    }
+
+
+def test_a_limit_that_is_no_size_is_told(
+    empty_cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RINGZERO_CACHE_LIMIT", "plenty")
+    assert main(["doctor", "--cache"]) == 125
+    assert "256M" in capsys.readouterr().err
+
+
+def test_an_empty_cache_is_shown(empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--cache"]) == 0
+    assert "there is none" in capsys.readouterr().out
+    assert not empty_cache.exists()

@@ -1,0 +1,81 @@
+"""What compiled code takes on disk, and its limit: what was not used for longest goes first.
+
+Images and bare-metal programs (the folder `images`) are not counted: they are the user's to remove.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from ringzero.errors import UsageError
+from ringzero.lang import cache
+
+VARIABLE = "RINGZERO_CACHE_LIMIT"
+DEFAULT = 512 << 20
+OTHERS = "images"
+TORN = 3600  # seconds after which a file under a temporary name has lost its writer
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+_SIZE = re.compile(r"(\d+)([KMG]?)", re.I)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One file: what kind of thing it is, and when it was last read or written."""
+
+    used: float
+    path: Path
+    kind: str
+    size: int
+
+
+def limit() -> int:
+    """Bytes that compiled code may take: RINGZERO_CACHE_LIMIT, or 512 MiB."""
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return DEFAULT
+    found = _SIZE.fullmatch(text.strip())
+    if found is None:
+        raise UsageError(f"{VARIABLE}={text} is no size: write it like 256M or 1G.")
+    return int(found[1]) * _UNITS[found[2].upper()]
+
+
+def kept() -> list[Kept]:
+    """All compiled code that is kept, what was not used for longest first."""
+    root = cache.folder()
+    found = []
+    for path in root.glob("*/**/*"):
+        kind = path.relative_to(root).parts[0]
+        if kind == OTHERS:
+            continue
+        try:
+            facts = path.lstat()
+        except OSError:
+            continue  # another process was faster
+        if path.is_file():
+            found.append(Kept(facts.st_mtime, path, kind, facts.st_size))
+    return sorted(found, key=lambda one: one.used)
+
+
+def trim(most: int | None = None) -> int:
+    """Remove files until the rest is within the limit, and torn ones; how many were removed.
+
+    A process that has opened a file reads it to its end; one that comes too late makes it anew.
+    """
+    most, removed = limit() if most is None else most, 0
+    present = kept()
+    total = sum(one.size for one in present)
+    for one in present:
+        torn = one.path.name.startswith("tmp") and one.used < time.time() - TORN
+        if total <= most and not torn:
+            continue
+        try:
+            one.path.unlink()
+        except OSError:
+            continue
+        total -= one.size
+        removed += 1
+    return removed
