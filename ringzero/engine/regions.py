@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ringzero.engine.core import BAILS, FIRST, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Stop, Why
-from ringzero.lang.cache_limit import limit, trim
+from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.region_compile import Region, RegionCompiler
@@ -249,4 +249,4 @@ class Regions(Interpreter):
         self._running.set()
         self._thread.join()
         super().close()
-        trim(self._cache_limit)
+        trim_if_written(self._cache_limit)

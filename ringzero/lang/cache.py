@@ -60,6 +60,10 @@ def source_digest(*parts: str, options: Sequence[str] = ()) -> str:
     return digest(llvm_identity(), *options, *texts)
 
 
+written = 0
+"""Bytes that this process has added."""
+
+
 def read(kind: str, key: str) -> bytes | None:
     """What is kept under `key`; None where nothing is, or it is damaged."""
     path = folder() / kind / key
@@ -76,6 +80,7 @@ def read(kind: str, key: str) -> bytes | None:
 
 def write(kind: str, key: str, data: bytes) -> None:
     """Keep `data` under `key`, in one step."""
+    global written
     path = folder() / kind / key
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +88,7 @@ def write(kind: str, key: str, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(data).digest() + data)
         os.replace(name, path)
+        written += len(data)
     except OSError:
         return  # a cache that cannot be written costs time, not correctness
 

@@ -5,6 +5,7 @@ Images and bare-metal programs (the folder `images`) are not counted: they are t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -45,19 +46,35 @@ def limit() -> int:
 
 def kept() -> list[Kept]:
     """All compiled code that is kept, what was not used for longest first."""
-    root = cache.folder()
-    found = []
-    for path in root.glob("*/**/*"):
-        kind = path.relative_to(root).parts[0]
-        if kind == OTHERS:
-            continue
-        try:
-            facts = path.lstat()
-        except OSError:
-            continue  # another process was faster
-        if path.is_file():
-            found.append(Kept(facts.st_mtime, path, kind, facts.st_size))
+    found: list[Kept] = []
+    for folder in _listed(cache.folder()):
+        if folder.is_dir(follow_symlinks=False) and folder.name != OTHERS:
+            _collect(Path(folder.path), folder.name, found)
     return sorted(found, key=lambda one: one.used)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError:
+        return []  # there is none, or another process was faster
+
+
+def _collect(folder: Path, kind: str, found: list[Kept]) -> None:
+    for entry in _listed(folder):
+        if entry.is_dir(follow_symlinks=False):
+            _collect(Path(entry.path), kind, found)
+            continue
+        with contextlib.suppress(OSError):
+            facts = entry.stat(follow_symlinks=False)
+            found.append(Kept(facts.st_mtime, Path(entry.path), kind, facts.st_size))
+
+
+def trim_if_written(most: int) -> None:
+    """`trim`, where this process has added something."""
+    if cache.written:
+        trim(most)
 
 
 def trim(most: int | None = None) -> int:
