@@ -24,6 +24,7 @@ NO_PAGE = 0xFFFF_FFFF_FFFF_FFFF  # REGISTER: give the page up
 EVERY_SPACE = 0xFFFF_FFFF_FFFF_FFFF  # FLUSH: whatever the address space
 MOST_RANGES = 256  # of FLUSH_MANY
 MOST_PAGES = 64  # of one range; a longer one is taken for everything
+MOST_TOGETHER = 512  # of all ranges of a call
 MOST_BYTES = 4096  # of CONSOLE
 
 

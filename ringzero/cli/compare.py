@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,15 @@ from ringzero.errors import UsageError
 if TYPE_CHECKING:
     from ringzero.compare.results import Results
     from ringzero.compare.techniques import Task, Technique
+    from ringzero.images import DebianImage
 
 
+BUNDLED = "self-tests of the bundled kernel"
 KVM = "kvm"  # its column is in host time: ringzero/compare/host.py
 
 
 @click.command()
-@click.argument("guest", type=click.Choice(["guest", "debian"]), default="guest")
+@click.argument("guest", type=click.Choice(["guest", "debian", "paravirt-linux"]), default="guest")
 @click.option(
     "--techniques",
     metavar="NAME,…",
@@ -36,9 +39,10 @@ def compare(
 ) -> int:
     """Run one guest under each technique: instructions by world, exits by cause, and time.
 
-    GUEST is the workload: `guest`, the bundled kernel's self-tests, or `debian`, a boot of Debian's
-    kernel to power-off. Operations are always the bundled kernel's nanobenchmarks. The clock counts
-    instructions, so that all figures but the seconds are the same in each run.
+    GUEST is the workload: `guest`, the bundled kernel's self-tests; `debian`, a boot of Debian's
+    kernel to power-off; or `paravirt-linux`, a boot of the Linux that `ringzero image build` makes,
+    the same under each technique. Operations are always the bundled kernel's nanobenchmarks. The
+    clock counts instructions, so that all figures but the seconds are the same in each run.
     """
     from ringzero.compare.host import HostColumn, measure
 
@@ -88,14 +92,31 @@ def _task(guest: str) -> Task:
     if guest == "guest":
         from ringzero.guests import build
 
-        return Task("self-tests of the bundled kernel", build("kernel"), append="mode=test")
+        return Task(BUNDLED, build("kernel"), append="mode=test")
     from ringzero.images import fetch_debian
 
     with report.progress() as progress:
         image = fetch_debian(progress=progress)
+    if guest == "paravirt-linux":
+        return _paravirt_task(image)
     append = "console=ttyS0 quiet panic=-1 ringzero.run=true"
     title = f"boot and power-off of Linux {image.version}"
     return Task(title, image.kernel, image.initrd, append, 512 << 20)
+
+
+def _paravirt_task(debian: DebianImage) -> Task:
+    from ringzero.compare.techniques import Task
+    from ringzero.images.paravirt_linux import find_paravirt_linux
+
+    image = find_paravirt_linux()
+    if image is None:
+        raise UsageError(
+            "The paravirtual Linux has not been built here: run `ringzero image build "
+            "paravirt-linux` first."
+        )
+    title = f"boot and power-off of paravirtual Linux {image.version}"
+    append = "console=hvc0 quiet panic=-1 ringzero.run=true"
+    return Task(title, image.kernel, debian.initrd, append, 512 << 20)
 
 
 def _measured(columns: list[Technique], task: Task, engine: str) -> Results:
@@ -103,10 +124,11 @@ def _measured(columns: list[Technique], task: Task, engine: str) -> Results:
     from ringzero.compare.results import Results
     from ringzero.guests import build
 
-    kernel = build("kernel")
     costs, works = {}, {}
     for technique in columns:
         report.detail(f"Measuring {technique.name}: {technique.title}…")
+        kernel = build(technique.flavour)
+        own = replace(task, kernel=kernel) if task.name == BUNDLED else task
         costs[technique.name] = operations(technique, kernel)
-        works[technique.name] = workload(technique, task, engine)
+        works[technique.name] = workload(technique, own, engine)
     return Results(task.name, costs, works)

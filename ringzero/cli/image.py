@@ -1,4 +1,4 @@
-"""`ringzero image`: fetch, list and remove what guests boot from."""
+"""`ringzero image`: fetch, build, list and remove what guests boot from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def image() -> None:
-    """Fetch, list and remove the images that guests boot."""
+    """Fetch, build, list and remove the images that guests boot."""
 
 
 @image.command()
@@ -75,6 +75,31 @@ def _fetcher(name: str, arch: str) -> Callable[..., DebianImage]:
     if name == "debian":
         return fetch_cloud_debian
     raise UsageError(f"The image {name} is for riscv64 only: of {arch} there is `debian`.")
+
+
+@image.command()
+@click.argument("name", type=click.Choice(["paravirt-linux"]))
+@click.option(
+    "--mirror",
+    envvar="RINGZERO_MIRROR",
+    help="Where to fetch the source from, instead of where the host's apt does.",
+)
+@click.option("-j", "--jobs", type=click.IntRange(1), help="Compilers at once.  [default: all]")
+@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
+def build(name: str, mirror: str | None, jobs: int | None, quiet: bool) -> None:
+    """Build an image from source; nothing if it was built from the same before.
+
+    paravirt-linux is Debian's Linux with a small configuration and edits that make it call our
+    hypervisor (docs/hypercalls.md). Compiling takes minutes, 2 GB of disk for as long, and Debian's
+    cross compiler.
+    """
+    from ringzero.images.paravirt_linux import build_paravirt_linux
+
+    if quiet:
+        report.set_verbosity(report.Verbosity.QUIET)
+    with report.progress() as progress:
+        got = build_paravirt_linux(mirror=mirror, progress=progress, jobs=jobs)
+    report.note(f"{name} is here: Linux {got.version}, {got.kernel}. Run it with --cpu paravirt.")
 
 
 @image.command("list")

@@ -20,7 +20,9 @@ COMMAND_LINE_SIZE = 1024
 IMAGES = {
     "debian": "Debian's kernel with a busybox shell",
     "debian-installer": "the Debian installer, as started from the network",
+    "paravirt-linux": "Linux that calls our hypervisor; `ringzero image build` makes it",
     "guest": "the bundled guest kernel, which needs nothing from outside",
+    "guest-paravirt": "the same kernel in its paravirtual flavour",
     "guest-hello": "a bundled program that greets and ends, alone in M-mode",
     "guest-workloads": "bundled programs that compute, for measuring",
     "guest-tests": "bundled tests of the machine itself, in M-mode",
@@ -28,6 +30,7 @@ IMAGES = {
 
 BUNDLED = {
     "guest": "kernel",
+    "guest-paravirt": "kernel-paravirt",
     "guest-hello": "hello",
     "guest-workloads": "workloads",
     "guest-tests": "machine-tests",
@@ -106,6 +109,8 @@ def with_image(plan: Plan, image: str | None, fetch: bool = True) -> Plan:
         return _debian(plan)
     if image == "debian-installer":
         return _installer(plan)
+    if image == "paravirt-linux":
+        return _paravirt_linux(plan)
     if image in BUNDLED:
         return _bundled(plan, image)
     path = Path(image)
@@ -192,6 +197,27 @@ def _installer(plan: Plan) -> Plan:
         kernel=image.kernel,
         initrd=plan.initrd or image.initrd,
         append=f"console=ttyS0 {plan.append}".strip(),
+    )
+
+
+def _paravirt_linux(plan: Plan) -> Plan:
+    from ringzero.images import fetch_debian
+    from ringzero.images.paravirt_linux import find_paravirt_linux
+
+    image = find_paravirt_linux()
+    if image is None:
+        raise NotFound(
+            "The paravirtual Linux has not been built here: `ringzero image build paravirt-linux` "
+            "does it, from Debian's source, in some minutes."
+        )
+    with report.progress() as progress:
+        initrd = plan.initrd or fetch_debian(progress=progress).initrd
+    return replace(
+        plan,
+        title=f"paravirtual Linux {image.version}",
+        kernel=image.kernel,
+        initrd=initrd,
+        append=f"console=hvc0 quiet {plan.append}".strip(),
     )
 
 

@@ -31,6 +31,8 @@ class Cost:
     operation: str
     worlds: dict[str, float]
     exits: dict[str, float]
+    once: float = 0.0
+    """Instructions of the shorter run beyond what its operations cost each."""
 
     @property
     def total(self) -> float:
@@ -106,7 +108,7 @@ def operations(
         for count in (few, more)
     ]
     return {
-        name: _cost(name, count - runs[0][name][0], sample.since(runs[0][name][1]))
+        name: _cost(name, count - runs[0][name][0], sample.since(runs[0][name][1]), runs[0][name])
         for name, (count, sample) in runs[1].items()
     }
 
@@ -115,10 +117,11 @@ def _arguments(count: int) -> str:
     return f"mode=bench iterations={count}"
 
 
-def _cost(name: str, count: int, spent: Sample) -> Cost:
+def _cost(name: str, count: int, spent: Sample, short: tuple[int, Sample]) -> Cost:
     each = {world: spent.worlds[world] / count for world in WORLDS}
+    once = sum(short[1].worlds[world] - short[0] * each[world] for world in WORLDS)
     exits = {cause: number / count for cause, number in spent.exits.most_common() if number > 0}
-    return Cost(name, each, exits)
+    return Cost(name, each, exits, once)
 
 
 def workload(technique: Technique, task: Task, engine: str = "auto") -> Workload:

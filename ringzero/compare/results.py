@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ringzero.compare.claims import paragraph
 from ringzero.compare.measure import Cost, Workload
 from ringzero.compare.techniques import TECHNIQUES, WORLDS
 
@@ -54,6 +55,7 @@ class Results:
                 technique: {**asdict(one), "total": one.total}
                 for technique, one in self.workloads.items()
             },
+            "claims": paragraph(self.operations, self.workloads),
         }
 
     def show(self, console: Console) -> None:
@@ -63,11 +65,14 @@ class Results:
         console.print(self._workload_table())
         for technique in list(self.workloads)[1:]:
             console.print(self._sentence(technique), highlight=False)
+        console.print(paragraph(self.operations, self.workloads), highlight=False)
 
     def _operation_table(self) -> Table:
         table = _table("Instructions for each operation", "operation")
+        few = len(self.operations) < 3  # more would be too wide with each world for itself
+        shown = [*WORLDS, "total"] if few else ["below", "total"]
         for technique in self.operations:
-            for world in (*WORLDS, "total"):
+            for world in shown:
                 table.add_column(f"{technique}\n{world}", justify="right")
         for technique in list(self.operations)[1:]:
             table.add_column(f"{technique}\ntimes", justify="right")
@@ -77,7 +82,7 @@ class Results:
             cells = [
                 f"{figure:,.0f}"
                 for cost in costs
-                for figure in (*(cost.worlds[world] for world in WORLDS), cost.total)
+                for figure in (*(cost.worlds[world] for world in shown[:-1]), cost.total)
             ]
             times = [f"{cost.total / base[name].total:,.1f}×" for cost in costs[1:]]
             table.add_row(TITLES.get(name, name), *cells, *times)

@@ -66,6 +66,8 @@ class Technique:
     title: str
     start: Start
     sample: Callable[[Any], Sample]
+    flavour: str = "kernel"
+    """The bundled kernel that is measured."""
 
 
 def _native(task: Task, console: Console | None, engine: str) -> Machine:
@@ -116,5 +118,9 @@ TECHNIQUES: dict[str, Technique] = {
     for one in (
         Technique("native", "bare on the machine, with its firmware", _native, _native_sample),
         Technique("trap", "trap-and-emulate", _under("trap"), _virtual_sample),
+        Technique(
+            *("paravirt", "paravirtual, with hypercalls", _under("paravirt"), _virtual_sample),
+            flavour="kernel-paravirt",
+        ),
     )
 }

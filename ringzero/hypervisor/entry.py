@@ -28,20 +28,23 @@ def _length(text: str) -> int:
     return sum(1 if isinstance(item, int) else 2 for item in assembled(text))
 
 
-FIRST = [name for name in [*CALLER_SAVED, *CALLEE_SAVED, "sp", "t6"] if name != "a0"]
+FIRST = [name for name in [*CALLER_SAVED, "sp", "t6"] if name != "a0"]
 SAVE = f"""
     csrrw a0, mscratch, a0
     {moves("sd", FIRST, "a0")}
     csrrw t0, mscratch, a0
     sd t0, {8 * X_NUMBERS["a0"]}(a0)
+    ld t0, {view(Vm).page.offset}(a0)
     ld sp, {view(Vm).stack.offset}(a0)
+    bnez t0, shared
+    {moves("sd", CALLEE_SAVED, "a0")}
     csrr a1, minstret
     csrr a2, mcause
     csrr a3, mtval
     csrr a4, mstatus
 """
 # Instructions of an exit before minstret is read: the three after it and `call` come later.
-SWITCH_IN = _length(SAVE) - 4
+SWITCH_IN = _length(SAVE + "shared:") - 4
 
 
 def back(registers: list[str]) -> str:
@@ -129,6 +132,23 @@ slow:
     mv t6, a0
     csrw mscratch, t6
     {RESUME}
+shared:                             # the kernel shares a page: nothing asks for s0 to s11, gp, tp
+    csrr a1, minstret
+    addi a1, a1, {len(CALLEE_SAVED)}
+    csrr a2, mcause
+    csrr a3, mtval
+    call shared_exit
+    csrr t6, mscratch
+    bnez a0, not_done
+    {ADVANCE}
+    {RESUME_SOON}
+not_done:
+    li t0, -1
+    beq a0, t0, slow_shared
+    {RESUME_SOON}
+slow_shared:
+    {moves("sd", CALLEE_SAVED)}
+    j slow
 """,
 )
 

@@ -55,7 +55,6 @@ from ringzero.isa.trap import (
 from ringzero.lang import address_of, native, u32, u64
 
 NOTHING = TALLIES  # an exit that counts by its cause
-ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do
 
 
 @native
@@ -225,7 +224,7 @@ def enter(vm: Vm) -> None:
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(hart.mstatus & STATUS_FS)
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS)  # the real hart keeps it now
-    counters, environment = hart.mcounteren & TIME, hart.menvcfg & ENVIRONMENT
+    counters, environment = hart.mcounteren & TIME, hart.menvcfg & shared.ENVIRONMENT
     if hart.mode == U:
         counters = counters & hart.scounteren
         environment = environment & hart.senvcfg

@@ -20,6 +20,7 @@ from ringzero.bare.hypercalls import (
     MOST_BYTES,
     MOST_PAGES,
     MOST_RANGES,
+    MOST_TOGETHER,
     NO_PAGE,
     REGISTER,
     SPACE,
@@ -92,10 +93,15 @@ def flush_many(vm: Vm, array: u64, count: u64) -> u64:
         return u64(calls.INVALID_PARAM)
     if array & 7 != 0 or not is_inside(vm, array, count * RANGE):
         return u64(INVALID_ADDRESS)
-    place = array + vm.offset
+    place, left = array + vm.offset, u64(MOST_TOGETHER)
     for i in typed_range(count):
         address, pages = load(u64, place + i * RANGE), load(u64, place + i * RANGE + 8)
+        if pages > left:
+            pages = u64(0)
         flush(vm, address, pages, u64(EVERY_SPACE))
+        if pages == 0:  # everything is flushed, and nothing is left to do
+            break
+        left -= pages
     return u64(calls.SUCCESS)
 
 

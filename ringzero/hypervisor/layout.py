@@ -180,6 +180,11 @@ class Vm(Struct):
     raised: u64  # sip when the page was last written
     faulted: u64  # the page fault that its user's program had last, or 0, and where
     fault: u64
+    accounts: u64  # address of `user` and `kernel` in Status
+    counters: u64[2]  # by virtual mode: what the real scounteren and senvcfg are in it
+    environment: u64[2]
+    kernel: u64[32]  # address >> 21 of large pages that its kernel has used
+    kernel_next: u64
     serial: Serial
     plic: Plic
     roots: Root[24]

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor import console, exits, hardware, hardware_exits, machines, quick
+from ringzero.hypervisor import (
+    console,
+    exits,
+    hardware,
+    hardware_exits,
+    machines,
+    paravirt,
+    quick,
+)
 from ringzero.hypervisor.entry import trap
 from ringzero.hypervisor.layout import (
     BASE,
@@ -17,6 +25,7 @@ from ringzero.hypervisor.layout import (
     SIZE,
     STACK_SIZE,
     TALLIES,
+    Status,
     Vm,
     config,
     machine,
@@ -28,11 +37,13 @@ from ringzero.isa.hart import S, reset
 from ringzero.isa.paging import ADUE, PBMTE
 from ringzero.isa.trap import MEI, MTI, SEI, SSI, STATUS_FS, STATUS_MPP, STCE, STI
 from ringzero.lang import address_of, native, typed_range, u64
+from ringzero.lang.host import view
 
 NAPOT, ALL_ACCESS = 3 << 3, 7
 CACHE_BLOCKS = 0xF0  # CBIE, CBCFE, CBZE
 TIME, COUNTERS = 2, 7
 SSTATUS = 0x100
+ACCOUNTS = view(Status).user.offset
 STATEEN = 1 << 63 | 1 << 62 | 1 << 60 | 1
 GUEST_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI
 
@@ -75,6 +86,7 @@ def create(vm: Vm, index: u64) -> None:
     vm.quick = address_of(status[index].tallies[SSTATUS])
     vm.tallies = address_of(status[index].tallies[0])
     vm.tally = address_of(status[index].tallies[TALLIES - 1])
+    vm.accounts = address_of(status[index]) + ACCOUNTS
     vm.resumed = csr.minstret.read()
     vm.entered = vm.resumed
     vm.stack = address_of(stack) + STACK_SIZE
@@ -107,6 +119,7 @@ def start_all() -> u64:
 ROOTS = (
     start_all,
     quick.quick_exit,
+    paravirt.shared_exit,
     exits.handle_exit,
     hardware_exits.quick_guest_exit,
     hardware_exits.handle_guest_exit,

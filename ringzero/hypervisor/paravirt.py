@@ -9,12 +9,11 @@ from __future__ import annotations
 from ringzero.bare.hypercalls import EXTENSION, FLUSH, SPACE
 from ringzero.bare.hypercalls import OFFSETS as AT
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor import exits, hypercalls, quick, shadow, shared
-from ringzero.hypervisor.layout import CALLS, EXCEPTIONS, INSTRUCTIONS, Vm, status
-from ringzero.isa import rv_priv
-from ringzero.isa.counters import TIME
+from ringzero.hypervisor import hypercalls, quick, shadow, shared
+from ringzero.hypervisor.layout import CALLS, EXCEPTIONS, INSTRUCTIONS, LOG, PAGE, Status, Vm
 from ringzero.isa.hart import S, U
-from ringzero.isa.paging import ADUE, STATUS_MXR, STATUS_SUM
+from ringzero.isa.paging import ADUE, PPN, STATUS_MXR, STATUS_SUM
+from ringzero.isa.rv_priv import after_return
 from ringzero.isa.trap import (
     BREAKPOINT,
     ECALL_FROM_U,
@@ -25,48 +24,58 @@ from ringzero.isa.trap import (
     LOAD_PAGE,
     STATUS_FS,
     STATUS_SIE,
+    STATUS_SPP,
     STORE,
     STORE_PAGE,
     Trap,
-    trap_to_supervisor,
+    handler,
+    supervisor_status,
 )
-from ringzero.lang import load, native, store, u64
+from ringzero.lang import load, native, store, typed_range, u64
+from ringzero.lang.host import view
 
 FENCE, SPACES = 2, 4  # layout.CALL_KINDS
+AROUND = 32
+KERNEL_PAGES = view(Vm).kernel.size // 8
+HANDED_ON = view(Status).reflected.offset - view(Status).user.offset
 
 
 @native
-def change_world(vm: Vm) -> None:
-    """The real hart becomes the likeness of a virtual one that has just changed its mode."""
-    hart = vm.hart
+def credit(vm: Vm, mode: int) -> None:
+    """exits.credit, in a mode that is known."""
+    quick.count_retired(vm)
+    place = vm.accounts + 8 * mode
+    store(u64, place, load(u64, place) + vm.hart.retired - vm.counted)
+    vm.counted = vm.hart.retired
+
+
+@native
+def change_world(vm: Vm, mode: int, pc: u64) -> None:
+    """The real hart becomes the likeness of the virtual one, which has come to another mode."""
     shadow.select(vm)
     shadow.use(vm)
-    counters, environment = hart.mcounteren & TIME, hart.menvcfg & exits.ENVIRONMENT
-    if hart.mode == U:
-        counters = counters & hart.scounteren
-        environment = environment & hart.senvcfg
-    csr.scounteren.write(counters)
-    csr.senvcfg.write(environment)
-    csr.mepc.write(hart.pc)
+    csr.scounteren.write(vm.counters[mode])
+    csr.senvcfg.write(vm.environment[mode])
+    csr.mepc.write(pc)
 
 
 @native(inline=False)
 def deliver(vm: Vm, cause: u64, value: u64) -> u64:
     """A program's trap goes to its kernel, where nothing is delivered before the handler asks."""
     hart, page = vm.hart, vm.page
-    exits.credit(vm)
-    hart.mstatus = hart.mstatus | csr.mstatus.read() & STATUS_FS
-    pc = csr.mepc.read()
-    trap_to_supervisor(hart, cause, value, pc)
-    store(u64, page + AT["epc"], pc)
+    credit(vm, U)
+    store(u64, page + AT["epc"], csr.mepc.read())
     store(u64, page + AT["cause"], cause)
     store(u64, page + AT["value"], value)
+    hart.mstatus = supervisor_status(hart.mstatus | csr.mstatus.read() & STATUS_FS, u64(U))
+    hart.mode = S
     shared.push_status(vm)
     shared.lend(vm)
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS)  # the real hart keeps it
-    status[vm.index].reflected[cause] += 1
+    handed = vm.accounts + (HANDED_ON + (cause << 3))
+    store(u64, handed, load(u64, handed) + 1)
     quick.tell(vm, EXCEPTIONS + cause, 0)
-    change_world(vm)
+    change_world(vm, S, handler(hart.stvec, cause))
     return u64(quick.AGAIN)
 
 
@@ -75,24 +84,24 @@ def go_back(vm: Vm) -> u64:
     """sret: sstatus and sepc are the page's."""
     if vm.raised != 0:  # there may be an interrupt to take
         return u64(quick.SLOW)
-    hart, page = vm.hart, vm.page
-    told = load(u64, page + AT["status"])
-    exits.credit(vm)
-    told = told & ~u64(STATUS_SIE) | vm.forced
-    hart.mstatus = hart.mstatus & ~u64(shared.VISIBLE) | told & shared.VISIBLE
-    hart.sepc = load(u64, page + AT["epc"]) & ~u64(1)
-    try:
-        rv_priv.sret.function(hart)
-    except Trap:
-        return u64(quick.SLOW)
+    hart = vm.hart
+    told = load(u64, vm.page + AT["status"]) & ~u64(STATUS_SIE) | vm.forced
+    credit(vm, S)
+    status = hart.mstatus & ~u64(shared.VISIBLE) | told & shared.VISIBLE
+    hart.mode = u64(status & STATUS_SPP != 0)
+    hart.mstatus = after_return(status)
     shared.push_status(vm)
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS)
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(told & STATUS_FS)
     quick.tell(vm, u64(INSTRUCTIONS + quick.RETURN), 1)
-    change_world(vm)
-    if vm.faulted != 0:
-        mend(vm)
+    pc = load(u64, vm.page + AT["epc"]) & ~u64(1)
+    if hart.mode == S:
+        change_world(vm, S, pc)
+    else:
+        change_world(vm, U, pc)
+        if vm.faulted != 0:
+            mend(vm)
     return u64(quick.AGAIN)
 
 
@@ -112,6 +121,59 @@ def mend(vm: Vm) -> None:
         return
     if shadow.is_open(vm, shadow.found.physical):
         shadow.fill(vm, address, shadow.found)
+        if shadow.found.size == PAGE and vm.hart.menvcfg & ADUE == 0:
+            fill_around(vm, address)
+
+
+@native(inline=False)
+def fill_kernel(vm: Vm, address: u64) -> None:
+    """A kernel uses the same large pages in each address space: a new one begins with them all."""
+    fresh = vm.roots[vm.active].count == 1
+    known = False
+    for i in typed_range(u64(KERNEL_PAGES)):
+        one = vm.kernel[i]
+        if one == address >> 21:
+            known = True
+        elif fresh and one != 0:
+            map_ahead(vm, one << 21)
+    if not known:
+        vm.kernel[vm.kernel_next] = address >> 21
+        vm.kernel_next = (vm.kernel_next + 1) & (KERNEL_PAGES - 1)
+
+
+@native(inline=False)
+def map_ahead(vm: Vm, address: u64) -> None:
+    """Fill an entry as for a load, if the guest's tables permit one."""
+    try:
+        shadow.translate_page(vm, address, LOAD)
+    except Trap:
+        return
+    if shadow.is_open(vm, shadow.found.physical):
+        shadow.fill(vm, address, shadow.found)
+
+
+@native(inline=False)
+def fill_around(vm: Vm, address: u64) -> None:
+    """Pages beside one that was just filled are likely to be next: a hart may prefetch entries.
+
+    An entry that differs in its page number only means the same as the one that was walked to, so
+    what `found` permits is right for it too. Pages not touched yet differ: they are left alone.
+    """
+    root = vm.roots[vm.active]
+    table, region = root.guest_leaves, address >> 21
+    if table == 0 or root.leaves == 0 or root.guest_region != region or root.region != region:
+        return
+    table = table + vm.offset  # the walk has read it: it is the guest's memory
+    like = load(u64, table + ((address >> 12 & 511) << 3))
+    near = address & ~u64(AROUND * PAGE - 1)
+    for _ in typed_range(u64(AROUND)):
+        index = (near >> 12 & 511) << 3
+        entry = load(u64, table + index)
+        if (entry ^ like) & ~u64(PPN) == 0 and load(u64, root.leaves + index) == 0:
+            place = (entry & PPN) << 2
+            if shadow.is_open(vm, place) and root.count != LOG:
+                shadow.put_leaf(vm, root, near, root.leaves + index, place + vm.offset)
+        near += PAGE
 
 
 @native(inline=False)
@@ -125,11 +187,17 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
             hart.mstatus = hart.mstatus ^ changed
             shadow.select(vm)
             shadow.use(vm)
-    answer = quick.page_fault(vm, cause, address)
-    if answer == u64(quick.SLOW) and vm.beside == 0 and hart.mode == U:
+    if quick.page_fault(vm, cause, address) == u64(quick.AGAIN):
+        if hart.menvcfg & ADUE == 0:  # else a walk ahead of an access would leave its mark
+            if shadow.found.size == PAGE:
+                fill_around(vm, address)
+            elif hart.mode == S:
+                fill_kernel(vm, address)
+        return u64(quick.AGAIN)
+    if vm.beside == 0 and hart.mode == U:
         vm.faulted, vm.fault = cause, address
         return deliver(vm, hart.cause, hart.tval)
-    return answer
+    return u64(quick.SLOW)
 
 
 @native(inline=False)
@@ -153,15 +221,18 @@ def call(vm: Vm) -> u64:
     return u64(quick.DONE)
 
 
-@native(inline=False)
-def quick_exit(vm: Vm, cause: u64, value: u64) -> u64:
-    """Like quick.other_exit."""
+@native
+def shared_exit(vm: Vm, entered: u64, cause: u64, value: u64) -> u64:
+    """Like quick.quick_exit, for a VM that has a page; it is never told of a register."""
+    quick.account(vm, entered)
     if cause == ECALL_FROM_U:
         if vm.hart.mode == U:
             return deliver(vm, cause, u64(0))
         return call(vm)
-    if cause == ILLEGAL_INSTRUCTION and value == quick.SRET and vm.hart.mode == S:
-        return go_back(vm)
+    if cause == ILLEGAL_INSTRUCTION:
+        if value == quick.SRET and vm.hart.mode == S:
+            return go_back(vm)
+        return u64(quick.SLOW)
     if cause == LOAD_PAGE or cause == STORE_PAGE or cause == FETCH_PAGE:
         return page_fault(vm, cause, value)
     if cause == BREAKPOINT and vm.hart.mode == U:

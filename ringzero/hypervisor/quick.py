@@ -7,7 +7,7 @@ random states. What it cannot do at once it refuses, having changed nothing.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor import exits, paravirt, shadow
+from ringzero.hypervisor import exits, shadow
 from ringzero.hypervisor.layout import EXCEPTIONS, INSTRUCTIONS, Vm
 from ringzero.isa import csrs_supervisor, rv_priv
 from ringzero.isa.csr import read_csr, write_csr
@@ -173,7 +173,7 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
 def careful_status_exit(vm: Vm, word: u64, floats: u64) -> u64:
     """sstatus, where an interrupt may be held back, or SUM changes, as around each copy from or
     to a program: that takes another root only."""
-    if vm.hart.mode != S or vm.page != 0:  # a paravirtual guest's status is in its page
+    if vm.hart.mode != S:
         return u64(SLOW)
     if status_access(vm.hart, word, floats, vm.attention, HARMLESS | STATUS_SUM):
         count_status(vm)
@@ -213,8 +213,6 @@ def change_mode(vm: Vm, calling: bool) -> u64:
 @native(inline=False)
 def other_exit(vm: Vm, cause: u64, value: u64) -> u64:
     """An exit for something else than sstatus."""
-    if vm.page != 0:
-        return paravirt.quick_exit(vm, cause, value)
     if cause == ILLEGAL_INSTRUCTION:
         if value & 0x7F != SYSTEM:
             return u64(SLOW)

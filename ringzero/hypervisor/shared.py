@@ -13,11 +13,13 @@ from ringzero.bare.hypercalls import OFFSETS as AT
 from ringzero.bare.hypercalls import VERSION
 from ringzero.hypervisor.layout import Vm, machine
 from ringzero.isa import csrs_supervisor
+from ringzero.isa.counters import TIME
 from ringzero.isa.csr import Csr, read_csr, write_csr
-from ringzero.isa.hart import S
+from ringzero.isa.hart import S, U
 from ringzero.isa.trap import STATUS_FS, STATUS_SIE
 from ringzero.lang import load, native, store, u64
 
+ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do
 T6 = 31
 VISIBLE = csrs_supervisor.sstatus.open  # what sstatus shows of mstatus
 APART = VISIBLE & ~(STATUS_SIE | STATUS_FS)
@@ -78,6 +80,10 @@ def push(vm: Vm) -> None:
     store(u64, page + AT["pending"], vm.raised)
     store(u64, page + AT["armed"], machine.deadline)
     store(u64, page + AT["version"], VERSION)
+    counters, environment = hart.mcounteren & TIME, hart.menvcfg & ENVIRONMENT
+    vm.counters[S], vm.environment[S] = counters, environment
+    vm.counters[U] = counters & hart.scounteren
+    vm.environment[U] = environment & hart.senvcfg
     vm.plain = 0
 
 
