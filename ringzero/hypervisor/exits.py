@@ -230,4 +230,5 @@ def enter(vm: Vm) -> None:
         environment = environment & hart.senvcfg
     csr.scounteren.write(counters)
     csr.senvcfg.write(environment)
+    csr.mtvec.write(vm.vector)
     csr.mepc.write(hart.pc)

@@ -29,11 +29,12 @@ from ringzero.bare.hypercalls import (
     YIELD,
 )
 from ringzero.hypervisor import calls, machines, quick, shadow
+from ringzero.hypervisor.entry import shared_trap, trap
 from ringzero.hypervisor.layout import PAGE, Vm, machine
 from ringzero.isa import csrs_supervisor
 from ringzero.isa.csr import write_csr
 from ringzero.isa.paging import STATUS_SUM
-from ringzero.lang import load, native, typed_range, u64
+from ringzero.lang import address_of, load, native, typed_range, u64
 
 INVALID_ADDRESS = -5
 RANGE = 16  # bytes of a Range
@@ -54,10 +55,12 @@ def register(vm: Vm, page: u64, seen: u64, flags: u64) -> u64:
         return u64(calls.INVALID_PARAM)
     if page == NO_PAGE:
         vm.page, vm.forced, vm.raised, vm.faulted = 0, 0, 0, 0
+        vm.vector = address_of(trap)
         return u64(calls.SUCCESS)
     if page & (PAGE - 1) != 0 or not is_inside(vm, page, u64(PAGE)):
         return u64(INVALID_ADDRESS)
     vm.page, vm.seen, vm.forced, vm.faulted = page + vm.offset, seen, 0, 0
+    vm.vector = address_of(shared_trap)
     if flags & ALWAYS_SUM != 0:
         vm.forced = STATUS_SUM
         vm.hart.mstatus = vm.hart.mstatus | STATUS_SUM

@@ -181,6 +181,7 @@ class Vm(Struct):
     faulted: u64  # the page fault that its user's program had last, or 0, and where
     fault: u64
     accounts: u64  # address of `user` and `kernel` in Status
+    vector: u64  # the real mtvec while it runs
     counters: u64[2]  # by virtual mode: what the real scounteren and senvcfg are in it
     environment: u64[2]
     kernel: u64[32]  # address >> 21 of large pages that its kernel has used

@@ -86,6 +86,7 @@ def create(vm: Vm, index: u64) -> None:
     vm.quick = address_of(status[index].tallies[SSTATUS])
     vm.tallies = address_of(status[index].tallies[0])
     vm.tally = address_of(status[index].tallies[TALLIES - 1])
+    vm.vector = address_of(trap)
     vm.accounts = address_of(status[index]) + ACCOUNTS
     vm.resumed = csr.minstret.read()
     vm.entered = vm.resumed

@@ -35,7 +35,7 @@ from ringzero.lang import load, native, store, typed_range, u64
 from ringzero.lang.host import view
 
 FENCE, SPACES = 2, 4  # layout.CALL_KINDS
-AROUND = 32
+AROUND, AFTER_FAULT = 32, 16  # pages
 KERNEL_PAGES = view(Vm).kernel.size // 8
 HANDED_ON = view(Status).reflected.offset - view(Status).user.offset
 
@@ -122,7 +122,7 @@ def mend(vm: Vm) -> None:
     if shadow.is_open(vm, shadow.found.physical):
         shadow.fill(vm, address, shadow.found)
         if shadow.found.size == PAGE and vm.hart.menvcfg & ADUE == 0:
-            fill_around(vm, address)
+            fill_around(vm, address, AFTER_FAULT)
 
 
 @native(inline=False)
@@ -153,7 +153,7 @@ def map_ahead(vm: Vm, address: u64) -> None:
 
 
 @native(inline=False)
-def fill_around(vm: Vm, address: u64) -> None:
+def fill_around(vm: Vm, address: u64, pages: int) -> None:
     """Pages beside one that was just filled are likely to be next: a hart may prefetch entries.
 
     An entry that differs in its page number only means the same as the one that was walked to, so
@@ -165,8 +165,8 @@ def fill_around(vm: Vm, address: u64) -> None:
         return
     table = table + vm.offset  # the walk has read it: it is the guest's memory
     like = load(u64, table + ((address >> 12 & 511) << 3))
-    near = address & ~u64(AROUND * PAGE - 1)
-    for _ in typed_range(u64(AROUND)):
+    near = address & ~u64(pages * PAGE - 1)
+    for _ in typed_range(u64(pages)):
         index = (near >> 12 & 511) << 3
         entry = load(u64, table + index)
         if (entry ^ like) & ~u64(PPN) == 0 and load(u64, root.leaves + index) == 0:
@@ -190,7 +190,7 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
     if quick.page_fault(vm, cause, address) == u64(quick.AGAIN):
         if hart.menvcfg & ADUE == 0:  # else a walk ahead of an access would leave its mark
             if shadow.found.size == PAGE:
-                fill_around(vm, address)
+                fill_around(vm, address, AROUND)
             elif hart.mode == S:
                 fill_kernel(vm, address)
         return u64(quick.AGAIN)
