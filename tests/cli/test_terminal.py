@@ -56,8 +56,14 @@ class Child:
         assert text in seen, f"{text!r} did not come before the end; seen: {seen!r}"
         return seen
 
-    def exit_code(self) -> int:
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+    def exit_code(self, seconds: float = 30) -> int:
+        end = time.monotonic() + seconds
+        while True:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                return os.waitstatus_to_exitcode(status)
+            assert time.monotonic() < end, "it did not end"
+            time.sleep(0.01)
 
 
 @pytest.fixture
@@ -68,6 +74,8 @@ def start() -> Iterator[Callable[..., Child]]:
         pid, master = pty.fork()
         if pid == 0:
             os.chdir(ROOT)
+            for number in (signal.SIGINT, signal.SIGQUIT):  # ignored in a shell's background
+                signal.signal(number, signal.SIG_DFL)
             os.execv(sys.executable, [sys.executable, "-c", PROGRAM.format(body=body)])
         children.append(Child(pid, master))
         return children[-1]
