@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 MODES = {0: "U", 1: "S", 3: "M", 4: "VU", 5: "VS"}
+STAGES = ("S", "VS", "G", "G")  # by isa.paging's OWN, VIRTUAL, GUEST, TABLES
 LONGEST_SLEEP = 1.0  # seconds; a waiting machine looks at its clock at least this often
 
 
@@ -328,6 +329,7 @@ class Machine:
         instructions = dict.fromkeys(("M", "S", "U"), 0)
         traps: dict[str, int] = {}
         interrupts: dict[str, int] = {}
+        translation = dict.fromkeys(("refills", *STAGES), 0)
         for index in range(self.cpus):
             counts = self.harts.counts(index)
             for mode, number in counts.retired.items():
@@ -339,7 +341,10 @@ class Machine:
                 )
                 name = names.get(cause & 63, f"cause {cause & 63}")
                 table[name] = table.get(name, 0) + number
-        return Counters(instructions, traps, interrupts)
+            translation["refills"] += counts.refills
+            for stage, number in counts.entries.items():
+                translation[STAGES[stage]] += number
+        return Counters(instructions, traps, interrupts, translation)
 
 
 def parse_size(size: int | str) -> int:

@@ -24,11 +24,16 @@ def statistics_text(counters: Counters | ExitStats, elapsed: float) -> str:
     if not isinstance(counters, Counters):
         return counters.table()
     total = sum(counters.instructions.values())
+    translation = {
+        name if name == "refills" else f"entries of {name}'s tables read": count
+        for name, count in counters.translation.items()
+    }
     lines = [f"{total:>16,}  instructions in {elapsed:.2f} s ({total / elapsed / 1e6:.0f} MIPS)"]
     for title, table in (
         ("instructions in {}", counters.instructions),
         ("traps: {}", counters.traps),
         ("interrupts: {}", counters.interrupts),
+        ("translation: {}", translation),
     ):
         for name, count in sorted(table.items(), key=lambda item: -item[1]):
             if count:

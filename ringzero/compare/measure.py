@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ringzero.compare.techniques import WORLDS, Sample, Task, Technique
@@ -18,6 +18,7 @@ from ringzero.outcome import PoweredOff
 
 FEW, MORE = 64, 512
 MARK = b"bench "
+REFILLS = "refills"
 
 
 class CompareError(RingzeroError):
@@ -33,6 +34,13 @@ class Cost:
     exits: dict[str, float]
     once: float = 0.0
     """Instructions of the shorter run beyond what its operations cost each."""
+    translation: dict[str, float] = field(default_factory=dict)
+    """Refills of the machine's translation cache, and table entries read for them by stage."""
+
+    @property
+    def entries(self) -> float:
+        """Page table entries read, of all stages."""
+        return sum(number for name, number in self.translation.items() if name != REFILLS)
 
     @property
     def total(self) -> float:
@@ -48,6 +56,7 @@ class Workload:
     worlds: dict[str, int]
     exits: dict[str, int]
     seconds: float
+    translation: dict[str, int] = field(default_factory=dict)
 
     @property
     def total(self) -> int:
@@ -121,7 +130,8 @@ def _cost(name: str, count: int, spent: Sample, short: tuple[int, Sample]) -> Co
     each = {world: spent.worlds[world] / count for world in WORLDS}
     once = sum(short[1].worlds[world] - short[0] * each[world] for world in WORLDS)
     exits = {cause: number / count for cause, number in spent.exits.most_common() if number > 0}
-    return Cost(name, each, exits, once)
+    translation = {what: number / count for what, number in spent.translation.items()}
+    return Cost(name, each, exits, once, translation)
 
 
 def workload(technique: Technique, task: Task, engine: str = "auto") -> Workload:
@@ -143,4 +153,5 @@ def workload(technique: Technique, task: Task, engine: str = "auto") -> Workload
         {world: sample.worlds[world] for world in WORLDS},
         dict(exits.most_common()),
         round(seconds, 3),
+        dict(sample.translation),
     )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ringzero.compare.claims import paragraph
-from ringzero.compare.measure import Cost, Workload
+from ringzero.compare.measure import REFILLS, Cost, Workload
 from ringzero.compare.techniques import TECHNIQUES, WORLDS
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ TITLES = {
     "device_read": "device register read",
     "page_table_update": "page-table update",
     "space_switch": "address-space switch",
+    "tlb_miss": "load past the TLB",
     "interrupt": "interrupt taken",
     "system_call": "system call",
     "call": "call and return",
@@ -29,6 +30,38 @@ TITLES = {
     "page_fault": "page fault",
     "context_switch": "context switch",
 }
+
+
+SHADOW, STAGES = "trap", "hardware"
+PAGED = ("page_fault", "page_table_update", "tlb_miss", "space_switch", "context_switch")
+
+
+@dataclass(frozen=True)
+class Paging:
+    """One operation with shadow tables, and with two stages."""
+
+    operation: str
+    instructions: tuple[float, float]
+    entries: tuple[float, float]
+
+    @property
+    def price(self) -> float | None:
+        """What reading an entry would have to cost, in instructions, for both to be equal."""
+        saved, more = self.instructions[0] - self.instructions[1], self.entries[1] - self.entries[0]
+        return saved / more if abs(more) >= 0.05 and saved / more > 0 else None
+
+    @property
+    def verdict(self) -> str:
+        """Which wins, and up to which price of an entry."""
+        saved, more = self.instructions[0] - self.instructions[1], self.entries[1] - self.entries[0]
+        if abs(saved) < 0.5:
+            if abs(more) < 0.5:
+                return "neither"
+            return "shadow" if more > 0 else "two stages"
+        first, second = ("two stages", "shadow") if saved > 0 else ("shadow", "two stages")
+        if self.price is None:
+            return first
+        return f"{first} up to {self.price:,.1f} instructions for reading an entry, then {second}"
 
 
 @dataclass(frozen=True)
@@ -56,12 +89,23 @@ class Results:
                 for technique, one in self.workloads.items()
             },
             "claims": paragraph(self.operations, self.workloads),
+            "paging": self._paging_data(),
+        }
+
+    def _paging_data(self) -> dict[str, Any]:
+        if not {SHADOW, STAGES} <= set(self.operations):
+            return {}
+        return {
+            one.operation: {"price": one.price, "verdict": one.verdict} for one in self.paging()
         }
 
     def show(self, console: Console) -> None:
         """The tables."""
         console.print(self._operation_table())
         console.print(self._exit_table())
+        console.print(self._translation_table())
+        if {SHADOW, STAGES} <= set(self.operations):
+            console.print(self._paging_table())
         console.print(self._workload_table())
         for technique in list(self.workloads)[1:]:
             console.print(self._sentence(technique), highlight=False)
@@ -97,6 +141,33 @@ class Results:
             table.add_row(TITLES.get(name, name), *cells)
         return table
 
+    def _translation_table(self) -> Table:
+        table = _table(
+            "Translation for each operation: refills, and table entries read", "operation"
+        )
+        for technique in self.operations:
+            table.add_column(technique)
+        for name in self.names():
+            cells = [_translation(by_name[name]) for by_name in self.operations.values()]
+            table.add_row(TITLES.get(name, name), *cells)
+        return table
+
+    def _paging_table(self) -> Table:
+        table = _table("Shadow tables (trap) against two stages (hardware)", "operation")
+        for what in ("instructions", "entries read"):
+            for technique in (SHADOW, STAGES):
+                table.add_column(f"{technique}\n{what}", justify="right")
+        table.add_column("wins")
+        for row in self.paging():
+            cells = [f"{figure:,.1f}" for figure in (*row.instructions, *row.entries)]
+            table.add_row(TITLES[row.operation], *cells, row.verdict)
+        return table
+
+    def paging(self) -> list[Paging]:
+        """Where shadow tables win and where two stages do, for what translation decides."""
+        pairs = [(self.operations[SHADOW][name], self.operations[STAGES][name]) for name in PAGED]
+        return [Paging(a.operation, (a.total, b.total), (a.entries, b.entries)) for a, b in pairs]
+
     def _workload_table(self) -> Table:
         table = _table(f"Workload: {next(iter(self.workloads.values())).name}", "")
         for technique in self.workloads:
@@ -106,6 +177,9 @@ class Results:
             table.add_row(f"instructions, {world}", *(f"{one.worlds[world]:,}" for one in ones))
         table.add_row("instructions, total", *(f"{one.total:,}" for one in ones))
         table.add_row("traps or exits", *(f"{sum(one.exits.values()):,}" for one in ones))
+        for what in ("refills", "S", "VS", "G"):
+            name = what if what == "refills" else f"entries read, {what}"
+            table.add_row(name, *(f"{one.translation.get(what, 0):,}" for one in ones))
         table.add_row("seconds here", *(f"{one.seconds:.2f}" for one in ones))
         return table
 
@@ -127,7 +201,15 @@ def _table(title: str, first: str) -> Table:
 def _cost(cost: Cost) -> dict[str, Any]:
     worlds = {world: round(figure, 2) for world, figure in cost.worlds.items()}
     exits = {cause: round(each, 3) for cause, each in cost.exits.items()}
-    return {**worlds, "total": round(cost.total, 2), "exits": exits}
+    translation = {what: round(each, 3) for what, each in cost.translation.items()}
+    return {**worlds, "total": round(cost.total, 2), "exits": exits, "translation": translation}
+
+
+def _translation(cost: Cost) -> str:
+    """`2.0: 6 VS 16 G`."""
+    read = [f"{n:.1f} {s}" for s, n in cost.translation.items() if s != REFILLS and n >= 0.05]
+    refills = cost.translation.get(REFILLS, 0)
+    return f"{refills:.1f}: {', '.join(read)}" if refills >= 0.05 or read else "none"
 
 
 def _exits(exits: dict[str, float]) -> str:

@@ -35,24 +35,31 @@ class Task:
 
 @dataclass(frozen=True)
 class Sample:
-    """What was executed up to a moment: instructions by world, and exits by cause."""
+    """What was executed up to a moment: instructions by world, and exits by cause.
+
+    `translation` is the machine's work besides: `Counters.translation`.
+    """
 
     worlds: Counter[str] = field(default_factory=Counter)
     exits: Counter[str] = field(default_factory=Counter)
+    translation: Counter[str] = field(default_factory=Counter)
 
     def since(self, before: Sample) -> Sample:
         """What came after another sample."""
-        worlds, exits = Counter(self.worlds), Counter(self.exits)
-        worlds.subtract(before.worlds)
-        exits.subtract(before.exits)
-        return Sample(worlds, exits)
+        made = self.plus(Sample())
+        made.worlds.subtract(before.worlds)
+        made.exits.subtract(before.exits)
+        made.translation.subtract(before.translation)
+        return made
 
     def plus(self, other: Sample) -> Sample:
         """Both."""
         worlds, exits = Counter(self.worlds), Counter(self.exits)
+        translation = Counter(self.translation)
         worlds.update(other.worlds)
         exits.update(other.exits)
-        return Sample(worlds, exits)
+        translation.update(other.translation)
+        return Sample(worlds, exits, translation)
 
 
 Start = Callable[[Task, "Console | None", str], Any]
@@ -90,7 +97,8 @@ def _native_sample(machine: Machine) -> Sample:
     counted = machine.counters()
     modes = counted.instructions
     traps = Counter({**counted.traps, **counted.interrupts})
-    return Sample(Counter(user=modes["U"], kernel=modes["S"], below=modes["M"]), traps)
+    worlds = Counter(user=modes["U"], kernel=modes["S"], below=modes["M"])
+    return Sample(worlds, traps, Counter(counted.translation))
 
 
 def _under(technique: str) -> Start:
@@ -108,9 +116,13 @@ def _under(technique: str) -> Start:
 
 def _virtual_sample(machine: VirtualMachines) -> Sample:
     (vm,) = machine.vms()
-    below = machine.counters().instructions["M"]
+    counted = machine.counters()
+    modes = counted.instructions
     exits = Counter({f"{row.kind} {row.name}": row.count for row in vm.exits})
-    return Sample(Counter(user=vm.user, kernel=vm.kernel, below=below), exits)
+    worlds = Counter(user=vm.user, kernel=vm.kernel, below=modes["M"])
+    if "VS" in modes:  # where modes change without an exit, only the machine can tell them apart
+        worlds.update(user=modes.get("VU", 0) - vm.user, kernel=modes["VS"] - vm.kernel)
+    return Sample(worlds, exits, Counter(counted.translation))
 
 
 TECHNIQUES: dict[str, Technique] = {
@@ -122,5 +134,6 @@ TECHNIQUES: dict[str, Technique] = {
             *("paravirt", "paravirtual, with hypercalls", _under("paravirt"), _virtual_sample),
             flavour="kernel-paravirt",
         ),
+        Technique("hardware", "in VS-mode, two stages", _under("hardware"), _virtual_sample),
     )
 }

@@ -162,6 +162,9 @@ class Core(Struct):
     trap_loop: u64  # traps since then with nothing retired
     traps: u64[64]  # type: ignore[valid-type]
     decoded: u64  # slots decoded, for --stats
+    refills: u64  # pages translated for the tables above, bare M-mode's aside
+    entries: u64[4]  # type: ignore[valid-type]  # page table entries read, by stage of `paging`
+    aside: u64  # no entry counts while this is 1
     double: u64  # the result of a floating-point operation that was not the host's alone
     single: u32
     slices: u64  # slices that ended

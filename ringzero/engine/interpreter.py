@@ -362,7 +362,8 @@ class Interpreter:
         retired = dict(enumerate(core.retired_in))
         retired[core.charged] += core.hart.retired - core.counted
         traps = {(i & 31) | (i >> 5 << 63): n for i, n in enumerate(core.traps) if n}
-        return HartCounts({mode: n for mode, n in retired.items() if n}, traps)
+        entries = dict(enumerate(core.entries))
+        return HartCounts({m: n for m, n in retired.items() if n}, traps, core.refills, entries)
 
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""

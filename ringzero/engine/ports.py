@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
@@ -58,10 +58,16 @@ class Stop:
 
 @dataclass(frozen=True)
 class HartCounts:
-    """What one hart did: instructions retired by mode number, traps by mcause value."""
+    """What one hart did: instructions retired by mode number, traps by mcause value.
+
+    `refills` are pages translated for the engine's translation cache, `entries` the page table
+    entries read meanwhile, by `isa.paging`'s number of the stage.
+    """
 
     retired: dict[int, int]
     traps: dict[int, int]
+    refills: int = 0
+    entries: dict[int, int] = field(default_factory=dict)
 
 
 class Harts(Protocol):

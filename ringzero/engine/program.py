@@ -4,14 +4,14 @@ that are no instruction. `build()` gives its text
 
 from __future__ import annotations
 
-from ringzero.engine import core, host_floats, physical, region_links, run, slots, tlb
+from ringzero.engine import core, host_floats, physical, region_links, run, slots, tlb, walks
 from ringzero.engine.handlers import (
     CONVENTION,
     HandlerText,
     handler_names,
     handlers,
 )
-from ringzero.isa import access, ports
+from ringzero.isa import access, paging, ports
 from ringzero.isa.compressed import RULES
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang.compiler import Program, Target, result_type
@@ -29,6 +29,7 @@ BIND: dict[Native, Native] = {
     ports.physical_compare_exchange: physical.physical_compare_exchange,
     ports.now: physical.now,
     ports.fence_translation: tlb.fence_translation,
+    paging.read_entry: walks.read_entry,
     **host_floats.BIND,
 }
 ROOTS = (

@@ -152,11 +152,14 @@ def handler_is_there(core: Core) -> bool:
 @native
 def word_at(core: Core, pc: u64) -> u64:
     """The instruction that is illegal, for tval; zero where it cannot be read."""
+    core.aside = 1  # a hart has the word already: this is no translation of its
+    word = u64(0)
     try:
-        word = fetch(core.hart, pc)
-        return u64(word)
+        word = u64(fetch(core.hart, pc))
     except Trap:
-        return 0
+        word = u64(0)
+    core.aside = 0
+    return word
 
 
 @native(cold=True)

@@ -37,6 +37,7 @@ from ringzero.engine.core import (
 )
 from ringzero.engine.physical import NOWHERE, atomically, backing
 from ringzero.engine.slots import INVALID, forget_code, holds_code, stored_beside
+from ringzero.engine.walks import find_page
 from ringzero.isa import access
 from ringzero.isa.hart import NO_RESERVATION, Hart, M, S
 from ringzero.isa.paging import (
@@ -44,7 +45,6 @@ from ringzero.isa.paging import (
     STATUS_MXR,
     STATUS_SUM,
     Translation,
-    translate_page,
 )
 from ringzero.isa.pmp import EXECUTE, READ, WRITE
 from ringzero.isa.rv_h import ADDRESS_GIVEN, OF_GUEST, OF_VIRTUAL
@@ -230,7 +230,7 @@ def store_conditional_missed(hart: Hart, kind: type, address: u64, value: u64) -
 def fill(core: Core, address: u64, kind: int) -> None:
     """Translate a page for one kind of access and cache what may be cached."""
     found = Translation()
-    translate_page(core.hart, address, kind, found)
+    find_page(core, address, kind, found)
     page = found.physical & PAGE_MASK
     where = backing(core.shared[0], page, 4096)
     if where == NOWHERE:
@@ -305,7 +305,7 @@ def in_superpage(core: Core, address: u64) -> bool:
 def find_code(core: Core, address: u64) -> u64:
     """The slot array (byte offset) of the page around an instruction address, or the fault."""
     found = Translation()
-    translate_page(core.hart, address, FETCH, found)
+    find_page(core, address, FETCH, found)
     where = backing(core.shared[0], found.physical & PAGE_MASK, 4096)
     if where == NOWHERE or found.permissions & EXECUTE == 0:
         raise access_fault(core.hart, address, FETCH)

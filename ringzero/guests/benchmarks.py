@@ -14,6 +14,11 @@ from ringzero.guests.selftests import SCRATCH
 from ringzero.guests.verdicts import expected
 from ringzero.lang import Struct, load, native, ptr, store, typed_range, u8, u64
 
+SPREAD, STRIDE = (
+    64,
+    0x40_0000,
+)  # further apart than translation caches reach, and in one set of them
+SPREAD_BASE = 0x10_0000_0000
 LINE_STATUS = pages.DEVICES + 5
 
 
@@ -100,6 +105,25 @@ def bench_tables(count: u64) -> None:
 
 
 @native(inline=False)
+def bench_misses(count: u64) -> None:
+    """Loads that no translation cache knows, of pages that were all touched before."""
+    page = pages.allocate()
+    for i in typed_range(u64(SPREAD)):
+        pages.map_page(pages.pool.root, SPREAD_BASE + i * STRIDE, page, u64(R | W))
+    privileged.flush_all()
+    for i in typed_range(u64(SPREAD)):
+        load(u64, SPREAD_BASE + i * STRIDE)
+    begin()
+    for i in typed_range(count):
+        load(u64, SPREAD_BASE + (i & SPREAD - 1) * STRIDE)
+    end("tlb_miss", count)
+    for i in typed_range(u64(SPREAD)):
+        store(u64, pages.entry_of(pages.pool.root, SPREAD_BASE + i * STRIDE), 0)
+    privileged.flush_all()
+    pages.release(page)
+
+
+@native(inline=False)
 def bench_interrupts(count: u64) -> None:
     """A software interrupt to this hart, taken at once."""
     csr.sie.write(u64(privileged.SOFTWARE_PENDING))
@@ -118,6 +142,7 @@ def run_benchmarks(count: u64) -> None:
     """All of them."""
     bench_registers(count)
     bench_tables(count)
+    bench_misses(count)
     bench_interrupts(count)
     create(u64(0), u64(user.BENCHMARKS), count, True)
     run()

@@ -68,6 +68,38 @@ def test_native_traps_are_the_guests_own(costs: Costs) -> None:
     assert native["hypercall"].worlds["below"] > 20
 
 
+def test_hardware_leaves_calls_and_devices_to_the_hypervisor(costs: Costs) -> None:
+    exits = {name: cost.exits for name, cost in costs["hardware"].items() if cost.exits}
+    assert exits == {
+        "hypercall": {"call other": 1.0},
+        "timer_set": {"call timer": 1.0},
+        "device_read": {"instruction load": 1.0},
+        "context_switch": {"call timer": pytest.approx(1, abs=0.1)},
+    }
+    for name, cost in costs["hardware"].items():
+        bare = costs["native"][name].worlds
+        assert cost.worlds["kernel"] == pytest.approx(bare["kernel"], abs=12), name
+
+
+def test_a_walk_of_two_stages_reads_more_entries(costs: Costs) -> None:
+    read = {name: costs[name]["tlb_miss"].translation for name in ("native", "trap", "hardware")}
+    assert read["native"] == pytest.approx({"refills": 1, "S": 3, "VS": 0, "G": 0}, abs=0.1)
+    assert read["trap"] == pytest.approx({"refills": 1, "S": 3, "VS": 0, "G": 0}, abs=0.2)
+    # three of the guest's (Sv39), and two of the G-stage (2 MiB pages) for each and for the page
+    assert read["hardware"] == pytest.approx({"refills": 1, "S": 0, "VS": 3, "G": 8}, abs=0.1)
+    assert not any(costs["native"]["csr_read"].translation.values())
+
+
+def test_where_shadow_wins_and_where_two_stages_do(results: Results) -> None:
+    rows = {row.operation: row for row in results.paging()}
+    assert rows["page_fault"].verdict == "two stages"
+    missing = rows["tlb_miss"]
+    assert missing.verdict == "shadow" or (missing.price or 0) < 3
+    assert rows["page_table_update"].verdict.startswith("two stages up to")
+    assert (rows["space_switch"].price or 0) > 10
+    assert results.data()["paging"]["page_fault"] == {"price": None, "verdict": "two stages"}
+
+
 def test_equal_measurements_have_equal_figures(costs: Costs) -> None:
     again = operations(TECHNIQUES["trap"], guests.build("kernel"), counts=(20, 120))
     assert again == costs["trap"]
@@ -115,9 +147,12 @@ def test_a_guest_that_measures_nothing_is_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.needs_debian
-def test_debian_boots_under_trap_with_few_more_instructions(debian_image: object) -> None:
+def test_debian_boots_with_few_more_instructions(debian_image: object) -> None:
     kernel, initrd = debian_image.kernel, debian_image.initrd  # type: ignore[attr-defined]
     task = Task("boot", kernel, initrd, "console=ttyS0 quiet ringzero.run=true", 512 << 20)
-    bare, trap = (workload(TECHNIQUES[name], task) for name in ("native", "trap"))
+    names = ("native", "trap", "hardware")
+    bare, trap, hardware = (workload(TECHNIQUES[name], task) for name in names)
     assert trap.total < bare.total * 1.25
     assert 300_000 < sum(trap.exits.values()) < 500_000
+    assert hardware.total < bare.total * 1.01
+    assert sum(hardware.exits.values()) < 2000

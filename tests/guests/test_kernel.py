@@ -42,8 +42,8 @@ def test_self_tests_pass(files: dict[str, Path], bios: str, form: str, cpu: str)
 
 BENCHES = {
     "loop", "csr_read", "interrupt_toggle", "hypercall", "timer_set", "device_read",
-    "page_table_update", "space_switch", "interrupt", "system_call", "call", "exception",
-    "page_fault", "context_switch",
+    "page_table_update", "space_switch", "tlb_miss", "interrupt", "system_call", "call",
+    "exception", "page_fault", "context_switch",
 }  # fmt: skip
 
 
