@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from ringzero.composition import Console, DiskChoice, Software, assemble
-from ringzero.engine.ports import Why
+from ringzero.engine.ports import Profile, Why
 from ringzero.errors import UsageError
 from ringzero.inspection import Csrs, Registers, register_number, stopped_at
 from ringzero.isa.hart import VIRTUAL
@@ -323,6 +323,10 @@ class Machine:
     def write_memory(self, address: int, data: bytes) -> None:
         """Physical memory; code that was translated from it is forgotten."""
         self.memory.write(address, data)
+
+    def profile(self) -> Profile:
+        """How the engine executed that: its share in compiled code, and what leaves that often."""
+        return self.harts.profile()
 
     def counters(self) -> Counters:
         """What all harts did since the machine was built."""

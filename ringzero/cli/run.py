@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -140,7 +140,11 @@ class RunCommand(click.Command):
     "[default: parallel with the host's clock]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and do not.")
-@click.option("--stats", is_flag=True, help="At the end, count instructions, traps, interrupts.")
+@click.option(
+    "--stats",
+    is_flag=True,
+    help="At the end, count instructions, traps, interrupts; with -v, compiled code too.",
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="The outcome, or the plan of --dry-run, as JSON."
 )
@@ -285,7 +289,7 @@ def _report(
     """The closing words, on standard error: the guest has standard output to itself."""
     if not (stats or as_json):
         return
-    from ringzero.cli.statistics import statistics_json, statistics_text
+    from ringzero.cli.statistics import profile_text, statistics_json, statistics_text
 
     guests = _guests(plan, machine)
     if as_json:
@@ -299,6 +303,8 @@ def _report(
         report.text(json.dumps(told))
     elif stats:
         report.text(statistics_text(machine.counters(), elapsed))
+        if plan.cpu != "kvm" and report.verbosity >= report.Verbosity.VERBOSE:
+            report.text(profile_text(cast("Machine", machine).profile()))
         if guests:
             report.text(vms_text(guests))
 

@@ -10,9 +10,11 @@ from ringzero.outcome import Counters
 
 if TYPE_CHECKING:
     from ringzero.api import Machine
+    from ringzero.engine.ports import Profile
     from ringzero.kvm.machine import KvmMachine
     from ringzero.kvm.stats import ExitStats
 
+SITES = 5  # places of side exits that are shown
 DUMPED_CSRS = (
     "mstatus", "mepc", "mcause", "mtval", "mtvec", "mie", "mip", "medeleg", "mideleg",
     "sepc", "scause", "stval", "stvec", "satp",
@@ -39,6 +41,21 @@ def statistics_text(counters: Counters | ExitStats, elapsed: float) -> str:
             if count:
                 lines.append(f"{count:>16,}  {title.format(name)}")
     return "\n".join(lines)
+
+
+def profile_text(profile: Profile) -> str:
+    """How an engine executed what the counters tell."""
+    share = profile.in_regions / max(profile.slices, 1)
+    lines = [
+        f"{share:>16.1%}  of {profile.slices:,} slices ended in compiled regions",
+        f"{profile.loaded:>16,}  regions loaded",
+        f"{profile.compiled:>16,}  of them compiled in this run",
+        f"{profile.again:>16,}  of those for the second time: they left too often",
+        f"{profile.waiting:>16,}  hot places wait for the compiler",
+        f"{profile.side_exits:>16,}  side exits of regions, most at these physical addresses:",
+    ]
+    often = sorted(profile.sites.items(), key=lambda item: -item[1])[:SITES]
+    return "\n".join([*lines, *(f"{count:>16,}  {address:#x}" for address, count in often)])
 
 
 def statistics_json(counters: Counters | ExitStats, elapsed: float) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from ringzero.engine.core import (
     TlbEntry,
 )
 from ringzero.engine.hart_threads import HartThreads, yield_address
-from ringzero.engine.ports import Bus, HartCounts, Memory, Stop, Why
+from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.quiescence import OUT
 from ringzero.errors import RingzeroError
 from ringzero.isa.decode import Decoded
@@ -368,6 +368,23 @@ class Interpreter:
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""
         return bool(self.cores[index].waiting)
+
+    def profile(self) -> Profile:
+        """How instructions were executed since the machine was built."""
+        sites = (view(Heat) * SITES).from_address(self.shared.sites)
+        owners = (ctypes.c_uint32 * SLOT_ARRAYS).from_address(self.shared.owners)
+        found: dict[int, int] = {}
+        for site in sites:
+            if site.count:
+                page = owners[site.slot // PAGE_STRIDE]
+                offset = site.slot % PAGE_STRIDE // 8
+                found[self.memory.base + page * 4096 + offset] = site.count
+        return Profile(
+            sum(core.slices for core in self.cores),
+            sum(core.region_slices for core in self.cores),
+            sum(core.bails for core in self.cores),
+            found,
+        )
 
     def close(self) -> None:
         """End the harts' threads."""

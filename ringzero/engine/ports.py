@@ -70,6 +70,20 @@ class HartCounts:
     entries: dict[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Profile:
+    """Where an engine was at the ends of its slices, and what its compiler did."""
+
+    slices: int = 0
+    in_regions: int = 0
+    side_exits: int = 0
+    sites: dict[int, int] = field(default_factory=dict)  # side exits by physical address
+    compiled: int = 0  # regions, in this run
+    again: int = 0  # of those, regions that left too often
+    loaded: int = 0  # regions in all, compiled now or in an earlier run
+    waiting: int = 0  # places that were hot and are not compiled yet
+
+
 class Harts(Protocol):
     """All harts of one machine under an engine."""
 
@@ -109,6 +123,9 @@ class Harts(Protocol):
 
     def counts(self, index: int) -> HartCounts:
         """What a hart did since it was made."""
+
+    def profile(self) -> Profile:
+        """How instructions were executed since the machine was built."""
 
     def close(self) -> None:
         """End whatever works in the background; memory may go away afterwards."""

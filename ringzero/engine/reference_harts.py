@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ringzero.engine.ports import Bus, HartCounts, Memory, Stop, Why
+from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.reference import ReferenceEngine, Step
 from ringzero.isa.hart import Hart
 from ringzero.isa.trap import MTI
@@ -138,6 +138,10 @@ class ReferenceHarts:
         """What a hart did."""
         counts = self.engines[index].counts
         return HartCounts(dict(counts.retired), dict(counts.traps))
+
+    def profile(self) -> Profile:
+        """It has no slices."""
+        return Profile()
 
     def close(self) -> None:
         """Nothing works in the background."""

@@ -20,6 +20,7 @@ from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 
 LIMIT = 320  # instructions of a region
+ENOUGH = 64  # instructions from which on a region ends where another one begins
 PAGES = 8  # other pages of a region
 PAGE = 4096
 LINKS = (1, 5)  # registers that hold return addresses, by the calling convention
@@ -108,6 +109,7 @@ class Code:
 
     page: Callable[[int], bytes | None]
     ran: Callable[[int], bool] = lambda offset: True  # whether an offset was ever executed
+    taken: Callable[[int], bool] = lambda offset: False  # whether another region is entered there
 
     @staticmethod
     def single(page: bytes) -> Code:
@@ -165,6 +167,8 @@ class Explorer:
                     break
                 graph.operations[at] = op
                 at = self._behind(op)
+                if at is not None and len(graph.operations) >= ENOUGH and self.code.taken(at):
+                    break  # another region goes on from here: not the same code once more
         self._keep_pages()
         self._choose_entries()
         return graph

@@ -85,7 +85,11 @@ class CodePages:
             there = arrays.get(offset // PAGE)
             return there is not None and self.ran(there, offset % PAGE)
 
-        return Code(bytes_at, ran)
+        def taken(offset: int) -> bool:
+            there = arrays.get(offset // PAGE)
+            return there is not None and self.holds_region(there, offset % PAGE)
+
+        return Code(bytes_at, ran, taken)
 
     def _context(self, base: int, array: int) -> int | None:
         """The execute table that leads from a virtual page to an array."""

@@ -14,11 +14,12 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ringzero.engine.core import BAILS, FIRST, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.ports import Bus, Memory, Stop, Why
+from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
 from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
@@ -196,9 +197,12 @@ class Regions(Interpreter):
     def _compile(
         self, array: int, page: bytes, offset: int, pc: int, apart: frozenset[int] = frozenset()
     ) -> Region | None:
-        from ringzero.engine.region_graph import explore
+        from ringzero.engine.region_graph import Code, explore
 
-        graph = explore(self._pages.around(array, page, pc), offset)
+        code = self._pages.around(array, page, pc)
+        if apart:  # the region that is replaced stands in its own way
+            code = Code(code.page, code.ran)
+        graph = explore(code, offset)
         self._places[offset, page] = array, pc, apart
         for at in graph.frontier:
             if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
@@ -242,6 +246,20 @@ class Regions(Interpreter):
             self.threads.wake()
         else:
             self.shared.stop = 1  # not `stop()`: the run goes on at once
+
+    def profile(self) -> Profile:
+        """See `engine.ports.Harts`."""
+        seen = super().profile()
+        compiler = self.__dict__.get("_compiler")
+        if compiler is None:
+            return seen
+        return replace(
+            seen,
+            compiled=compiler.compiled,
+            again=self.mended,
+            loaded=compiler.loaded,
+            waiting=len(self._heat),
+        )
 
     def close(self) -> None:
         """End the compiling thread before memory goes away."""

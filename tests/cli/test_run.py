@@ -128,6 +128,9 @@ def test_statistics_and_json_are_beside_the_guests_output(tmp_path: Path) -> Non
     done = run(tmp_path, htif_exit(4), "--stats")
     assert done.returncode == 4
     assert b"instructions in" in done.stderr
+    assert b"regions" not in done.stderr
+    done = run(tmp_path, htif_exit(4), "--stats", "-v")
+    assert b"slices ended in compiled regions" in done.stderr
 
 
 def test_instruction_clock_repeats_a_run_exactly(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ringzero.engine.core import Link
 from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.region_graph import LIMIT, Code, explore
 from ringzero.engine.slots import INVALID
 from ringzero.isa.program import assemble_text
 from ringzero.lang.host import view
@@ -153,3 +154,23 @@ def test_the_second_page_changes(change: str, last: str) -> None:
     compare(state(expected, its_memory), state(regions, memory))
     assert regions.installed > 0
     assert bound > 0
+
+
+def test_profile_tells_of_regions_and_side_exits() -> None:
+    regions, _ = machine(Eager, REMAP, "")
+    for _ in range(8):
+        regions.run(2911)
+        regions.compile_here()
+    seen = regions.profile()
+    assert seen.compiled == seen.loaded == regions.installed
+    assert seen.side_exits == sum(seen.sites.values()) > 0
+    assert all(BASE <= address < STACK for address in seen.sites)
+
+
+def test_a_long_path_ends_where_another_region_begins() -> None:
+    page = assemble_text("addi a0, a0, 1\n" * 400, 0)
+    everything = explore(Code.single(page), 0)
+    assert len(everything.operations) == LIMIT
+    assert everything.frontier == {4 * LIMIT}
+    parted = explore(Code(lambda distance: page, taken=lambda at: at in (8, 400)), 0)
+    assert max(parted.operations) == 396
