@@ -125,7 +125,7 @@ class RegionExits:
         if distance == 0:
             return "%base", "%vpage"
         slots = self.load(self.load("%core", CORE_OFFSET["shared"], "ptr"), SLOTS, "ptr")
-        base = self.at(slots, self.value(f"load i64, ptr {self._link(distance)}"))
+        base = self.at(slots, self.value(f"load i64, ptr {self._array(distance)}"))
         return base, self.value(f"add i64 %vpage, {distance * PAGE}")
 
     def _special(self, number: int) -> str:
@@ -144,19 +144,25 @@ class RegionExits:
     def _link(self, distance: int) -> str:
         return self.at(f"@{self.name}_links", LINK_SIZE * self.links.index(distance))
 
-    def _is_elsewhere(self, distance: int) -> str:
-        """Whether the execute table does not say that a page is what was compiled."""
+    def _array(self, distance: int) -> str:
+        """Where the region keeps the slot array of a page: its link may change meanwhile."""
+        return f"%array{self.links.index(distance)}"
+
+    def _is_elsewhere(self, distance: int) -> tuple[str, str]:
+        """Whether the execute table does not say that a page is what was compiled; what it says."""
         page = self.value(f"add i64 %vpage, {distance * PAGE}")
         entry = self._table_entry(page, EXECUTES)
         tag = self.value(f"icmp ne i64 {self.value(f'load i64, ptr {entry}')}, {page}")
         bound = self.value(f"load i64, ptr {self._link(distance)}")
         present = self.load(entry, view(TlbEntry).offset.offset)
-        return self.value(f"or i1 {tag}, {self.value(f'icmp ne i64 {present}, {bound}')}")
+        other = self.value(f"icmp ne i64 {present}, {bound}")
+        return self.value(f"or i1 {tag}, {other}"), present
 
     def _guard_block(self, target: int) -> None:
         self.label(f"G{target}")
         distance, out = target // PAGE, self.new("unlinked")
-        elsewhere = self._is_elsewhere(distance)
+        elsewhere, array = self._is_elsewhere(distance)
+        self.line(f"store i64 {array}, ptr {self._array(distance)}")
         self.line(f"br i1 {elsewhere}, label %{out}, label %B{target}, !prof !{UNLIKELY}")
         self.label(out)
         self._write_back(self.blocks[target].dirty, {})
@@ -165,7 +171,8 @@ class RegionExits:
         self._tail(self._special(LINK), ip, self.value("load i64, ptr %bud"))
 
     def _guard_second_half(self, op: Operation) -> None:
-        elsewhere, kind = self._is_elsewhere(op.page + 1), self.segment
+        elsewhere, _ = self._is_elsewhere(op.page + 1)
+        segment = self.segment
         label = self.new("unlinked")
         fine = self.new("ok")
         self.line(f"br i1 {elsewhere}, label %{label}, label %{fine}, !prof !{UNLIKELY}")
@@ -173,7 +180,7 @@ class RegionExits:
         kept, self.lines = self.lines, []
         self.label(label)
         self._want(op.page + 1)
-        self._give_up(kind, LINK_BAIL)
+        self._give_up(segment, LINK_BAIL)
         self.tails += self.lines
         self.lines = kept
 

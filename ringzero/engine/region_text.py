@@ -69,6 +69,8 @@ class RegionText(RegionExits):
         self.line("%bud = alloca i64\n  store i64 %budget, ptr %bud")
         self.line("%raised = alloca i1\n  %window = alloca [2 x i64]")
         self.line(f"store ptr {self.load('%core', CORE_OFFSET['memory'], 'ptr')}, ptr %window")
+        for distance in self.links:
+            self.line(f"{self._array(distance)} = alloca i64")
         every = 0
         for block in self.blocks.values():
             every |= block.needs | block.sets
