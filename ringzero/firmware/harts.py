@@ -37,6 +37,7 @@ from ringzero.lang import atomic, compare_exchange, fence, native, store, typed_
 MSIE, SSIP = 1 << 3, 1 << 1
 MPP_S, MPP = 1 << 11, 3 << 11
 SIE, SPIE, MPIE = 1 << 1, 1 << 5, 1 << 7
+SPINS = 2000  # looks at what another hart is to do before this one sleeps; even
 SEND_IPI = 0
 FENCE_I, SFENCE_VMA, SFENCE_VMA_ASID = 0, 1, 2
 HART_START, HART_STOP, HART_STATUS, HART_SUSPEND = 0, 1, 2, 3
@@ -88,8 +89,36 @@ def read_mail() -> u64:
     if why & MAIL_FENCE_MEMORY != 0:
         fence_memory()
     if why & (MAIL_FENCE_CODE | MAIL_FENCE_MEMORY) != 0:
-        atomic("add", u64, shared.fence_left, 0, ~u64(0))
+        if atomic("add", u64, shared.fence_left, 0, ~u64(0)) == 1:
+            wake_others()
     return why
+
+
+@native
+def wait_for_others(tries: u64) -> None:
+    """Between two looks at what other harts are to do: spin a little, then sleep until one rings.
+
+    They may wait for this hart, so it does what they ask. Before it sleeps it says so and looks
+    once more; no device is asked in vain.
+    """
+    hart = csr.mhartid.read()
+    if tries < SPINS:
+        if atomic("or", u64, shared.mail, hart << 3, 0) != 0:
+            read_mail()
+    elif tries & 1 == 0:
+        atomic("or", u64, shared.asleep, 0, u64(1) << hart)
+    else:
+        wait()
+        read_mail()
+
+
+@native
+def wake_others() -> None:
+    """What harts may be sleeping for has happened."""
+    bits = atomic("xchg", u64, shared.asleep, 0, 0)
+    for hart in typed_range(u64(HARTS)):
+        if bits >> hart & 1 != 0:
+            store(u32, CLINT_MSIP + (hart << 2), 1)
 
 
 @native
@@ -131,8 +160,10 @@ def remote_fence(function: u64, mask: u64, base: u64, start: u64, size: u64, spa
     bits, ok = select(mask, base)
     if not ok:
         return u64(sbi.INVALID_PARAM)
+    tries = u64(0)
     while not compare_exchange(u64, shared.fence_lock, 0, 0, 1):
-        read_mail()  # or two harts would wait for each other
+        wait_for_others(tries)
+        tries += 1
     shared.fence_start = start
     shared.fence_size = 0 if start == 0 and size == ~u64(0) else size
     shared.fence_space = space
@@ -145,9 +176,12 @@ def remote_fence(function: u64, mask: u64, base: u64, start: u64, size: u64, spa
     for hart in typed_range(u64(HARTS)):
         if bits >> hart & 1 != 0:
             post(hart, why)
+    tries = u64(0)
     while atomic("or", u64, shared.fence_left, 0, 0) != 0:
-        read_mail()
+        wait_for_others(tries)
+        tries += 1
     atomic("xchg", u64, shared.fence_lock, 0, 0)
+    wake_others()
     return u64(sbi.SUCCESS)
 
 

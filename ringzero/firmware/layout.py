@@ -39,6 +39,7 @@ class Shared(Struct):
     start_argument: u64[16]
     fence_lock: u64[1]
     fence_left: u64[1]  # harts that have not done the fence yet
+    asleep: u64[1]  # harts that sleep until a fence is done, as bits
     console_lock: u64[1]
     fence_start: u64
     fence_size: u64
