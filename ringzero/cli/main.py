@@ -24,6 +24,7 @@ COMMANDS = {
     "build": "ringzero.cli.build",
     "compare": "ringzero.cli.compare",
     "analyze": "ringzero.cli.analyze",
+    "translate-address": "ringzero.cli.translate_address",
     "bench": "ringzero.cli.bench",
     "doctor": "ringzero.cli.doctor",
 }
@@ -38,7 +39,7 @@ class LazyCommands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 

@@ -205,7 +205,7 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
     session = Session()
     deadline = None
     while True:
-        with _machine(plan, session.output) as machine:
+        with make_machine(plan, session.output) as machine:
             if timeout is not None and deadline is None:
                 deadline = time.monotonic() + timeout  # compiling an engine is not the guest's time
             with terminal.raw(STDIN, session.end):
@@ -219,7 +219,8 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
             return code
 
 
-def _machine(plan: Plan, console: Any) -> Machine | KvmMachine:
+def make_machine(plan: Plan, console: Any) -> Machine | KvmMachine:
+    """What the plan describes, not yet running; without a console it keeps what is written."""
     if plan.cpu == "kvm":
         return kvm_machine(plan, console)
     from ringzero.api import Machine

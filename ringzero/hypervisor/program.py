@@ -16,7 +16,7 @@ def _make() -> Image:
     from ringzero.bare.text import put_byte
     from ringzero.hypervisor import console
     from ringzero.hypervisor.entry import STUBS
-    from ringzero.hypervisor.layout import BASE, config, stack, status
+    from ringzero.hypervisor.layout import BASE, config, stack, status, vms
     from ringzero.hypervisor.main import ROOTS
     from ringzero.hypervisor.world import BINDINGS
 
@@ -25,6 +25,6 @@ def _make() -> Image:
         STUBS,
         entry="start",
         base=BASE,
-        exported={"hv_config": config, "hv_status": status, "stack": stack},
+        exported={"hv_config": config, "hv_status": status, "hv_vms": vms, "stack": stack},
         bind={put_byte: console.write, **BINDINGS},
     )
