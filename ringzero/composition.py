@@ -7,6 +7,7 @@ firmware and kernel they find.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,7 @@ FIRMWARE_SIZE = 0x8_0000  # what the built-in firmware keeps for itself
 NEXT_STAGE = RAM_BASE + 0x20_0000
 ROOM_FOR_TREE = 4 << 20  # free RAM behind a program in M-mode that makes a device tree worthwhile
 INFO_OFFSET = 40  # of fw_dynamic_info in the boot ROM (machine/boot.py)
-ENGINES = ("auto", "regions", "interpreter", "reference")
+ENGINES = ("auto", "regions", "stencils", "interpreter", "reference")
 DETERMINISTIC_EPOCH = 1_700_000_000 * 1_000_000_000  # the real-time clock of equal runs
 
 
@@ -88,6 +89,16 @@ def engine_class(name: str) -> Any:
         from ringzero.engine.interpreter import Interpreter
 
         return Interpreter
+    if name == "stencils":
+        from ringzero.engine.stencils import Stencils
+
+        if not stencils_supported():
+            raise UsageError("Stencils are for x86-64 hosts: choose --engine auto or regions.")
+        return Stencils
+    if name == "auto" and stencils_supported():
+        from ringzero.engine.tiers import Tiers
+
+        return Tiers
     from ringzero.engine.regions import Regions
 
     return Regions
@@ -103,6 +114,11 @@ def runs_parallel(asked: bool | None, cpus: int, engine: str, clock: str) -> boo
             "--parallel."
         )
     return possible and cpus > 1 if asked is None else asked
+
+
+def stencils_supported() -> bool:
+    """Whether this host's code can be stitched; asked without LLVM, which takes longer."""
+    return platform.machine() == "x86_64"
 
 
 def assemble(

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
 
-ENGINES = ("auto", "regions", "interpreter", "reference")
+ENGINES = ("auto", "regions", "stencils", "interpreter", "reference")
 """As `ringzero.composition` has them, which is too large to be imported for an option."""
 
-SLOW = {"interpreter": "the interpreter"}
+SLOW = {"interpreter": "the interpreter", "stencils": "the stencils"}
 """Kinds of cached objects that take seconds to make."""
 
 

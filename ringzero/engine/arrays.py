@@ -6,6 +6,7 @@ them still; they are used anew when all harts have passed the end of a slice (`q
 
 from __future__ import annotations
 
+from ringzero.engine.blocks import clear_marks
 from ringzero.engine.core import (
     BESIDE,
     CONTEXT_SIZE,
@@ -90,6 +91,7 @@ def make_code_page(core: Core, page: u64) -> u64:
     shared.owners[array] = u32(page)
     for field in (BESIDE, SEEN, STAMPED, READY):
         set_header(shared, array, field, 0)
+    clear_marks(shared, array)
     drop_regions(shared, array)
     clear_slots(shared, slot_array(shared, array), DECODE, CROSS)
     count_change(shared, array)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ringzero.engine.stencil_state import Stitcher
 from ringzero.isa.hart import Hart
 from ringzero.lang import Struct, native, ptr, reinterpret, u8, u16, u32, u64
 
@@ -26,6 +27,8 @@ SLOT_BYTES = 16
 PAGE_SLOTS = 2048  # one per two bytes of a code page
 PAGE_STRIDE = 65536  # bytes between slot arrays: 32 KiB of slots, then the guard slots
 NO_PAGE = 0
+MARKS = 0x8800  # in a slot array: per slot a byte (leaders.py)
+NUMBERS = 0x9000  # in a slot array: per decoded slot the number of the interpreter's handler
 ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has displaced, or 0
 REGIONS = 0xF000  # in a slot array: how many slots hold regions
 STAMPED = 0xF040  # in a slot array: the stamp of what was last taken away of it, or 0
@@ -36,6 +39,8 @@ SEEN = 0xF010  # in a slot array: a slice has ended in it since it was made
 LINKS = 0xF018  # in a slot array: 1 + the first of the links that are bound to it
 LINK_COUNT = 1 << 16
 WORD_COUNT = 1 << 24
+STITCHED = 0xF020  # in a slot array: whether slots hold stitched blocks
+THRASHED = 0xF028  # in a slot array: how often stores into its code dropped them
 NEWS = 8192  # entries of the ring; a power of two
 HEATS = 8192  # entries of the table; a power of two
 SITES = 4096  # entries of the table of side exits; a power of two
@@ -125,6 +130,8 @@ class Shared(Struct):
     parallel: u64  # harts run on threads of their own just now
     common: ptr[u8]  # see `quiescence`
     yield_thread: u64  # C function: sched_yield
+    stitching: u64  # whether warm code is stitched
+    stitcher: ptr[Stitcher]
 
 
 NO_WATCH = 0xFFFF_FFFF_FFFF_FFFF

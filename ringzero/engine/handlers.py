@@ -26,6 +26,7 @@ from ringzero.engine.slots import (
     LINK_BAIL,
     SPENT,
     STRADDLE,
+    WARM,
 )
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import INSTRUCTIONS
@@ -202,7 +203,8 @@ class InstructionHandler(HandlerText):
         kind = result_type(made.result, False)
         arguments = [self._argument(name) for name in self.one.parameters]
         if made.raises:
-            self.line("%raise_flag = alloca i1\n  store i1 false, ptr %raise_flag")
+            self.lines.insert(0, "  %raise_flag = alloca i1")  # LLVM promotes those of the entry
+            self.line("store i1 false, ptr %raise_flag")
             arguments.append("ptr %raise_flag")
         call = f'call {kind} @"{made.symbol}"({", ".join(arguments)}) alwaysinline'
         result = ""
@@ -257,6 +259,7 @@ def handler_names() -> list[str]:
     special = {ILLEGAL_4: "illegal", ILLEGAL_2: "illegal", DECODE: "decode", CROSS: "cross"}
     special |= {STRADDLE: "straddle", HALT: "halt", JUMP_TO: "jump", EVENT: "event"}
     special |= {SPENT: "spent", BAIL: "bail", LINK: "link", LINK_BAIL: "link_bail"}
+    special[WARM] = "warm"
     for number, name in special.items():
         names[number] = name
     assert len(names) == FAR + COUNT

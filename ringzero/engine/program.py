@@ -4,7 +4,18 @@ that are no instruction. `build()` gives its text
 
 from __future__ import annotations
 
-from ringzero.engine import core, host_floats, physical, region_links, run, slots, tlb, walks
+from ringzero.engine import (
+    core,
+    host_floats,
+    leaders,
+    physical,
+    region_links,
+    run,
+    slots,
+    stitcher,
+    tlb,
+    walks,
+)
 from ringzero.engine.handlers import (
     CONVENTION,
     HandlerText,
@@ -39,7 +50,7 @@ ROOTS = (
 
 
 SPECIAL = (
-    "trap", "illegal", "floats", "changed", "event", "decode", "cross", "straddle", "halt",
+    "trap", "illegal", "floats", "changed", "event", "decode", "warm", "cross", "straddle", "halt",
     "spent", "bail", "link", "link_bail",
 )  # fmt: skip
 
@@ -137,9 +148,15 @@ class Special(HandlerText):
         return self.define("bail")
 
     def decode(self) -> str:
-        self.call(slots.decode_slot, "ptr %core", "ptr %ip")
+        self.call(leaders.decode_leader, "ptr %core", "ptr %ip")
         self.dispatch("%ip", "%budget")
         return self.define("decode")
+
+    def warm(self) -> str:
+        """A leader is executed once more."""
+        handler, _ = self.call(stitcher.warm, "ptr %core", "ptr %ip")
+        self.tail(self.value(f"inttoptr i64 {handler} to ptr"))
+        return self.define("warm")
 
     def cross(self) -> str:
         """A guard slot: the same offset on the next page."""

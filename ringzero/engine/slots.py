@@ -7,6 +7,7 @@ store into a decoded page resets the slots that it touches, so fence.i finds not
 
 from __future__ import annotations
 
+from ringzero.engine.blocks import drop_stencils, number_at, set_number
 from ringzero.engine.core import (
     BESIDE,
     CHANGES,
@@ -66,9 +67,11 @@ SPENT = COUNT + 8  # EVENT, in a region
 BAIL = COUNT + 9  # a side exit of a region
 LINK = COUNT + 10  # a region is at the end of its page; then JUMP_TO
 LINK_BAIL = COUNT + 11  # the same; then BAIL
-FAR = COUNT + 12  # branches and jumps to another page: FAR + 2 * index + (size == 2)
+WARM = COUNT + 12  # a leader that is not stitched yet
+FAR = COUNT + 13  # branches and jumps to another page: FAR + 2 * index + (size == 2)
 HANDLERS = FAR + COUNT
 
+SINK = 32  # in place of x0 where it is written
 NEVER_NEAR = 1 << 62  # an offset from which every target is on another page
 LINK_BYTES = 40  # of a Link
 INVALID = 0xFFFF_FFFF_FFFF_FFFF  # never equal to a masked address: bits 3..11 of those are zero
@@ -139,6 +142,7 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> None:
     if was_code:
         count_change(shared, array)
         drop_regions(shared, array)
+        drop_stencils(shared, array, WARM, False)
         if shared.parallel != 0:
             set_header(shared, array, STAMPED, new_stamp(shared))
 
@@ -163,13 +167,16 @@ def forget_range(shared: Shared, where: u64, size: u64) -> None:
 
 
 @native
-def fill_slot(shared: Shared, slot: Slot, word: u32, offset: u64) -> None:
-    """Decode a word into a slot of a page, at a byte offset; NEVER_NEAR where no page is around."""
+def fill_slot(shared: Shared, slot: Slot, word: u32, offset: u64) -> u64:
+    """Decode a word into a slot of a page, at a byte offset; NEVER_NEAR where no page is around.
+
+    Gives the number of its handler.
+    """
     decoded = Decoded()
     decode(word, decoded)
     rd = decoded.rd
     if rd == 0 and writes_rd(decoded.index):
-        rd = 32  # writes to x0 go to the sink
+        rd = u32(SINK)
     slot.rd = u8(rd)
     slot.rs1 = u8(decoded.rs1)
     slot.rs2 = u8(decoded.rs2)
@@ -181,6 +188,7 @@ def fill_slot(shared: Shared, slot: Slot, word: u32, offset: u64) -> None:
     if shared.parallel != 0:
         fence()  # a hart that finds the handler finds its operands
     slot.handler = shared.handlers[handler]
+    return handler
 
 
 @native
@@ -258,11 +266,13 @@ def code_at(shared: Shared, slot: ptr[Slot]) -> u32:
 def decode_into(shared: Shared, slot: ptr[Slot]) -> None:
     """Decode what a slot stands for."""
     word = code_at(shared, slot)
-    offset = ((address_of(slot) - address_of(shared.slots)) % PAGE_STRIDE) // (SLOT_BYTES // 2)
+    distance = address_of(slot) - address_of(shared.slots)
+    offset = (distance % PAGE_STRIDE) // (SLOT_BYTES // 2)
     if word & 3 == 3 and offset == 0xFFE:
+        set_number(shared, distance, u64(STRADDLE))
         slot[0].handler = shared.handlers[STRADDLE]
     else:
-        fill_slot(shared, slot[0], word, offset)
+        set_number(shared, distance, fill_slot(shared, slot[0], word, offset))
 
 
 @native
@@ -387,10 +397,11 @@ def install_region(shared: Shared, array: u64, slot: u64, address: u64, changes:
     slots = slot_array(shared, array)
     if fine:
         if original(shared, array, slot) == 0:
-            set_original(shared, array, slot, slots[slot].handler)
+            set_original(shared, array, slot, shared.handlers[number_at(shared, array, slot)])
             count = region_count(shared, array) + 1
             poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, count)
         slots[slot].handler = address
+        drop_stencils(shared, array, WARM, True)  # blocks jump to each other past their slots
     release(shared)
     return fine
 

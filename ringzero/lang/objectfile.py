@@ -1,4 +1,4 @@
-"""A relocatable ELF64 file for RISC-V, as the linker reads it: sections, symbols, relocations."""
+"""A relocatable ELF64 file, as the linker reads it: sections, symbols, relocations."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ R_SUB = {38: "<H", 39: "<I", 40: "<Q"}
 ALLOC, WRITE, EXECUTE = 2, 1, 4  # sh_flags
 NOBITS, _RELA, _SYMTAB = 8, 4, 2
 SECTION_SYMBOL = 3
+RISCV, X86_64 = 243, 62  # e_machine
 
 
 class LinkError(RingzeroError):
@@ -33,6 +34,7 @@ class Section:
     data: bytes
     size: int
     align: int
+    name: str = ""
     address: int = 0
 
     @property
@@ -63,24 +65,32 @@ class Relocation:
     addend: int
 
 
+def _text(table: bytes, at: int) -> str:
+    return table[at : table.index(b"\0", at)].decode()
+
+
 class ObjectFile:
     """All that the linker needs."""
 
-    def __init__(self, code: bytes) -> None:
-        if code[:5] != b"\x7fELF\2" or code[18:20] != b"\xf3\0":
-            raise LinkError("this object is not ELF64 for RISC-V: compile it for the bare target")
+    def __init__(self, code: bytes, machine: int = RISCV) -> None:
+        if code[:5] != b"\x7fELF\2" or code[18:20] != machine.to_bytes(2, "little"):
+            raise LinkError(
+                f"this object is not ELF64 for machine {machine}: compile it for that target"
+            )
         (offset,) = struct.unpack_from("<Q", code, 0x28)
         size, count, _ = struct.unpack_from("<HHH", code, 0x3A)
         heads = [struct.unpack_from("<IIQQQQIIQQ", code, offset + i * size) for i in range(count)]
         contents = [b"" if h[1] == NOBITS else code[h[4] : h[4] + h[5]] for h in heads]
+        (index,) = struct.unpack_from("<H", code, 0x3E)
+        titles = contents[index]
         self.sections = [
-            Section(h[1], h[2], data, h[5], h[8] or 1)
+            Section(h[1], h[2], data, h[5], h[8] or 1, _text(titles, h[0]))
             for h, data in zip(heads, contents, strict=True)
         ]
         table = next(i for i, h in enumerate(heads) if h[1] == _SYMTAB)
         names = contents[heads[table][6]]
         self.symbols = [
-            Symbol(names[n : names.index(b"\0", n)].decode(), info & 15, section, value, length)
+            Symbol(_text(names, n), info & 15, section, value, length)
             for n, info, _, section, value, length in struct.iter_unpack("<IBBHQQ", contents[table])
         ]
         self.relocations = [

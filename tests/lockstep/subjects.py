@@ -188,7 +188,18 @@ class InterpreterSubject:
         return READERS[number](self.hart)
 
 
+class StencilsSubject(InterpreterSubject):
+    """The same with every block stitched before its first execution."""
+
+    def __init__(self, size: int) -> None:
+        from ringzero.engine.stencils import Stitching
+
+        super().__init__(size)
+        self.stitching = Stitching(self.native, 1, ahead=True)
+
+
 SUBJECTS: dict[str, Callable[[int], Subject]] = {
     "interpreter": InterpreterSubject,
+    "stencils": StencilsSubject,
     "reference": ReferenceSubject,
 }

@@ -1,0 +1,110 @@
+"""The stencil tier from Python's side: its tables, its scratch space, and memory for its code.
+
+Code memory is one memfd mapped twice, so that no page is ever writable where it is executed. All
+else happens natively (`stitcher.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+from typing import Any
+
+from ringzero.engine import stencil_table
+from ringzero.engine.core import PAGE_SLOTS
+from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.ports import Bus, Memory
+from ringzero.engine.stencil_state import ENTRIES, Fix, Stitcher
+from ringzero.errors import RingzeroError
+from ringzero.lang.host import view
+
+CODE_MEBIBYTES = 32  # what stitched code may take; RINGZERO_CODE_MEMORY says otherwise
+FEWEST = 4  # a few whole pages' code must fit
+THRESHOLD = 8  # executions of a block until it is stitched
+_FAILED = ctypes.c_void_p(-1).value
+
+
+def code_size() -> int:
+    """Bytes of code memory for one machine."""
+    given = os.environ.get("RINGZERO_CODE_MEMORY", "")
+    return max(FEWEST, int(given) if given.isdigit() else CODE_MEBIBYTES) << 20
+
+
+class CodeMemory:
+    """Memory at two addresses: `write` it at one, `run` it at the other."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._libc.mmap.restype = ctypes.c_void_p
+        handle = os.memfd_create("ringzero-code", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(handle, size)
+            self.write = self._map(handle, mmap.PROT_READ | mmap.PROT_WRITE)
+            self.run = self._map(handle, mmap.PROT_READ | mmap.PROT_EXEC)
+        finally:
+            os.close(handle)
+
+    def _map(self, handle: int, protection: int) -> int:
+        size, zero = ctypes.c_size_t(self.size), ctypes.c_long(0)
+        address = self._libc.mmap(None, size, protection, mmap.MAP_SHARED, handle, zero)
+        if address in (None, _FAILED):
+            raise RingzeroError(
+                f"The host refuses memory for code ({os.strerror(ctypes.get_errno())}): "
+                "choose --engine regions, or a smaller RINGZERO_CODE_MEMORY."
+            )
+        return int(address)
+
+    def close(self) -> None:
+        """Unmap it; no hart may run any more."""
+        for address in (self.write, self.run):
+            self._libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(self.size))
+
+
+class Stitching:
+    """What one machine's native stitcher works with."""
+
+    def __init__(
+        self, engine: Interpreter, threshold: int = THRESHOLD, *, ahead: bool = False
+    ) -> None:
+        self.memory = CodeMemory(code_size())
+        self._tables = ctypes.create_string_buffer(stencil_table.packed())
+        fixes = 2 * ENTRIES * ctypes.sizeof(view(Fix))
+        scratch = [4 * PAGE_SLOTS, 2 * ENTRIES, 2 * ENTRIES, fixes]
+        self._scratch = [ctypes.create_string_buffer(size) for size in scratch]
+        self.state: Any = view(Stitcher)()
+        s = self.state
+        s.write, s.run, s.size = self.memory.write, self.memory.run, self.memory.size
+        base = ctypes.addressof(self._tables)
+        places = [base + offset for offset, _ in stencil_table.parts(self._tables.raw)]
+        s.code, s.stencils, s.patches, s.ids, s.kinds = places
+        s.labels, s.begun, s.pending, s.fixes = map(ctypes.addressof, self._scratch)
+        s.threshold, s.ahead = threshold, ahead
+        engine.shared.stitcher = ctypes.addressof(s)
+        engine.shared.stitching = 1
+
+    def close(self) -> None:
+        """Give the code's memory back."""
+        self.memory.close()
+
+
+class Stencils(Interpreter):
+    """`engine.ports.Harts`: the interpreter, with warm code stitched."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        bus: Bus,
+        harts: int,
+        *,
+        deterministic: bool = False,
+        parallel: bool = False,
+    ) -> None:
+        super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
+        self.stitching = Stitching(self)
+
+    def close(self) -> None:
+        """End the harts' threads, then give the blocks' memory back."""
+        super().close()
+        self.stitching.close()

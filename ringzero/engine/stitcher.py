@@ -1,0 +1,408 @@
+"""Copy and patch: warm code of a page becomes machine code made of stencils, natively.
+
+From a slot on, decoded instructions are followed through branches and calls inside the page; what
+is not decoded, another page, and what has no stencil are ways out. A stitched block is a handler:
+it stands in the slot of its first instruction. Registers stay in the hart; the budget is counted
+down where a block ends, and looked at where the interpreter looks at it.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine import stencil_text as text
+from ringzero.engine.blocks import COUNTED, LEADER, drop_stencils, is_stencil, number_at
+from ringzero.engine.core import (
+    PAGE_SLOTS,
+    PAGE_STRIDE,
+    SLOT_BYTES,
+    STITCHED,
+    Core,
+    Shared,
+    Slot,
+)
+from ringzero.engine.leaders import (
+    has_target,
+    is_jump,
+    kind_at,
+    mark_leader,
+    mark_of,
+    set_mark,
+)
+from ringzero.engine.quiescence import ARRAYS, acquire, all_passed, new_stamp, release
+from ringzero.engine.slots import (
+    COUNT,
+    DECODE,
+    FAR,
+    JUMP_TO,
+    SINK,
+    WARM,
+    decode_slot,
+    original,
+    slot_array,
+)
+from ringzero.engine.stencil_state import (
+    BRANCH,
+    ENTRIES,
+    GIVES_RD,
+    INTERPRETED,
+    KIND,
+    LONG,
+    PLAIN,
+    READS_RS1,
+    READS_RS2,
+    RELATIVE,
+    Stitcher,
+)
+from ringzero.lang import (
+    address_of,
+    advance,
+    fence,
+    native,
+    peek,
+    poke,
+    ptr,
+    typed_range,
+    u8,
+    u16,
+    u32,
+    u64,
+)
+
+SYMBOL = {name: number for number, name in enumerate(text.SYMBOLS)}
+RD, RS1, RS2, RS3 = (SYMBOL[name] for name in ("rd", "rs1", "rs2", "rs3"))
+RD_INDEX, RS1_INDEX = SYMBOL["rd_index"], SYMBOL["rs1_index"]
+RS2_INDEX, RS3_INDEX = SYMBOL["rs2_index"], SYMBOL["rs3_index"]
+IMM, PC, SIZE, DONE = (SYMBOL[name] for name in ("imm", "pc", "size", "done"))
+SLOT, HANDLER = SYMBOL["slot"], SYMBOL["handler"]
+NEXT, TAKEN, BAIL, JUMP = (SYMBOL[name] for name in ("next", "taken", "bail", "jump"))
+TO_SLOT, TO_INTERPRETER, COUNT_DOWN, STUB = range(len(text.SPECIALS))
+CONSTANTS = len(text.SPECIALS)  # no code: what code refers to
+POOL = SYMBOL["pool"]
+NO_REGISTER = 255
+TRACE_BYTES = 1 << 20  # more than the code of a whole page needs
+JMP = 0xE9
+
+
+@native
+def begin_code(shared: Shared) -> None:
+    """Code memory is empty: lay down constants, and the stub that looks addresses up."""
+    s = shared.stitcher[0]
+    s.used = 0
+    place(s, CONSTANTS)
+    s.stub = s.used
+    s.values[HANDLER] = JUMP_TO * 8
+    place(s, STUB)
+
+
+# ---- code
+
+
+@native
+def place(s: Stitcher, number: u64) -> None:
+    """Copy a stencil, and patch it with `values`."""
+    stencil = s.stencils[number]
+    source, at = u64(stencil.code), s.used
+    words = (u64(stencil.size) + 7) // 8
+    for i in typed_range(words):
+        poke(u64, s.write, at + i * 8, peek(u64, s.code, source + i * 8))
+    s.used = at + u64(stencil.size)
+    first = u64(stencil.first)
+    for i in typed_range(first, first + u64(stencil.count)):
+        patch = s.patches[i]
+        where = at + u64(patch.offset)
+        if patch.how == RELATIVE:
+            connect(s, where, patch.symbol, patch.addend)
+        elif patch.how == LONG:
+            poke(u64, s.write, where, s.values[patch.symbol] + extended(patch.addend))
+        else:
+            poke(u32, s.write, where, u32(s.values[patch.symbol]) + patch.addend)
+
+
+@native(inline=True)
+def extended(addend: u32) -> u64:
+    """A signed addend in 64 bits."""
+    return (u64(addend) ^ 0x8000_0000) - 0x8000_0000
+
+
+@native(inline=True)
+def connect(s: Stitcher, where: u64, symbol: u32, addend: u32) -> None:
+    """A jump inside code memory: at once where its target is known, else as a fix."""
+    if symbol == NEXT:
+        poke(u32, s.write, where, u32(s.used) + addend - u32(where))
+    elif symbol == JUMP:
+        poke(u32, s.write, where, u32(s.stub) + addend - u32(where))
+    elif symbol == POOL:
+        poke(u32, s.write, where, addend - u32(where))
+    elif symbol == BAIL:
+        fix(s, where, addend, s.slot, s.done, 1)
+    else:
+        fix(s, where, addend, s.slot + (s.values[IMM] >> 1), 0, 0)
+
+
+@native
+def fix(s: Stitcher, where: u64, addend: u32, slot: u64, done: u64, leaves: u32) -> None:
+    """Remember a jump that waits for its target."""
+    one = s.fixes[s.fix_count]
+    one.at = u32(where)
+    one.addend = addend
+    one.slot = u32(slot & 0xFFF)
+    one.done = u32(done)
+    one.leaves = leaves
+    s.fix_count += 1
+
+
+@native
+def jump_to(s: Stitcher, slot: u64) -> None:
+    """A jump to another block."""
+    poke(u8, s.write, s.used, u8(JMP))
+    fix(s, s.used + 1, u32(0) - 4, slot, u64(0), 0)
+    s.used += 5
+
+
+@native
+def leave(s: Stitcher, slot: u64, done: u64) -> None:
+    """Go on at a slot, whatever stands there."""
+    s.values[SLOT] = slot * SLOT_BYTES
+    s.values[DONE] = done
+    place(s, TO_SLOT)
+
+
+@native
+def count_down(s: Stitcher, done: u64) -> None:
+    """A block ends without a branch."""
+    if done != 0:
+        s.values[DONE] = done
+        place(s, COUNT_DOWN)
+
+
+# ---- traces
+
+
+@native
+def stitch(core: Core, array: u64, head: u64) -> None:
+    """Make code of what can be reached from a slot, and put it in place."""
+    shared = core.shared[0]
+    s = shared.stitcher[0]
+    if s.used == 0 or s.used + TRACE_BYTES > s.size:
+        if not empty_code(shared):
+            return
+    s.pending_count = 0
+    s.begun_count = 0
+    s.fix_count = 0
+    expect(core, array, head)
+    while s.pending_count != 0:
+        s.pending_count -= 1
+        slot = u64(s.pending[s.pending_count])
+        if s.labels[slot] == 0:
+            blocks(core, array, slot)
+    resolve(shared, array)
+    fence()  # whoever finds a block finds its code
+    for i in typed_range(s.begun_count):
+        slot = u64(s.begun[i])
+        slot_array(shared, array)[slot].handler = s.run + u64(s.labels[slot]) - 1
+        s.labels[slot] = 0
+    if s.begun_count != 0:
+        s.traces += 1
+        poke(u64, shared.slots, array * PAGE_STRIDE + STITCHED, u64(1))
+
+
+@native(cold=True)
+def empty_code(shared: Shared) -> bool:
+    """Code memory is full, or new: start over; False while harts may be in what was there.
+
+    This hart is not, for it stitches; others have left when they have passed a slice's end.
+    """
+    s = shared.stitcher[0]
+    if s.used != 0 and s.emptied == 0:
+        s.flushes += 1
+        for array in typed_range(shared.slot_used):
+            drop_stencils(shared, array, WARM, True)
+        s.emptied = new_stamp(shared)
+    if not all_passed(shared, s.emptied, ARRAYS):
+        return False
+    s.emptied = 0
+    begin_code(shared)
+    return True
+
+
+@native
+def expect(core: Core, array: u64, slot: u64) -> None:
+    """A block begins at a slot, if its instruction is decoded and nothing stands there yet."""
+    s = core.shared[0].stitcher[0]
+    if slot >= PAGE_SLOTS or s.pending_count == ENTRIES or s.labels[slot] != 0:
+        return
+    if stitchable(core, array, slot):
+        s.pending[s.pending_count] = u16(slot)
+        s.pending_count += 1
+
+
+@native
+def stitchable(core: Core, array: u64, slot: u64) -> bool:
+    """Whether an instruction is decoded, is not a region's, not stitched, and has a stencil."""
+    shared = core.shared[0]
+    one = advance(slot_array(shared, array), slot)
+    if one[0].handler == shared.handlers[DECODE]:
+        if shared.stitcher[0].ahead == 0 or shared.parallel != 0:
+            return False
+        decode_slot(core, one)
+    if is_stencil(shared, one[0].handler):
+        return False
+    return original(shared, array, slot) == 0 and kind_at(shared, array, slot) != INTERPRETED
+
+
+@native
+def begin(s: Stitcher, slot: u64) -> None:
+    """A block begins here."""
+    s.labels[slot] = u32(s.used + 1)
+    s.begun[s.begun_count] = u16(slot)
+    s.begun_count += 1
+
+
+@native
+def blocks(core: Core, array: u64, head: u64) -> None:
+    """One block after the other, until control goes elsewhere."""
+    shared = core.shared[0]
+    s = shared.stitcher[0]
+    begin(s, head)
+    slot, done, last = head, u64(0), u64(NO_REGISTER)
+    while True:
+        if slot != head:
+            if slot < PAGE_SLOTS and s.labels[slot] != 0:
+                count_down(s, done)
+                jump_to(s, slot)
+                return
+            if slot >= PAGE_SLOTS or not stitchable(core, array, slot):
+                leave(s, slot, done)
+                go_on(core, array, slot)
+                return
+            if mark_of(shared, array, slot) & LEADER != 0:
+                count_down(s, done)
+                begin(s, slot)
+                done = u64(0)
+                last = u64(NO_REGISTER)
+        kind = kind_at(shared, array, slot)
+        done += 1
+        s.instructions += 1
+        operation(shared, array, slot, kind, done, last)
+        size = s.values[SIZE] >> 1
+        control = kind & KIND
+        if control == PLAIN:
+            if kind & GIVES_RD != 0:
+                last = s.values[RD_INDEX]
+                if last == SINK:
+                    last = u64(NO_REGISTER)
+        else:
+            done = u64(0)
+            if has_target(control):
+                expect(core, array, slot + (s.values[IMM] >> 1))
+            if control != BRANCH:
+                if s.values[RD_INDEX] != SINK:
+                    expect(core, array, slot + size)
+                return
+        slot += size
+
+
+@native
+def go_on(core: Core, array: u64, slot: u64) -> None:
+    """A way out: what is behind it is to be stitched when it has become warm too."""
+    shared = core.shared[0]
+    if slot >= PAGE_SLOTS or original(shared, array, slot) != 0:
+        return
+    handler = slot_array(shared, array)[slot].handler
+    if is_stencil(shared, handler):
+        return
+    if handler != shared.handlers[DECODE] and number_at(shared, array, slot) < COUNT:
+        size = 2 - (number_at(shared, array, slot) & 1)
+        expect(core, array, slot + size)  # behind what the interpreter does
+    else:
+        mark_leader(shared, array, slot)
+
+
+@native
+def operation(shared: Shared, array: u64, slot: u64, kind: u8, done: u64, last: u64) -> None:
+    """Place the stencil of one instruction."""
+    s = shared.stitcher[0]
+    decoded = slot_array(shared, array)[slot]
+    number = number_at(shared, array, slot)
+    variant = u64(0)
+    if number >= FAR:
+        number -= FAR
+        variant = u64(text.FAR_TARGET)
+    control = kind & KIND
+    if kind & READS_RS1 != 0 and u64(decoded.rs1) == last:
+        variant |= text.LAST_RS1
+    if kind & READS_RS2 != 0 and u64(decoded.rs2) == last:
+        variant |= text.LAST_RS2
+    if is_jump(control) and decoded.rd == SINK:
+        variant |= text.NO_RD
+    s.values[RD_INDEX] = u64(decoded.rd)
+    s.values[RS1_INDEX] = u64(decoded.rs1)
+    s.values[RS2_INDEX] = u64(decoded.rs2)
+    s.values[RS3_INDEX] = u64(decoded.rs3)
+    s.values[RD] = u64(decoded.rd) * 8
+    s.values[RS1] = u64(decoded.rs1) * 8
+    s.values[RS2] = u64(decoded.rs2) * 8
+    s.values[RS3] = u64(decoded.rs3) * 8
+    s.values[IMM] = extended(decoded.imm)
+    s.values[PC] = slot * 2
+    s.values[SIZE] = 4 - 2 * (number & 1)
+    s.values[DONE] = done
+    s.slot = slot
+    s.done = done - 1 if control == PLAIN else u64(0) - 1  # a branch has counted already
+    place(s, u64(s.ids[(number >> 1) * text.VARIANTS + variant]) - 1)
+
+
+@native
+def resolve(shared: Shared, array: u64) -> None:
+    """Let all jumps go to their blocks, or to ways out laid down behind the trace."""
+    s = shared.stitcher[0]
+    slots = slot_array(shared, array)
+    for i in typed_range(s.fix_count):
+        one = s.fixes[i]
+        slot = u64(one.slot)
+        target = s.used
+        if one.leaves != 0:
+            s.values[SLOT] = slot * SLOT_BYTES
+            s.values[DONE] = extended(one.done)
+            s.values[HANDLER] = number_at(shared, array, slot) * 8
+            place(s, TO_INTERPRETER)
+        elif s.labels[slot] != 0:
+            target = u64(s.labels[slot]) - 1
+        elif is_stencil(shared, slots[slot].handler):
+            target = slots[slot].handler - s.run
+        else:
+            leave(s, slot, u64(0))
+            mark_leader(shared, array, slot)
+        poke(u32, s.write, u64(one.at), u32(target) + one.addend - one.at)
+
+
+# ---- counting
+
+
+@native(cold=True)
+def warm(core: Core, slot: ptr[Slot]) -> u64:
+    """A block's first slot is executed once more: the handler to execute it with."""
+    shared = core.shared[0]
+    acquire(shared)
+    if slot[0].handler == shared.handlers[WARM]:  # no other hart has changed it meanwhile
+        handler = count(core, slot)
+    else:
+        handler = slot[0].handler
+    release(shared)
+    return handler
+
+
+@native
+def count(core: Core, slot: ptr[Slot]) -> u64:
+    """Count an execution; the last one stitches."""
+    shared = core.shared[0]
+    distance = address_of(slot) - address_of(shared.slots)
+    array, index = distance // PAGE_STRIDE, (distance % PAGE_STRIDE) // SLOT_BYTES
+    plain = shared.handlers[number_at(shared, array, index)]
+    mark = mark_of(shared, array, index)
+    if u64(mark & COUNTED) + 1 < shared.stitcher[0].threshold:
+        set_mark(shared, array, index, mark + 1)
+        return plain
+    set_mark(shared, array, index, mark & LEADER)
+    slot[0].handler = plain
+    stitch(core, array, index)
+    return slot[0].handler

@@ -1,0 +1,176 @@
+"""The stencil tier: its tables, and whole states compared with the interpreter's."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import pytest
+
+from ringzero.api import Machine
+from ringzero.engine import stencil_table
+from ringzero.engine.core import CHANGES, ORIGINALS, PAGE_STRIDE
+from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.slots import HALT
+from ringzero.engine.stencils import CodeMemory, Stencils, Stitching
+from ringzero.engine.tiers import Tiers
+from ringzero.guests import build
+from ringzero.isa.instruction import SYSTEM
+from ringzero.isa.registry import INSTRUCTIONS
+from ringzero.machine.bus import Bus
+from ringzero.machine.memory import GuestMemory
+from ringzero.outcome import PoweredOff
+from tests.engine.test_engines_agree import BASE, ENOUGH, compare, finish, start, state
+
+INTEGER = ("I", "M", "A", "Zba", "Zbb", "Zbs", "Zicond")
+
+
+class Second(Stencils):
+    """Stitches a block when it is executed for the second time."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.stitching.state.threshold = 2
+
+
+class First(Stencils):
+    """Stitches before the first execution, and what can be reached from there too."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.stitching.state.threshold, self.stitching.state.ahead = 1, 1
+
+
+def test_integer_instructions_have_stencils() -> None:
+    data = stencil_table.packed()
+    offset, size = stencil_table.parts(data)[4]
+    assert size == len(INSTRUCTIONS)
+    without = {
+        one.name
+        for one, kind in zip(INSTRUCTIONS, data[offset : offset + size], strict=True)
+        if one.extension in INTEGER and one.kind is not SYSTEM and kind == 0
+    }
+    assert not without
+    assert b"\xcc" * 4 not in data  # no padding of LLVM's is ever copied
+
+
+def stretch(harts: Any) -> None:
+    """Run freely for a while: `run` would take single steps. Tiers stop at the same instruction."""
+    harts._run(harts.elapsed + 300)
+
+
+@pytest.mark.parametrize("make", [First, Second], ids=["first", "second"])
+@pytest.mark.parametrize("seed", range(200, 208))
+def test_stencils_equal_the_interpreter(make: type[Stencils], seed: int) -> None:
+    expected, its_memory = start(Interpreter, seed)
+    stitched, memory = start(make, seed)
+    for _ in range(20):
+        stretch(expected)
+        stretch(stitched)
+        compare(state(expected, its_memory), state(stitched, memory))
+    finish(expected)
+    finish(stitched)
+    compare(state(expected, its_memory), state(stitched, memory))
+    if make is First:
+        assert stitched.stitching.state.instructions > 0
+    stitched.close()
+
+
+def test_code_memory_that_is_full_is_used_again() -> None:
+    expected, its_memory = start(Interpreter, 203)
+    stitched, memory = start(First, 203)
+    told = stitched.stitching.state
+    told.size = (1 << 20) + 4096  # room for one trace, and little more
+    while expected.elapsed < ENOUGH and not expected.idle(0):
+        stretch(expected)
+        stretch(stitched)
+    compare(state(expected, its_memory), state(stitched, memory))
+    assert told.flushes > 0
+    assert told.used <= told.size
+    stitched.close()
+
+
+def program(*words: int) -> bytes:
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+# addi x5, x5, 1 (patched below); addi x6, x6, -1; bnez x6, -8; ebreak's place: wfi
+LOOP = program(0x0012_8293, 0xFFF3_0313, 0xFE03_1CE3, 0x1050_0073)
+OTHER = 0x0022_8293  # addi x5, x5, 2
+
+
+def looping(make: type[Interpreter]) -> tuple[Any, GuestMemory]:
+    memory = GuestMemory(4 << 20)
+    harts = make(memory, Bus(), 1, deterministic=True)
+    memory.write(BASE, LOOP)
+    hart = harts.hart(0)
+    hart.pc, hart.mode, hart.x[6] = BASE, 3, 100_000
+    return harts, memory
+
+
+def test_a_loop_is_stitched_and_its_change_is_seen() -> None:
+    """Memory written from outside drops the blocks made of it, in the middle of a loop."""
+    stitched, memory = looping(Stencils)
+    stitched.run(150_000)
+    assert stitched.stitching.state.traces > 0
+    assert stitched.hart(0).x[5] == 50_000
+    memory.write(BASE, OTHER.to_bytes(4, "little"))
+    stitched.run()
+    assert stitched.hart(0).x[5] == 50_000 + 2 * 50_000
+    assert stitched.hart(0).retired == 300_001  # with the wfi
+    stitched.close()
+
+
+def test_regions_displace_blocks() -> None:
+    """What is installed at a loop's head stands there, though the loop had been stitched."""
+    harts, _ = looping(Tiers)
+    harts._run(3000)
+    array = ctypes.c_uint32.from_address(harts.shared.pages).value - 1
+    slot = harts.shared.slots + array * PAGE_STRIDE
+    block = ctypes.c_uint64.from_address(slot).value
+    run = harts.stitching.memory.run
+    assert run <= block < run + harts.stitching.memory.size
+    table = ctypes.cast(harts.shared.handlers, ctypes.POINTER(ctypes.c_uint64))
+    region = table[HALT]  # any handler will do, if it is another
+    changes = ctypes.c_uint64.from_address(slot + CHANGES).value
+    assert harts.code.install_region(harts.shared_address, array, 0, region, changes)
+    assert ctypes.c_uint64.from_address(slot).value == region
+    addi = next(index for index, one in enumerate(INSTRUCTIONS) if one.name == "addi")
+    original = ctypes.c_uint64.from_address(slot + ORIGINALS).value
+    assert original == table[2 * addi]
+    harts._run(10_000)
+    assert harts.hart(0).x[5] < 1100  # it had come back there, and was not executed
+    harts.close()
+
+
+def test_code_memory_is_never_writable_where_it_runs() -> None:
+    memory = CodeMemory(1 << 20)
+    with open("/proc/self/maps") as file:
+        lines = [line for line in file if "ringzero-code" in line]
+    kinds = {
+        line.split()[1]
+        for line in lines
+        if line.startswith((f"{memory.write:x}-", f"{memory.run:x}-"))
+    }
+    assert kinds == {"rw-s", "r-xs"}
+    memory.close()
+
+
+def test_the_size_of_code_memory_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGZERO_CODE_MEMORY", "5")
+    engine = Interpreter(GuestMemory(4 << 20), Bus(), 1)
+    stitching = Stitching(engine)
+    assert stitching.state.size == 5 << 20
+    stitching.close()
+
+
+def test_tiers_agree_on_a_kernel_with_interrupts() -> None:
+    """Paging, traps and timer interrupts, to the same counters."""
+    counted = []
+    for engine in ("interpreter", "stencils", "auto"):
+        kernel = build("kernel")
+        with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
+            assert machine.run(timeout=120) == PoweredOff(0)
+            counted.append(machine.counters())
+    assert counted[0].interrupts
+    assert counted[0] == counted[1] == counted[2]
