@@ -64,6 +64,12 @@ ENTRY_POINTS = [
 ]  # fmt: skip
 
 
+@functools.cache
+def code_key() -> str:
+    """What compiled code of the engines depends on, for the cache."""
+    return cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
+
+
 def _compile() -> bytes:
     from ringzero.engine import program  # all of the isa: only when there is something to compile
 
@@ -77,8 +83,7 @@ class _Code:
     _instance: _Code | None = None
 
     def __init__(self) -> None:
-        key = cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
-        code = cache.cached("interpreter", key, _compile)
+        code = cache.cached("interpreter", code_key(), _compile)
         self.library = binding.Library(code, ENTRY_POINTS)
         pointer = ctypes.c_void_p
         u64 = ctypes.c_uint64

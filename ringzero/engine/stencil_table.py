@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from ringzero.engine import stencil_state as state
 from ringzero.engine import stencil_text as text
+from ringzero.engine.stencil_parts import joined
 from ringzero.isa.instruction import BRANCH, JUMP, Instruction
 from ringzero.isa.registry import INSTRUCTIONS
-from ringzero.lang import binding, cache
+from ringzero.lang import binding
 from ringzero.lang.objectfile import X86_64, ObjectFile, Relocation
 
 # Relocations of the x86-64 psABI, table 4.9, and how the stitcher fills them in.
@@ -27,8 +28,6 @@ HOW = {
 JMP = 0xE9  # with a 32-bit displacement
 LIMIT = 512  # bytes: what is longer is not worth a copy
 NUMBER = {name: number for number, name in enumerate(text.SYMBOLS)}
-HEAD = struct.Struct("<4I")  # bytes of code, stencils, patches, instructions
-ALIGN = 16
 CODE_ALIGN = 64  # of constants, the widest vector's
 
 
@@ -43,13 +42,8 @@ class Piece:
     patches: tuple[PatchValues, ...]
 
 
-def packed() -> bytes:
-    """The tables for this host, from the cache if they are there."""
-    key = cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
-    return cache.cached("stencils", key, _make)
-
-
-def _make() -> bytes:
+def make() -> bytes:
+    """The tables for this host, compiled."""
     machine = binding.host_machine("small", "static")
     return pack(pieces(binding.object_code(text.build(binding.host_target()), machine)))
 
@@ -143,16 +137,5 @@ def pack(found: dict[str, Piece]) -> bytes:
         kinds[index] = kind_of(one)
         for variant, name in names.items():
             ids[text.VARIANTS * index + variant] = 1 + place[name]
-    parts = [bytes(code), bytes(stencils), bytes(patches), struct.pack(f"<{len(ids)}H", *ids)]
-    head = HEAD.pack(len(code), len(stencils), len(patches), len(kinds))
-    return head + b"".join(part + bytes(-len(part) % ALIGN) for part in [*parts, bytes(kinds)])
-
-
-def parts(data: bytes) -> list[tuple[int, int]]:
-    """(offset, size) of code, stencils, patches, ids and kinds in the packed tables."""
-    code, stencils, patches, count = HEAD.unpack_from(data)
-    at, found = HEAD.size, []
-    for size in (code, stencils, patches, 2 * text.VARIANTS * count, count):
-        found.append((at, size))
-        at += size + -size % ALIGN
-    return found
+    numbers = struct.pack(f"<{len(ids)}H", *ids)
+    return joined([bytes(code), bytes(stencils), bytes(patches), numbers, bytes(kinds)])

@@ -11,10 +11,10 @@ import mmap
 import os
 from typing import Any
 
-from ringzero.engine import stencil_table
 from ringzero.engine.core import PAGE_SLOTS
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory
+from ringzero.engine.stencil_parts import parts, tables
 from ringzero.engine.stencil_state import ENTRIES, Fix, Stitcher
 from ringzero.errors import RingzeroError
 from ringzero.lang.host import view
@@ -69,7 +69,7 @@ class Stitching:
         self, engine: Interpreter, threshold: int = THRESHOLD, *, ahead: bool = False
     ) -> None:
         self.memory = CodeMemory(code_size())
-        self._tables = ctypes.create_string_buffer(stencil_table.packed())
+        self._tables = ctypes.create_string_buffer(tables())
         fixes = 2 * ENTRIES * ctypes.sizeof(view(Fix))
         scratch = [4 * PAGE_SLOTS, 2 * ENTRIES, 2 * ENTRIES, fixes]
         self._scratch = [ctypes.create_string_buffer(size) for size in scratch]
@@ -77,7 +77,7 @@ class Stitching:
         s = self.state
         s.write, s.run, s.size = self.memory.write, self.memory.run, self.memory.size
         base = ctypes.addressof(self._tables)
-        places = [base + offset for offset, _ in stencil_table.parts(self._tables.raw)]
+        places = [base + offset for offset, _ in parts(self._tables.raw)]
         s.code, s.stencils, s.patches, s.ids, s.kinds = places
         s.labels, s.begun, s.pending, s.fixes = map(ctypes.addressof, self._scratch)
         s.threshold, s.ahead = threshold, ahead

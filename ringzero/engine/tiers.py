@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 from ringzero.engine.ports import Bus, Memory
 from ringzero.engine.regions import Regions
+from ringzero.engine.stencil_parts import kept, tables
 from ringzero.engine.stencils import Stitching
+
+PATIENCE = 0.25  # seconds: a program that ends sooner needs no stencils
 
 
 class Tiers(Regions):
@@ -20,9 +25,29 @@ class Tiers(Regions):
         parallel: bool = False,
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
-        self.stitching = Stitching(self)
+        self.stitching: Stitching | None = None
+        self._ended = threading.Event()
+        self._maker: threading.Thread | None = None
+        if kept() is not None:
+            self.stitching = Stitching(self)
+        else:
+            self._maker = threading.Thread(target=self._make_stencils, name="stencils", daemon=True)
+            self._maker.start()
+
+    def _make_stencils(self) -> None:
+        """The first use of an installation: nobody waits; what is decoded later is counted."""
+        try:
+            if not self._ended.wait(PATIENCE):
+                tables()
+                self.stitching = Stitching(self)
+        except BaseException as error:
+            self._fail(error)  # raised where the machine is run
 
     def close(self) -> None:
-        """End the compiling thread, then give the blocks' memory back."""
+        """End the threads, then give the blocks' memory back."""
+        self._ended.set()
+        if self._maker is not None:
+            self._maker.join()
         super().close()
-        self.stitching.close()
+        if self.stitching is not None:
+            self.stitching.close()
