@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 from ringzero.engine.reference import ReferenceEngine
@@ -44,6 +45,7 @@ class BareBoard:
     """RAM and as much of a CLINT as raises M's interrupts; time stands still, as in Spike."""
 
     def __init__(self, size: int) -> None:
+        self.lock = nullcontext()  # its one user runs on one thread
         self.ram = bytearray(size)
         self.timer = (1 << 64) - 1
         self.software = 0
