@@ -90,10 +90,13 @@ class Console:
             self.output += self.process.stdout.read() or b""
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_several_at_once(count: int, debian_image: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "techniques", [["trap"] * 2, ["trap"] * 4, ["hardware"] * 2, ["hardware", "trap"]]
+)
+def test_several_at_once(techniques: list[str], debian_image: Any, tmp_path: Path) -> None:
     """Type into either of them; kill one: the others go on; the machine ends with the last."""
-    guests = [debian(debian_image, 128 * MEGABYTE, "quiet") for _ in range(count)]
+    count = len(techniques)
+    guests = [debian(debian_image, 128 * MEGABYTE, "quiet", one) for one in techniques]
     console = Console(build(guests), tmp_path)
     try:
         console.wait(b"~ # ", times=count)

@@ -104,6 +104,19 @@ def test_machine_state_is_out_of_reach(carrier: str, technique: str, tmp_path: P
     assert all(value & 3 == 3 for _, value in results)  # stval has the instruction
 
 
+HYPERVISOR_CSRS = ["hstatus", "hgatp", "hvip", "hideleg", "htimedelta", "vsatp", "vsstatus"]
+
+
+@technique
+@carrier
+def test_guests_have_no_hypervisor_extension(carrier: str, technique: str, tmp_path: Path) -> None:
+    codes = [f"csrr t0, {name}" for name in HYPERVISOR_CSRS]
+    codes += [f"csrw {name}, t0" for name in HYPERVISOR_CSRS]
+    codes += ["hfence.vvma x0, x0", "hfence.gvma x0, x0", "hlv.d t0, (t0)", "hlvx.wu t0, (t0)"]
+    ended = CARRIERS[carrier](small(attacker(*codes), technique=technique), tmp_path)
+    assert [cause for cause, _ in got(ended)] == [ILLEGAL] * len(codes)
+
+
 def paging(entry: int, root: str = "la t0, table") -> str:
     """Sv39 with the lowest GiB mapped by `entry`, our own RAM by itself; load from address 8."""
     return f"""
