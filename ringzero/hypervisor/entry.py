@@ -72,6 +72,8 @@ TOP_OF_STACK = f"""
     add sp, sp, t0
 """
 
+CLEAR = "".join(f"sd zero, {offset}(t0)\n" for offset in range(0, 64, 8))
+
 # a0 hart, a1 the board's device tree. One hart is enough; others sleep.
 start = stub(
     "start",
@@ -82,10 +84,18 @@ start = stub(
     bnez a0, asleep
     la t0, _bss
     la t1, _end
+    addi t2, t1, -64                # two megabytes, so eight words at a time
+wide:
+    bltu t2, t0, clear
+    {CLEAR}
+    addi t0, t0, 64
+    j wide
 clear:
+    bgeu t0, t1, cleared
     sd zero, 0(t0)
     addi t0, t0, 8
-    bltu t0, t1, clear
+    j clear
+cleared:
     {TOP_OF_STACK}
     call start_all
     mv t6, a0

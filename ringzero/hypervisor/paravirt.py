@@ -35,7 +35,7 @@ from ringzero.lang import load, native, store, typed_range, u64
 from ringzero.lang.host import view
 
 FENCE, SPACES = 2, 4  # layout.CALL_KINDS
-AROUND, AFTER_FAULT = 32, 16  # pages
+AROUND, AFTER_FAULT = 64, 16  # pages
 KERNEL_PAGES = view(Vm).kernel.size // 8
 HANDED_ON = view(Status).reflected.offset - view(Status).user.offset
 

@@ -157,6 +157,7 @@ def _output(command: list[str], folder: Path | None = None) -> str:
         command, cwd=folder, capture_output=True, text=True, check=False, errors="replace"
     )
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
-        raise ImageError(f"{command[0]} failed: {said[-1] if said else 'it gave no reason'}")
+        lines = (done.stderr or done.stdout).strip().splitlines() or ["it gave no reason"]
+        said = next((line for line in lines if "error" in line.lower()), lines[-1])
+        raise ImageError(f"{command[0]} failed: {said.strip()}")
     return done.stdout
