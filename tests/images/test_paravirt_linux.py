@@ -14,9 +14,14 @@ from pathlib import Path
 import pytest
 
 from ringzero.bare import hypercalls
-from ringzero.images import ImageError, cache_root
+from ringzero.images import ImageError
 from ringzero.images.kernel_edits import edits, files, make_paravirtual, version_of
-from ringzero.images.paravirt_linux import TOOLS, check_configuration, require_tools
+from ringzero.images.paravirt_linux import (
+    TOOLS,
+    check_configuration,
+    find_paravirt_linux,
+    require_tools,
+)
 
 MAKEFILE = "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 9\nEXTRAVERSION =\nNAME = anything\n"
 ASSEMBLER = "riscv64-linux-gnu-gcc"
@@ -111,10 +116,10 @@ def test_debians_source_takes_the_edits(tmp_path: Path) -> None:
 
 def _debians_source(folder: Path) -> Path:
     """The files that are edited, as the last build kept them."""
-    kept = sorted((cache_root() / "paravirt").glob("*/before"))
-    if not kept:
+    built = find_paravirt_linux()
+    if built is None:
         pytest.skip("needs what `ringzero image build paravirt-linux` leaves in the image cache")
-    shutil.copytree(kept[-1], folder / "source")
+    shutil.copytree(built.kernel.parent / "before", folder / "source")
     for place in files():
         (folder / "source" / place).parent.mkdir(parents=True, exist_ok=True)
     return folder / "source"

@@ -4,8 +4,11 @@
  */
 #include <linux/export.h>
 #include <linux/init.h>
+#include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/printk.h>
+#include <linux/slab.h>
+#include <linux/vmalloc.h>
 #include <asm/csr.h>
 #include <asm/page.h>
 #include <asm/ringzero.h>
@@ -54,6 +57,36 @@ void ringzero_set_timer(unsigned long deadline)
 	ringzero_word(DEADLINE) = deadline;
 	if (deadline < ringzero_word(ARMED))
 		call(RINGZERO_TIMER, deadline, 0, 0, NULL);
+}
+
+/*
+ * A place where kernel code can be written, 32 pages and one more at a time: patching them all needs
+ * one flush then. What is not found here is mapped as elsewhere.
+ */
+#define WINDOW (32 * PAGE_SIZE)
+
+void *ringzero_patch_window(void *addr)
+{
+	static struct vm_struct *area;
+	static unsigned long mapped = ~0UL;
+	unsigned long phys = __pa_symbol(addr), start = phys & ~(WINDOW - 1), at;
+
+	if (!slab_is_available())
+		return NULL;
+	if (!area)
+		area = get_vm_area(WINDOW + PAGE_SIZE, VM_MAP);
+	if (!area)
+		return NULL;
+	at = (unsigned long)area->addr;
+	if (mapped != start) {
+		if (mapped != ~0UL)
+			vunmap_range(at, at + WINDOW + PAGE_SIZE);
+		mapped = ~0UL;
+		if (vmap_page_range(at, at + WINDOW + PAGE_SIZE, start, PAGE_KERNEL))
+			return NULL;
+		mapped = start;
+	}
+	return (void *)(at + (phys - start));
 }
 
 void __init ringzero_init(void)
