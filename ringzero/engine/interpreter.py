@@ -61,6 +61,7 @@ _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 ENTRY_POINTS = [
     "run_harts", "run_hart", "step_hart", "handler_table", "forget_range", "clear_scratch",
     "flush_all", "decode_all", "install_region", "decode_word",
+    "drop_regions",
 ]  # fmt: skip
 
 
@@ -98,6 +99,7 @@ class _Code:
         self.install_region = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64, u64)(
             entry["install_region"]
         )
+        self.drop_regions = ctypes.CFUNCTYPE(None, pointer, u64)(entry["drop_regions"])
         self.decode_word = ctypes.CFUNCTYPE(None, ctypes.c_uint32, pointer)(entry["decode_word"])
         self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
 

@@ -45,7 +45,7 @@ BIND: dict[Native, Native] = {
 }
 ROOTS = (
     slots.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
-    slots.decode_word, tlb.flush_all,
+    slots.decode_word, slots.drop_regions, tlb.flush_all,
 )  # fmt: skip
 
 

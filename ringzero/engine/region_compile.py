@@ -72,7 +72,18 @@ class RegionCompiler:
         self.store = RegionStore(self.library.key)
         self.pool = LinkPool(shared)
         self.kept: list[Any] = []
-        self.compiled = self.loaded = 0
+        self.compiled = self.loaded = self.bytes = 0
+
+    def forget(self) -> None:
+        """Give all code back; no hart runs any of it, nor will."""
+        self.kept.clear()
+        self.bytes = 0
+        self.pool.links = self.pool.words = 0
+
+    def full(self, most: int) -> bool:
+        """Whether there is more code than `most` bytes, or hardly room for more links."""
+        links, words = self.pool.links, self.pool.words
+        return self.bytes > most or 8 * links > 7 * LINK_COUNT or 8 * words > 7 * WORD_COUNT
 
     def stored(self, page: bytes) -> list[Region]:
         """The regions that earlier runs compiled from a page with this content."""
@@ -97,6 +108,7 @@ class RegionCompiler:
             [region.code for region in regions], [region.symbol for region in regions], imports
         )
         self.kept.append(loaded)
+        self.bytes += sum(len(region.code) for region in regions)
         self.loaded += len(regions)
         return [
             Region(

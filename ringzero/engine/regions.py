@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ringzero.engine.core import BAILS, FIRST, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
-from ringzero.lang.cache_limit import limit, trim_if_written
+from ringzero.lang.cache_limit import limit, size_setting, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.region_compile import Region, RegionCompiler
@@ -30,6 +30,7 @@ PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
 COOLING = 0.5  # seconds after which heat counts half
 PATIENCE = 0.02  # seconds: a program that ends sooner needs no compiler
+CODE_VARIABLE, CODE_LIMIT = "RINGZERO_CODE_LIMIT", 128 << 20  # bytes of regions in memory
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
 
@@ -47,6 +48,9 @@ class Regions(Interpreter):
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
         self._cache_limit = limit()
+        self._code_limit = size_setting(CODE_VARIABLE, CODE_LIMIT)
+        self._known: set[str] = set()  # pages that were looked up on disk
+        self._full = False  # code is to be given back; the harts' thread says when it is not used
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
         self._pcs: dict[tuple[int, int], int] = {}
@@ -59,7 +63,7 @@ class Regions(Interpreter):
         self._cooling = 0.0
         self._running = threading.Event()
         self._closed = False
-        self.installed = self.mended = 0
+        self.installed = self.mended = self.dropped = 0
         self._thread = threading.Thread(target=self._work, name="regions", daemon=True)
         self._thread.start()
 
@@ -69,6 +73,8 @@ class Regions(Interpreter):
         """See `engine.ports.Harts`; comes back now and then to install what is ready."""
         end = None if instructions is None else self.elapsed + instructions
         while True:
+            if self._full:
+                self._drop_all()
             self._install()
             self._running.set()
             remaining = None if end is None else end - self.elapsed
@@ -86,8 +92,19 @@ class Regions(Interpreter):
         super().stop()
 
     def between(self) -> None:
-        """Harts on threads of their own go on meanwhile."""
-        self._install()
+        """Harts on threads of their own go on meanwhile, unless code is to be given back."""
+        if self._full and self.threads:
+            self.threads.ended = Stop(Why.STOPPED, 0)
+        else:
+            self._install()
+
+    def _drop_all(self) -> None:
+        """No hart runs: take all regions away from where harts find them."""
+        self._ready.clear()
+        for array in range(int(self.shared.slot_used)):
+            self.code.drop_regions(self.shared_address, array)
+        self._full = False
+        self.dropped += 1
 
     def _install(self) -> None:
         shared = self.shared_address
@@ -117,6 +134,8 @@ class Regions(Interpreter):
         self._running.wait()
         time.sleep(PATIENCE)
         while not self._closed:
+            if "_compiler" in vars(self) and self._compiler.full(self._code_limit):
+                self._give_back()
             self._take_news()
             self._cool()
             if self._new_arrays:
@@ -164,9 +183,34 @@ class Regions(Interpreter):
         if owner is None:
             return
         page = self._pages.content(owner)
+        self._known.add(self._compiler.store.name(page))
         for region in self._compiler.stored(page):
             self._made[region.head, page] = region
             self._hand_over(array, owner, page, region)
+
+    def _give_back(self) -> None:
+        """Let the harts leave all regions, and free them; what is hot comes back from disk.
+
+        Everything at once: what is hot is soon known again, and the links between pages need no
+        bookkeeping of who uses them.
+        """
+        self._full = True
+        while self._full and not self._closed:
+            self._interrupt()
+            time.sleep(POLL)
+        if not self._full:
+            self._made.clear()
+            self._places.clear()
+            self._known.clear()
+            self._compiler.forget()
+
+    def _recall(self, page: bytes) -> None:
+        """What is on disk of a page that was compiled before."""
+        name = self._compiler.store.name(page)
+        if name not in self._known:
+            self._known.add(name)
+            for region in self._compiler.stored(page):
+                self._made.setdefault((region.head, page), region)
 
     def _make_hottest(self) -> None:
         hottest = max(self._heat, key=self._heat.__getitem__)
@@ -188,6 +232,7 @@ class Regions(Interpreter):
         if owner is None or offset >= PAGE or self._pages.holds_region(array, offset):
             return
         page = self._pages.content(owner)
+        self._recall(page)
         if (offset, page) not in self._made:
             self._made[offset, page] = self._compile(array, page, offset, pc)
         region = self._made[offset, page]
@@ -242,6 +287,10 @@ class Regions(Interpreter):
 
     def _hand_over(self, array: int, owner: int, page: bytes, region: Region) -> None:
         self._ready.append((array, owner, page, region))
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Let the harts' thread look at what is ready."""
         if self.threads and self.threads.running:
             self.threads.wake()
         else:

@@ -34,13 +34,18 @@ class Kept:
 
 
 def limit() -> int:
-    """Bytes that compiled code may take: RINGZERO_CACHE_LIMIT, or 512 MiB."""
-    text = os.environ.get(VARIABLE)
+    """Bytes that compiled code may take on disk: RINGZERO_CACHE_LIMIT, or 512 MiB."""
+    return size_setting(VARIABLE, DEFAULT)
+
+
+def size_setting(variable: str, default: int) -> int:
+    """A number of bytes from the environment, such as 256M."""
+    text = os.environ.get(variable)
     if text is None:
-        return DEFAULT
+        return default
     found = _SIZE.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"{VARIABLE}={text} is no size: write it like 256M or 1G.")
+        raise UsageError(f"{variable}={text} is no size: write it like 256M or 1G.")
     return int(found[1]) * _UNITS[found[2].upper()]
 
 

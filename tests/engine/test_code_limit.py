@@ -1,0 +1,57 @@
+"""Compiled code is bounded: it is given back while the guest runs; what is hot comes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from ringzero.api import Machine
+from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.regions import Regions
+from ringzero.errors import UsageError
+from ringzero.guests import build
+from ringzero.machine.bus import Bus
+from ringzero.machine.memory import GuestMemory
+from ringzero.outcome import PoweredOff
+from tests.engine.test_engines_agree import Eager, compare, finish, start, state
+
+
+@pytest.mark.parametrize("seed", range(300, 304))
+def test_a_run_goes_on_as_before_without_its_regions(seed: int) -> None:
+    expected, its_memory = start(Interpreter, seed)
+    regions, memory = start(Eager, seed)
+    for turn in range(3):
+        expected.run(2900)
+        regions.run(2900)
+        regions.compile_here()
+        if turn == 1:
+            had = regions.installed
+            assert regions._compiler.bytes > 0
+            regions._drop_all()
+            regions._made.clear()
+            regions._compiler.forget()
+            assert regions._compiler.bytes == 0
+            regions.compile_here()
+            assert regions.installed > had  # from disk, or compiled again
+        compare(state(expected, its_memory), state(regions, memory))
+    finish(expected)
+    finish(regions)
+    compare(state(expected, its_memory), state(regions, memory))
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_guest_runs_with_hardly_any_room_for_code(
+    cpus: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RINGZERO_CODE_LIMIT", "24K")
+    dropped, drop = [], Regions._drop_all
+    monkeypatch.setattr(Regions, "_drop_all", lambda engine: dropped.append(drop(engine)))
+    kernel = build("kernel")
+    with Machine(kernel=kernel, memory="64M", cpus=cpus, engine="regions") as machine:
+        assert machine.run(timeout=200) == PoweredOff(0)
+    assert dropped
+
+
+def test_the_limit_is_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGZERO_CODE_LIMIT", "a lot")
+    with pytest.raises(UsageError, match="RINGZERO_CODE_LIMIT"):
+        Regions(GuestMemory(4 << 20), Bus(), 1)
