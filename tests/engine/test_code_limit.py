@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from ringzero.api import Machine
+from ringzero.bench.bare import program_file
+from ringzero.bench.programs import PROGRAMS
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.regions import Regions
 from ringzero.errors import UsageError
-from ringzero.guests import build
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from ringzero.outcome import PoweredOff
@@ -42,11 +43,12 @@ def test_a_run_goes_on_as_before_without_its_regions(seed: int) -> None:
 def test_a_guest_runs_with_hardly_any_room_for_code(
     cpus: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("RINGZERO_CODE_LIMIT", "24K")
+    monkeypatch.setenv("RINGZERO_CODE_LIMIT", "1K")
     dropped, drop = [], Regions._drop_all
     monkeypatch.setattr(Regions, "_drop_all", lambda engine: dropped.append(drop(engine)))
-    kernel = build("kernel")
-    with Machine(kernel=kernel, memory="64M", cpus=cpus, engine="regions") as machine:
+    program = next(one for one in PROGRAMS if one.name == "quicksort")
+    file = str(program_file(program, 30))
+    with Machine(kernel=file, memory="64M", bios="none", cpus=cpus, engine="regions") as machine:
         assert machine.run(timeout=200) == PoweredOff(0)
     assert dropped
 
