@@ -205,7 +205,9 @@ class Regions(Interpreter):
             self._compiler.forget()
 
     def _recall(self, page: bytes) -> None:
-        """What is on disk of a page that was compiled before."""
+        """What is on disk of a page whose regions were given back."""
+        if not self.dropped:
+            return
         name = self._compiler.store.name(page)
         if name not in self._known:
             self._known.add(name)
