@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ringzero.hypervisor.report import VmReport
     from ringzero.lang.image import Image
 
-TECHNIQUES = ("trap", "paravirt", "hardware")
+TECHNIQUES = ("trap", "translate", "paravirt", "hardware")
 """The values of `--cpu` that mean a guest under our hypervisor."""
 
 RESTARTED = 129  # hypervisor.machines.RESTARTED: the code of a VM that asked for a reset

@@ -130,6 +130,7 @@ TECHNIQUES: dict[str, Technique] = {
     for one in (
         Technique("native", "bare on the machine, with its firmware", _native, _native_sample),
         Technique("trap", "trap-and-emulate", _under("trap"), _virtual_sample),
+        Technique("translate", "binary translation", _under("translate"), _virtual_sample),
         Technique(
             *("paravirt", "paravirtual, with hypercalls", _under("paravirt"), _virtual_sample),
             flavour="kernel-paravirt",

@@ -34,6 +34,7 @@ from ringzero.lang.image import READ, WRITE, Image, Label, Segment, write
 KERNEL_OFFSET = 0x20_0000  # where RISC-V Linux wants to be, from the start of memory
 TREE_SPACE = 0x20_0000  # at the end of memory
 MEGABYTE = 1 << 20
+AREA = 10 * MEGABYTE  # copies of code, and what is known of sites
 
 
 class GuestError(RingzeroError):
@@ -54,6 +55,8 @@ class Guest:
     kernel_offset: int = KERNEL_OFFSET
     technique: str = "trap"
     """How it gets its CPU: one of layout.TECHNIQUES."""
+    eagerness: int = 2
+    """For translate: how often an instruction traps until it is rewritten."""
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(64))
     """Feeds the guest's random numbers; give one to have the same run again."""
 
@@ -119,11 +122,22 @@ def build(
         one.technique = TECHNIQUES.index(guest.technique)
         pieces += _pieces(index, guest, address)
         address += guest.memory
+    for index, guest in enumerate(guests):
+        if guest.technique == "translate":
+            one = config.vms[index]
+            one.area, one.area_size = address, _area(guest.memory)
+            one.eagerness = guest.eagerness
+            address += one.area_size
     small = [piece for piece in pieces if embed or isinstance(piece.content, bytes)]
     image = _with(base, bytes(config), small)
     files = tuple(piece for piece in pieces if piece not in small)
     techniques = tuple(guest.technique for guest in guests)
     return Built(image, files, address - GUEST_RAM + 32 * MEGABYTE, techniques)
+
+
+def _area(memory: int) -> int:
+    """Bytes for the translator of a VM: a quarter is for what is known of its pages."""
+    return -(-(AREA + memory // 512) // SUPERPAGE) * SUPERPAGE
 
 
 def _pieces(index: int, guest: Guest, slice_start: int) -> list[Piece]:

@@ -11,7 +11,7 @@ from ringzero.bare.stubs import assembled, offsets, stub
 from ringzero.hypervisor.layout import STACK_SIZE, Vm
 from ringzero.isa.hart import Hart
 from ringzero.isa.names import X_NUMBERS
-from ringzero.lang import u64
+from ringzero.lang import Stub, u64
 from ringzero.lang.host import view
 
 CALLER_SAVED = ["ra", "t0", "t1", "t2", "t3", "t4", "t5", *(f"a{i}" for i in range(8))]
@@ -114,11 +114,15 @@ ADVANCE = """
 """
 LOADS = (f"ld x{i}, {8 * i}(t6)" if i < 31 else "nop" for i in range(32))  # t6 is loaded later
 KEPT = "".join(f"{load}\nj finish\n" for load in LOADS)
-trap = stub(
-    "trap",
-    f"""
-    {SAVE}
-    call quick_exit                 # its answers: see quick.py
+
+
+def entry(name: str, answer: str) -> Stub:
+    """Where exits begin; `answer` is the function that is asked first."""
+    return stub(name, f"{SAVE}\n    call {answer}\n{AFTER}")
+
+
+AFTER = f"""
+    # the answers: see sensitive.py
     csrr t6, mscratch
     bnez a0, more
     {ADVANCE}
@@ -144,8 +148,9 @@ slow:
     mv t6, a0
     csrw mscratch, t6
     {RESUME}
-""",
-)
+"""
+trap = entry("trap", "quick_exit")
+translate_trap = entry("translate_trap", "translate_exit")
 
 # The same for a VM whose kernel shares a page: no answer needs s0 to s11, gp or tp (shared.py), so
 # they are saved for `handle_exit` only, and minstret is read by so many instructions sooner.
@@ -230,4 +235,4 @@ load_floats = stub(
     [u64],
 )
 
-STUBS = (start, trap, shared_trap, guest_trap, stray)
+STUBS = (start, trap, shared_trap, guest_trap, translate_trap, stray)

@@ -16,6 +16,7 @@ from ringzero.hypervisor import (
     quick,
     shadow,
     shared,
+    translate,
 )
 from ringzero.hypervisor.layout import (
     CALLS,
@@ -24,6 +25,7 @@ from ringzero.hypervisor.layout import (
     INSTRUCTIONS,
     INTERRUPTS,
     TALLIES,
+    TRANSLATE,
     Vm,
     machine,
     status,
@@ -232,3 +234,5 @@ def enter(vm: Vm) -> None:
     csr.senvcfg.write(environment)
     csr.mtvec.write(vm.vector)
     csr.mepc.write(hart.pc)
+    if vm.technique == TRANSLATE:
+        translate.enter(vm)

@@ -41,6 +41,7 @@ TRAP, TRANSLATE, PARAVIRT, HARDWARE = range(4)
 
 # Config.flags
 PREFIX, REPORT, HEARTBEAT, ESCAPE = 1, 2, 4, 8  # HEARTBEAT: look at orders every slice
+COUNT_SITES = 16  # with technique translate: choose what to rewrite, and count it as it traps
 
 MAGIC = 0x7A72_6830  # "0hrz"
 ROOTS, LOG = 24, 1024
@@ -56,6 +57,9 @@ class VmConfig(Struct):
     tree: u64  # the device tree
     writes_accessed: u64  # menvcfg.ADUE of the virtual hart: 1 sets A and D, 0 faults
     technique: u64  # of TECHNIQUES
+    area: u64  # for translate: where its copies of code are kept, and how large that is
+    area_size: u64
+    eagerness: u64  # for translate: traps of an instruction until it is rewritten
 
 
 class Config(Struct):
@@ -75,6 +79,22 @@ class Tally(Struct):
     instructions: u64
 
 
+class Translation(Struct):
+    """What translating one VM's code has come to; sites are instructions that were looked at."""
+
+    pages: u64  # copies made of pages of code
+    dropped: u64  # of them, because the guest wrote or read there
+    rewritten: u64  # sites
+    again: u64  # of them, sites that had been rewritten before
+    no_register: u64  # sites left: no register is dead there
+    no_form: u64  # sites left: instructions that are not rewritten
+    no_room: u64  # sites left: at the end of a page, or no memory is left
+    bodies: u64  # pieces of code that sites call
+    inside: u64  # exits within these
+    vain: u64  # of them, for fences of addresses that no shadow knew
+    instructions: u64  # of the hypervisor, for choosing, copying and rewriting
+
+
 class Status(Struct):
     """One VM as the host sees it."""
 
@@ -89,6 +109,8 @@ class Status(Struct):
     recycles: u64  # times that the pool of table pages ran out
     switches: u64  # times that another VM's world was replaced by this one
     devices: u64[4]  # accesses by device: see devices.py
+    sites: u64  # where technique translate keeps what it knows of instructions (sites.py), or 0
+    translation: Translation
     reflected: u64[32]  # traps handed on to the guest: exceptions by scause, interrupts from 16
     tallies: Tally[4160]  # every exit, in exactly one of them
 
@@ -117,6 +139,37 @@ class Root(Struct):
     guest_region: u64  # the 2 MiB that `guest_leaves` is the guest's lowest table of
     guest_leaves: u64  # or 0
     log: u64[1024]  # where leaves were written since the root was emptied
+
+
+class Translator(Struct):
+    """The state of technique translate for one VM; addresses are the machine's."""
+
+    on: u64  # code is rewritten; cleared for good if the guest uses the addresses we need
+    area: u64  # the pages with code and words that guest code reaches
+    leaves: u64  # the table that maps them
+    gigabyte: u64  # the table that maps the guest's memory, and has `leaves` at its end
+    pages: u64  # what we know of each page of the guest's memory: see copies.py
+    tables: u64  # for each 2 MiB of it, shared tables by what they permit
+    addresses: u64  # for each entry of each root's log, the guest address
+    sites: u64  # a hash table: see sites.py
+    next: u64  # pages not yet used, and their end
+    end: u64
+    free: u64  # a list of pages given back, each with the next one's address
+    near: u64  # where the next short piece of code goes, in the words' own page
+    pad: u64  # where the last landing pad is
+    store_pad: u64  # where the next landing pad for stores is
+    far: u64  # where the next longer piece of code goes
+    bodies: u64  # descriptions of those pieces
+    owners: u64  # for each word of code, which of them it belongs to
+    count: u64  # how many
+    clash: u64  # the guest uses our addresses
+    permits: u64  # how the words' page is mapped
+    volatile: u64  # until the next exit FS may change without our knowing
+    fenced: u64  # the last guest page for which a fence dropped an entry
+    slot_space: u64  # the satp for which the slot was set (patching.py)
+    misses: u64  # fences that the filter let through in vain since it was made anew
+    eagerness: u64
+    counting: u64
 
 
 class Serial(Struct):
@@ -173,6 +226,7 @@ class Vm(Struct):
     away: u64  # minstret while other VMs ran
     stack: u64  # the hypervisor's, to be loaded in one instruction
     stage: u64  # hgatp, where the technique is hardware
+    translator: Translator
     counted: u64  # hart.retired when `user` and `kernel` were last brought up to date
     page: u64  # a paravirtual kernel's shared page, at the machine's address; or 0
     seen: u64  # and at the guest's own

@@ -11,8 +11,9 @@ from ringzero.hypervisor import (
     machines,
     paravirt,
     quick,
+    translate,
 )
-from ringzero.hypervisor.entry import trap
+from ringzero.hypervisor.entry import translate_trap, trap
 from ringzero.hypervisor.layout import (
     BASE,
     CREATED,
@@ -25,6 +26,7 @@ from ringzero.hypervisor.layout import (
     SIZE,
     STACK_SIZE,
     TALLIES,
+    TRANSLATE,
     Status,
     Vm,
     config,
@@ -97,6 +99,9 @@ def create(vm: Vm, index: u64) -> None:
     status[index].state = CREATED
     if vm.technique == HARDWARE:
         hardware.create(vm)
+    elif vm.technique == TRANSLATE:
+        translate.create(vm, index)
+        vm.vector = address_of(translate_trap)
 
 
 @native
@@ -124,5 +129,6 @@ ROOTS = (
     exits.handle_exit,
     hardware_exits.quick_guest_exit,
     hardware_exits.handle_guest_exit,
+    translate.translate_exit,
     machines.fail,
 )

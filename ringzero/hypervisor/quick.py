@@ -9,6 +9,22 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor import exits, shadow
 from ringzero.hypervisor.layout import EXCEPTIONS, INSTRUCTIONS, Vm
+from ringzero.hypervisor.sensitive import (
+    AGAIN,
+    DONE,
+    FENCE,
+    FENCE_MASK,
+    FENCES,
+    HARMLESS,
+    RETURN,
+    SD,
+    SLOW,
+    SRET,
+    SSTATUS,
+    SYSTEM,
+    UXL,
+    VISIBLE,
+)
 from ringzero.isa import csrs_supervisor, rv_priv
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.hart import Hart, S, U
@@ -22,27 +38,15 @@ from ringzero.isa.trap import (
     LOAD_PAGE,
     STATUS_FS,
     STATUS_SIE,
-    STATUS_SPIE,
-    STATUS_SPP,
     STORE,
     STORE_PAGE,
     Trap,
 )
 from ringzero.lang import load, native, store, u64
 
-SSTATUS = 0x100
-VISIBLE = 0xC_6122
-UXL, SD = 2 << 32, 1 << 63
-HARMLESS = STATUS_SIE | STATUS_SPIE | STATUS_SPP  # no translation and no unit depends on these
 REGISTER = 31 << 3  # of a word shifted right by 4: 8 times rd
-SYSTEM, FENCE, FENCE_MASK = 0x73, 0x1200_0073, 0xFE00_7FFF
-SRET = 0x1020_0073
-RETURN, FENCES = 1, 2  # emulate.RETURN, emulate.FENCE
 PLAIN = (csrs_supervisor.sscratch, csrs_supervisor.sepc, csrs_supervisor.scause,
          csrs_supervisor.stval)  # fmt: skip
-# Answers of quick_exit: done, go on after the instruction; for handle_exit; done, execute the
-# instruction again; other answers are 8 times the number of the register that was written.
-DONE, SLOW, AGAIN = 0, -1, -2
 
 
 @native
@@ -237,13 +241,19 @@ def account(vm: Vm, entered: u64) -> None:
     vm.entered = entered
 
 
-@native
-def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
-    """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
-    account(vm, entered)
+@native(inline=True)
+def answer(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
+    """What DONE, SLOW, AGAIN, or a register says."""
     if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
         if vm.plain != 0 and status_access(vm.hart, value, state, u64(0), HARMLESS):
             count_status(vm)
             return value >> 4 & REGISTER
         return careful_status_exit(vm, value, state)
     return other_exit(vm, cause, value)
+
+
+@native
+def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
+    """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
+    account(vm, entered)
+    return answer(vm, cause, value, state)

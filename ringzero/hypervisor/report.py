@@ -52,6 +52,8 @@ class VmReport:
     reflected: dict[str, int]
     devices: dict[str, int]
     shadow: dict[str, int]
+    translation: dict[str, int]
+    """What technique translate did: layout.Translation; empty for others."""
 
     @property
     def exit_count(self) -> int:
@@ -102,7 +104,14 @@ def _report(index: int, status: Any) -> VmReport:
         reflected,
         {name: status.devices[i] for i, name in enumerate(NAMES) if status.devices[i]},
         {name: getattr(status, name) for name in ("fills", "flushes", "recycles", "switches")},
+        _translation(status),
     )
+
+
+def _translation(status: Any) -> dict[str, int]:
+    if layout.TECHNIQUES[status.technique] != "translate":
+        return {}
+    return {name: getattr(status.translation, name) for name in layout.Translation.fields}
 
 
 def _trap(number: int) -> str:
@@ -144,6 +153,11 @@ def text(reports: Sequence[VmReport]) -> str:
         ]
         shadow = ", ".join(f"{name} {count:,}" for name, count in one.shadow.items())
         lines.append(f"  shadow tables: {shadow}")
+        if one.translation:
+            told = ", ".join(
+                f"{name.replace('_', ' ')} {count:,}" for name, count in one.translation.items()
+            )
+            lines.append(f"  translation: {told}")
         if one.reflected:
             handed = ", ".join(f"{name} {count:,}" for name, count in one.reflected.items())
             lines.append(f"  handed on to the guest: {handed}")

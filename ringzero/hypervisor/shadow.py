@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr, fence_space, fence_space_page, fence_translation
 from ringzero.bare.stubs import fence_page as fence_address
+from ringzero.hypervisor import words
 from ringzero.hypervisor.layout import (
     GUEST_RAM,
     LOG,
@@ -49,7 +50,10 @@ from ringzero.isa.trap import page_fault
 from ringzero.lang import load, native, store, typed_range, u64
 
 LEAF = R | W | X
+SHARED = 1 << 8  # an entry for software: the table below is not this root's alone (copies.py)
+WHOLE = LEAF | SHARED  # what stands for a page as a whole
 SPACE_SHIFT, SPACES = 44, 1 << 16
+ROOM = 4 * PAGE  # for a root, and for tables that `attach` may need
 
 found = Translation()
 
@@ -161,7 +165,9 @@ def adopt(vm: Vm, rights: u64) -> u64:
     root = vm.roots[chosen]
     empty(vm, chosen)
     if root.table == 0 or root.space >> 60 != mode:
-        table = new_table(vm)
+        table = u64(0)
+        if vm.pool_next + ROOM <= vm.pool_end:
+            table = new_table(vm)
         if table == 0:
             recycle(vm)
             table = new_table(vm)
@@ -169,6 +175,8 @@ def adopt(vm: Vm, rights: u64) -> u64:
     space = vm.index * ROOTS + chosen + 1
     root.satp, root.rights, root.guest_leaves = satp, rights, 0
     root.space = mode << 60 | space << SPACE_SHIFT | root.table >> 12
+    if vm.translator.on != 0:
+        words.attach(vm, root)
     fence_space(space)  # the number may have stood for tables that are gone
     return chosen
 
@@ -234,7 +242,13 @@ def put_leaf(vm: Vm, root: Root, address: u64, slot: u64, page: u64) -> None:
     old = load(u64, slot)
     store(u64, slot, page >> 2 | V | U | A | D | found.permissions << 1)
     if old & V != 0:  # the hart may hold what stood here
-        fence_space_page(address, root.space >> SPACE_SHIFT & (SPACES - 1))
+        fence_here(vm, address)
+    log(vm, root, address, slot)
+
+
+@native
+def log(vm: Vm, root: Root, address: u64, slot: u64) -> None:
+    """An entry of the active root was written."""
     if root.count == 0:
         vm.filled = vm.filled | u64(1) << vm.active
     root.log[root.count] = slot
@@ -265,6 +279,12 @@ def fill_elsewhere(vm: Vm, root: Root, address: u64, found: Translation) -> None
     put_leaf(vm, root, address, slot, page)
 
 
+@native
+def fence_here(vm: Vm, address: u64) -> None:
+    """The real hart may hold what stood in the active root for an address."""
+    fence_space_page(address, vm.roots[vm.active].space >> SPACE_SHIFT & (SPACES - 1))
+
+
 @native(inline=False)
 def descend(vm: Vm, root: Root, address: u64, lowest: u64) -> tuple[u64, u64]:
     """Where an address's entry stands at level `lowest`, and its level; makes tables on the way.
@@ -276,7 +296,7 @@ def descend(vm: Vm, root: Root, address: u64, lowest: u64) -> tuple[u64, u64]:
     while level > lowest:
         entry = load(u64, slot)
         table = entry >> 10 << 12
-        if entry & V == 0 or entry & LEAF != 0:
+        if entry & V == 0 or entry & WHOLE != 0:
             table = new_table(vm)
             if table == 0:
                 return u64(0), level
@@ -287,7 +307,7 @@ def descend(vm: Vm, root: Root, address: u64, lowest: u64) -> tuple[u64, u64]:
         slot = table + (address >> level * 9 + 12 & 511) * 8
     if level == 1:
         entry = load(u64, slot)
-        if entry & V == 0 or entry & LEAF != 0:
+        if entry & V == 0 or entry & WHOLE != 0:
             return slot, level
         remember_split(root, address & ~u64(SUPERPAGE - 1), u64(SUPERPAGE))
         slot = (entry >> 10 << 12) + (address >> 12 & 511) * 8
@@ -298,11 +318,17 @@ def descend(vm: Vm, root: Root, address: u64, lowest: u64) -> tuple[u64, u64]:
 @native(inline=False)
 def start_again(vm: Vm, address: u64, found: Translation) -> None:
     """No page is left for a table: drop all, and fill the first entry of a new root."""
+    begin_again(vm)
+    fill(vm, address, found)
+
+
+@native(inline=False)
+def begin_again(vm: Vm) -> None:
+    """No page is left for a table: drop all, and go on with a new root."""
     recycle(vm)
     vm.active = adopt(vm, rights_now(vm.hart.mode, vm.hart.mstatus))
     vm.space = vm.roots[vm.active].space
     use(vm)
-    fill(vm, address, found)
 
 
 @native
@@ -331,7 +357,7 @@ def forget_page(root: Root, address: u64) -> u64:
     slot = root.table + (address >> shift & 511) * 8
     entry = load(u64, slot)
     while entry & V != 0:
-        if entry & LEAF != 0:
+        if entry & WHOLE != 0:
             store(u64, slot, 0)
             return u64(1)
         shift -= 9

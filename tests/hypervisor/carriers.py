@@ -18,7 +18,7 @@ MEGABYTE = 1 << 20
 SMALL = 8 * MEGABYTE
 ENTRY = 0x8020_0000
 
-TECHNIQUES = ["trap", "paravirt", "hardware"]
+TECHNIQUES = ["trap", "translate", "paravirt", "hardware"]
 """Techniques that run any guest as it is, and pass every test that is not of one technique only."""
 
 technique = pytest.mark.parametrize("technique", TECHNIQUES)

@@ -147,6 +147,6 @@ def test_same_as_bare(seed: int, technique: str, tmp_path: Path) -> None:
     expected = bare(code, tmp_path)
     assert len(expected) == STEPS // 20
     assert len(set(expected)) == len(expected)
-    one = Guest(code, memory=8 << 20, technique=technique)
+    one = Guest(code, memory=8 << 20, technique=technique, eagerness=1)
     trapped = CARRIERS["machine"](build([one]), tmp_path)
     assert trapped.output.split() == expected
