@@ -39,7 +39,10 @@ class Exits:
 
 @dataclass(frozen=True)
 class VmReport:
-    """One VM: its life, where its instructions went, and its exits."""
+    """One VM: its life, where its instructions went, and its exits.
+
+    Of a VM under `hardware` all of the guest's instructions are in `kernel`.
+    """
 
     index: int
     technique: str
@@ -143,8 +146,11 @@ def text(reports: Sequence[VmReport]) -> str:
         lines.append(
             f"vm{one.index}: {one.state}, exit code {one.exit_code}, --cpu {one.technique}"
         )
-        for name in ("user", "kernel", "hypervisor"):
-            count = getattr(one, name)
+        staged = one.technique == "hardware"  # user and kernel are one number: no exit is between
+        parts = {"user": one.user, "kernel": one.kernel, "hypervisor": one.hypervisor}
+        if staged:
+            parts = {"guest": one.user + one.kernel, "hypervisor": one.hypervisor}
+        for name, count in parts.items():
             lines.append(f"  {name:10} {count:15,} instructions {count / max(1, total):7.2%}")
         lines.append(f"  {'exits':36} {'count':>9} {'each':>7} {'instructions':>14}")
         lines += [
@@ -152,7 +158,7 @@ def text(reports: Sequence[VmReport]) -> str:
             for row in one.exits
         ]
         shadow = ", ".join(f"{name} {count:,}" for name, count in one.shadow.items())
-        lines.append(f"  shadow tables: {shadow}")
+        lines.append(f"  {'G-stage tables' if staged else 'shadow tables'}: {shadow}")
         if one.translation:
             told = ", ".join(
                 f"{name.replace('_', ' ')} {count:,}" for name, count in one.translation.items()

@@ -126,3 +126,6 @@ def test_every_exit_is_in_one_row(tmp_path: Path) -> None:
     assert counts["instruction", "store"] == 1
     assert one.kernel == retired["VS"] + 4  # with the instructions that were executed for it
     assert one.user == 0
+    shown = report.text([one])
+    assert f"guest      {one.kernel:15,} instructions" in shown
+    assert "G-stage tables: fills 1" in shown
