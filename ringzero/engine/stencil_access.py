@@ -8,7 +8,7 @@ from ringzero.engine.core import READS, WRITES, core_of
 from ringzero.engine.tlb import PAGE_MASK, entry_for
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.trap import Trap
-from ringzero.lang import atomic, compare_exchange, native, peek, poke, u64, unlikely
+from ringzero.lang import atomic, compare_exchange, native, read_once, u64, unlikely, write_once
 
 
 @native(inline=True)
@@ -30,14 +30,14 @@ def place(hart: Hart, table: int, kind: type, address: u64) -> u64:
 def load(hart: Hart, kind: type, address: u64) -> u64:
     """See `isa.access.load`."""
     where = place(hart, READS, kind, address)
-    return u64(peek(kind, core_of(hart).memory, where))
+    return u64(read_once(kind, core_of(hart).memory, where))
 
 
 @native(inline=True)
 def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """See `isa.access.store`."""
     where = place(hart, WRITES, kind, address)
-    poke(kind, core_of(hart).memory, where, kind(value))
+    write_once(kind, core_of(hart).memory, where, kind(value))
 
 
 @native(inline=True)
@@ -51,7 +51,7 @@ def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u
 def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
     """See `isa.access.load_reserved`."""
     where = place(hart, READS, kind, address)
-    value = u64(peek(kind, core_of(hart).memory, where))
+    value = u64(read_once(kind, core_of(hart).memory, where))
     hart.reservation = where + core_of(hart).shared[0].ram_base
     hart.reservation_value = value
     return value
