@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ringzero.bench.bare import program_file
@@ -23,6 +23,7 @@ from ringzero.bench.subjects import (
     checked,
     instructions,
 )
+from ringzero.composition import stencils_supported
 
 WARM_UP = 0.01  # seconds of a guest's life that fill a cache with the native core and firmware
 
@@ -75,7 +76,10 @@ class Suite:
         if self.primed is None:
             self.primed = Path(tempfile.mkdtemp(prefix="ringzero-bench-"))
             self.told("compiling the native core into an empty cache")
-            command = [*self.ours.command(guest), "--timeout", str(WARM_UP)]
+            ours = self.ours  # `auto` makes its stencils in the background, `stencils` before all
+            if ours.engine == "auto" and stencils_supported():
+                ours = replace(ours, engine="stencils")
+            command = [*ours.command(guest), "--timeout", str(WARM_UP)]
             run(command, 120.0, {**AS_INSTALLED, "RINGZERO_CACHE": str(self.primed)})
         with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
             yield shutil.copytree(self.primed, Path(folder) / "cache")
