@@ -23,6 +23,7 @@ from ringzero.outcome import Outcome, PoweredOff, Rebooted
 if TYPE_CHECKING:
     from ringzero.composition import Console
     from ringzero.hypervisor.build import Built, Guest
+    from ringzero.hypervisor.listing import Site
     from ringzero.hypervisor.report import VmReport
     from ringzero.lang.image import Image
 
@@ -62,8 +63,11 @@ class VirtualMachines(Machine):
         engine: str = "auto",
         clock: str = "host",
         console: Console | None = None,
+        count_sites: bool = False,
     ) -> None:
-        built = compose(vms, technique, repeatable=clock == "instructions")
+        repeatable = clock == "instructions"
+        built = compose(vms, technique, repeatable=repeatable, count_sites=count_sites)
+        self.kernels = [vm.kernel for vm in vms]
         self.names = [vm.name or f"vm{index}" for index, vm in enumerate(vms)]
         self.image = built.image
         super().__init__(
@@ -80,6 +84,14 @@ class VirtualMachines(Machine):
         from ringzero.hypervisor.report import read
 
         return read(self.image, self.read_memory)
+
+    def sites(self, index: int) -> list[Site]:
+        """What technique translate rewrites in a VM; counted if the machine has `count_sites`."""
+        from ringzero.hypervisor.listing import read
+
+        kernel = self.kernels[index]
+        file = Path(kernel) if isinstance(kernel, (str, Path)) else None
+        return read(self.image, self.read_memory, index, file)
 
     def order(self, index: int, what: str) -> None:
         """`pause`, `resume` or `kill` a VM; with several VMs it is obeyed within a time slice."""
@@ -99,7 +111,11 @@ class VirtualMachines(Machine):
 
 
 def compose(
-    vms: Sequence[Vm], technique: str = "trap", report: bool = False, repeatable: bool = False
+    vms: Sequence[Vm],
+    technique: str = "trap",
+    report: bool = False,
+    repeatable: bool = False,
+    count_sites: bool = False,
 ) -> Built:
     """The hypervisor's program with everything that the VMs boot.
 
@@ -108,7 +124,8 @@ def compose(
     """
     from ringzero.hypervisor.build import build
 
-    return build([_guest(vm, vm.technique or technique, repeatable) for vm in vms], report=report)
+    guests = [_guest(vm, vm.technique or technique, repeatable) for vm in vms]
+    return build(guests, report=report, count_sites=count_sites)
 
 
 def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:

@@ -61,6 +61,8 @@ class Plan:
     bundled: str | None = None
     command: str | None = None
     name: str = ""
+    show: str | None = None
+    """What is listed at the end: `translation`."""
     vms: tuple[Plan, ...] = ()
     """The guests, where the machine is a hypervisor's."""
 

@@ -19,6 +19,7 @@ from ringzero.cli.vms import (
     VmChoice,
     VmType,
     read_toml,
+    sites_text,
     virtual_machines,
     vm_plans,
     vms_json,
@@ -141,6 +142,11 @@ class RunCommand(click.Command):
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and do not.")
 @click.option(
+    "--show",
+    type=click.Choice(["translation"]),
+    help="With --cpu translate: list what is rewritten, with counts. Takes as long as --cpu trap.",
+)
+@click.option(
     "--stats",
     is_flag=True,
     help="At the end, count instructions, traps, interrupts; with -v, compiled code too.",
@@ -177,6 +183,8 @@ def run(
     plan = Plan(title="", **machine)
     if vms_file is not None:
         vms += read_toml(vms_file)
+    if plan.show and plan.cpu != "translate":
+        raise UsageError("--show translation lists what --cpu translate rewrites: use that.")
     if plan.cpu == "kvm":
         if vms:
             raise UsageError("VMs need our own hypervisor: use --cpu trap, or leave them out.")
@@ -288,11 +296,13 @@ def _report(
     as_json: bool,
 ) -> None:
     """The closing words, on standard error: the guest has standard output to itself."""
-    if not (stats or as_json):
+    if not (stats or as_json or plan.show):
         return
     from ringzero.cli.statistics import profile_text, statistics_json, statistics_text
 
     guests = _guests(plan, machine)
+    if plan.show and guests and not as_json:
+        report.text(sites_text(guests))
     if as_json:
         told = {
             "outcome": "ended by the user" if outcome is None else type(outcome).__name__,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -178,6 +178,7 @@ def virtual_machines(plan: Plan, console: Any) -> VirtualMachines:
         engine=plan.engine,
         clock=plan.clock,
         console=console,
+        count_sites=plan.show == "translation",
     )
 
 
@@ -193,4 +194,19 @@ def vms_text(machine: VirtualMachines) -> str:
 def vms_json(machine: VirtualMachines) -> list[dict[str, Any]]:
     """The same in terms of JSON."""
     reports = machine.vms()
-    return [{"name": machine.names[one.index], **one.data()} for one in reports]
+    return [
+        {
+            "name": machine.names[one.index],
+            **one.data(),
+            "sites": [asdict(site) for site in machine.sites(one.index)],
+        }
+        for one in reports
+    ]
+
+
+def sites_text(machine: VirtualMachines) -> str:
+    """What translation rewrites, VM by VM."""
+    from ringzero.hypervisor.listing import text
+
+    lists = [(name, machine.sites(index)) for index, name in enumerate(machine.names)]
+    return "\n".join(f"{name}: {len(found)} sites\n{text(found)}" for name, found in lists)

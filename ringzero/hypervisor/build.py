@@ -15,6 +15,7 @@ from pathlib import Path
 from ringzero.errors import RingzeroError
 from ringzero.hypervisor.device_tree import EXTENSIONS, guest_tree
 from ringzero.hypervisor.layout import (
+    COUNT_SITES,
     ESCAPE,
     GUEST_RAM,
     HEARTBEAT,
@@ -102,14 +103,19 @@ def build(
     report: bool = False,
     prefix: bool | None = None,
     slice_ticks: int = 100_000,
+    count_sites: bool = False,
 ) -> Built:
-    """The hypervisor for `guests`. `report` prints the exit tables at the end, on the console."""
+    """The hypervisor for `guests`. `report` prints the exit tables at the end, on the console.
+
+    `count_sites` lets what translation would rewrite trap, and counts it (listing.py).
+    """
     if not 1 <= len(guests) <= VMS:
         raise GuestError(f"{len(guests)} VMs were asked for: 1 to {VMS} are possible")
     several = len(guests) > 1
     base = program()
     config = view(Config)(magic=MAGIC, count=len(guests), slice_ticks=slice_ticks)
     config.flags = PREFIX * (several if prefix is None else prefix) | REPORT * report
+    config.flags |= COUNT_SITES * count_sites
     config.flags |= (ESCAPE | HEARTBEAT) * several
     pieces: list[Piece] = []
     address = SLICES

@@ -29,7 +29,7 @@ WORDS = (
 )  # fmt: skip
 WRITABLE = WORDS[1:2] + WORDS[3:]  # they hold whatever is written
 TOGGLED = 2 << 15  # the immediate field says SIE
-LINKS = 0xF000_FCE2  # ra, t0 to t2, a0 to a5, t3 to t6: those that are dead most often
+LINKS = 0xFFFF_FFE2  # all but sp, gp and tp
 RA = 1 << 1
 SIMPLE = (*liveness.WITH_IMMEDIATE, *liveness.WITH_REGISTERS, liveness.LUI)
 

@@ -151,3 +151,21 @@ def test_toggles_take_few_instructions(tmp_path: Path) -> None:
     assert 2 * 4 < count / 2000 - 3 < 2 * 12  # a pair, without the loop around it
     (exits,) = [int(line.split()[3]) for line in lines if "csr 0x100" in line]
     assert exits < 10
+
+
+def test_sites_are_listed_with_exact_counts(tmp_path: Path) -> None:
+    from ringzero import Machine
+    from ringzero.hypervisor import listing
+
+    code = assemble_text(TOGGLES + RUNTIME, ENTRY)
+    built = build([translated(code, eagerness=2)], count_sites=True)
+    file = tmp_path / "hv.elf"
+    file.write_bytes(built.image.elf)
+    with Machine(bios=file, memory=built.memory, clock="instructions") as machine:
+        machine.run(timeout=60)
+        found = listing.read(built.image, machine.read_memory, 0, None)
+    assert [(one.before, one.count) for one in found if one.count > 2] == [
+        ("csrrci t0,sstatus,2", 2000), ("csrrsi zero,sstatus,2", 2000)
+    ]  # fmt: skip
+    assert all(one.after.startswith("jalr ra,-") for one in found)
+    assert "csrrci t0,sstatus,2" in listing.text(found)
