@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ringzero.errors import UsageError
-from ringzero.isa.csr import BY_NAME
-from ringzero.isa.csrs import csr_read, csr_write
 from ringzero.isa.hart import Hart, M
 from ringzero.isa.names import F_NUMBERS, X_NUMBERS
 from ringzero.isa.trap import Trap
@@ -69,12 +67,16 @@ class Csrs:
         return copy
 
     def _number(self, name: str) -> u64:
-        if name not in BY_NAME:
+        from ringzero.isa.csrs import NUMBERS  # every CSR's definition: when one is asked for
+
+        if name not in NUMBERS:
             raise UsageError(f"There is no CSR {name!r} on this machine: see docs/isa.md.")
-        return u64(BY_NAME[name])
+        return u64(NUMBERS[name])
 
     def read(self, name: str) -> int:
         """The value that M-mode reads."""
+        from ringzero.isa.csrs import csr_read
+
         copy = self._copy()
         copy.mode, copy.virtual = u64(M), u64(0)
         try:
@@ -84,6 +86,8 @@ class Csrs:
 
     def write(self, name: str, value: int) -> None:
         """Write as M-mode does."""
+        from ringzero.isa.csrs import csr_write
+
         copy = self._copy()
         mode, copy.mode = copy.mode, u64(M)
         virtual, copy.virtual = copy.virtual, u64(0)

@@ -34,7 +34,7 @@ from ringzero.engine.hart_threads import HartThreads, yield_address
 from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.quiescence import OUT
 from ringzero.errors import RingzeroError
-from ringzero.isa.decode import Decoded
+from ringzero.isa.decoded import Decoded
 from ringzero.lang import binding, cache
 from ringzero.lang.floating import default_environment
 from ringzero.lang.host import view

@@ -14,7 +14,8 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 from ringzero.isa.access import fetch
-from ringzero.isa.decode import Decoded, decode
+from ringzero.isa.decode import decode
+from ringzero.isa.decoded import Decoded
 from ringzero.isa.hart import VIRTUAL, WAIT, Hart
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS

@@ -34,7 +34,8 @@ from ringzero.engine.quiescence import (
     new_stamp,
     release,
 )
-from ringzero.isa.decode import Decoded, decode
+from ringzero.isa.decode import decode
+from ringzero.isa.decoded import Decoded
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import (
     address_of,

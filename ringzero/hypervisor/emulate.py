@@ -11,7 +11,7 @@ from ringzero.hypervisor.layout import HARDWARE, PAGE, Vm
 from ringzero.hypervisor.shadow import is_open
 from ringzero.isa import rv_i, rv_priv, rv_zicsr
 from ringzero.isa.access import fetch
-from ringzero.isa.decode import Decoded
+from ringzero.isa.decoded import Decoded
 from ringzero.isa.hart import Hart
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault, illegal_instruction

@@ -11,22 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ringzero.isa.compressed import expand
+from ringzero.isa.decoded import Decoded
 from ringzero.isa.encoding import Field
 from ringzero.isa.instruction import Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
-from ringzero.lang import Struct, i64, native, u32, u64
-
-
-class Decoded(Struct):
-    """What a word says; fields that the instruction does not have hold whatever stands there."""
-
-    index: u32  # into INSTRUCTIONS; ILLEGAL is their number
-    rd: u32
-    rs1: u32
-    rs2: u32
-    rs3: u32
-    size: u32  # bytes: 2 or 4
-    imm: u64
+from ringzero.lang import i64, native, u32, u64
 
 
 @dataclass(frozen=True, eq=False)

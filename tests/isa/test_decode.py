@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from ringzero.isa.decode import Decoded, decode, lookup
+from ringzero.isa.decode import decode, lookup
+from ringzero.isa.decoded import Decoded
 from ringzero.isa.instruction import Instruction
 from ringzero.isa.registry import BY_NAME, ILLEGAL, INSTRUCTIONS
 from ringzero.lang import u32
