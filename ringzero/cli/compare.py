@@ -29,13 +29,25 @@ KVM = "kvm"  # its column is in host time: ringzero/compare/host.py
     metavar="NAME,…",
     help="Only these columns, in this order.  [default: all]",
 )
+@click.option(
+    "-a",
+    "--append",
+    default="",
+    metavar="TEXT",
+    help="More words for the workload's kernel, such as cryptomgr.notests.",
+)
 @click.option("--engine", default="auto", show_default=True, help="For the workload, as in `run`.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON instead of tables.")
 @click.option(
     "--svg", type=click.Path(path_type=Path, dir_okay=False), help="A file for a bar chart."
 )
 def compare(
-    guest: str, techniques: str | None, engine: str, as_json: bool, svg: Path | None
+    guest: str,
+    techniques: str | None,
+    append: str,
+    engine: str,
+    as_json: bool,
+    svg: Path | None,
 ) -> int:
     """Run one guest under each technique: instructions by world, exits by cause, and time.
 
@@ -48,7 +60,11 @@ def compare(
 
     wanted = None if techniques is None else techniques.split(",")
     columns = _columns([] if wanted is None else [name for name in wanted if name != KVM])
-    results = _measured(columns, _task(guest), engine)
+    task = _task(guest)
+    if append:
+        name = f"{task.name} with {append}"
+        task = replace(task, name=name, append=f"{task.append} {append}")
+    results = _measured(columns, task, engine)
     host = measure() if wanted is None or KVM in wanted else HostColumn(unavailable="Not asked.")
     if svg is not None:
         from ringzero.compare.chart import svg as drawn
@@ -128,7 +144,7 @@ def _measured(columns: list[Technique], task: Task, engine: str) -> Results:
     for technique in columns:
         report.detail(f"Measuring {technique.name}: {technique.title}…")
         kernel = build(technique.flavour)
-        own = replace(task, kernel=kernel) if task.name == BUNDLED else task
+        own = replace(task, kernel=kernel) if task.name.startswith(BUNDLED) else task
         costs[technique.name] = operations(technique, kernel)
         works[technique.name] = workload(technique, own, engine)
     return Results(task.name, costs, works)

@@ -63,6 +63,14 @@ def _exits(works: Mapping[str, Workload], one: str, other: str) -> str:
     )
 
 
+def _called(works: Mapping[str, Workload], other: str) -> str:
+    """The whole run under `paravirt`, if its kernel makes calls; else it takes the same traps."""
+    trap, calling = works.get("trap"), works.get("paravirt")
+    if trap and calling and trap.exits == calling.exits:
+        return ", and the workload's kernel is not modified, so that it costs what trapping does"
+    return _exits(works, "paravirt", other)
+
+
 def _translation(costs: Costs, works: Mapping[str, Workload]) -> Iterator[str]:
     if not _both(costs, "trap", "translate"):
         return
@@ -88,7 +96,7 @@ def _hypercalls(costs: Costs, works: Mapping[str, Workload]) -> Iterator[str]:
     said = "cost less than" if fewer == len(names) else "do not always cost less than"
     yield (
         f"Hypercalls {said} {word}: less in {fewer} of {len(names)} operations that they are for "
-        f"({', '.join(parts)}){_exits(works, 'paravirt', other)}; but the guest has to be modified."
+        f"({', '.join(parts)}){_called(works, other)}; but the guest has to be modified."
     )
 
 

@@ -156,3 +156,16 @@ def test_debian_boots_with_few_more_instructions(debian_image: object) -> None:
     assert 300_000 < sum(trap.exits.values()) < 500_000
     assert hardware.total < bare.total * 1.01
     assert sum(hardware.exits.values()) < 2000
+
+
+def test_more_words_for_the_kernel_are_told() -> None:
+    from click.testing import CliRunner
+
+    from ringzero.cli.compare import compare
+
+    words = ["guest", "--techniques", "native", "-a", "extra=1", "--json"]
+    done = CliRunner().invoke(compare, words, standalone_mode=False)
+    assert done.exception is None
+    data = json.loads(done.stdout)
+    assert data["guest"].endswith("with extra=1")
+    assert data["workloads"]["native"]["total"] > 0
