@@ -26,8 +26,8 @@ from ringzero.lang import (
 )
 
 
-@native
-def missed(hart: Hart) -> Trap:
+@native(inline=True)
+def missed() -> Trap:
     """Nothing to record: the interpreter starts the instruction anew."""
     return Trap()
 
@@ -37,7 +37,7 @@ def place(hart: Hart, table: int, kind: type, address: u64) -> u64:
     """Where in RAM a table says an address lies."""
     entry = entry_for(core_of(hart), table, address)
     if unlikely(entry.tag != address & (PAGE_MASK | (kind.bits // 8 - 1))):
-        raise missed(hart)
+        raise missed()
     return address + entry.offset
 
 
@@ -55,7 +55,7 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
         write_once(kind, core_of(hart).memory, address + entry.offset, kind(value))
     elif not store_beside(hart, kind, address, value):
-        raise missed(hart)
+        raise missed()
 
 
 class Window(Struct):

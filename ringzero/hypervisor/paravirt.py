@@ -135,21 +135,10 @@ def fill_kernel(vm: Vm, address: u64) -> None:
         if one == address >> 21:
             known = True
         elif fresh and one != 0:
-            map_ahead(vm, one << 21)
+            quick.expect(vm, one << 21)
     if not known:
         vm.kernel[vm.kernel_next] = address >> 21
         vm.kernel_next = (vm.kernel_next + 1) & (KERNEL_PAGES - 1)
-
-
-@native(inline=False)
-def map_ahead(vm: Vm, address: u64) -> None:
-    """Fill an entry as for a load, if the guest's tables permit one."""
-    try:
-        shadow.translate_page(vm, address, LOAD)
-    except Trap:
-        return
-    if shadow.is_open(vm, shadow.found.physical):
-        shadow.fill(vm, address, shadow.found)
 
 
 @native(inline=False)

@@ -141,9 +141,9 @@ def fence_shadows(vm: Vm, word: u64) -> u64:
 
 @native
 def expect(vm: Vm, address: u64) -> None:
-    """A fence for an address that no shadow has: the guest has just mapped it, and will use it.
-
-    The entry is made as for a load, so nothing is dirtied that the guest does not write.
+    """Fill ahead for an address that the guest will use, as after a fence for one that no shadow
+    has: it has just mapped it. The entry is made as for a load, so nothing is dirtied that the
+    guest does not write.
     """
     try:
         shadow.translate_page(vm, address, LOAD)
