@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ringzero.api import Machine, parse_size
 from ringzero.errors import UsageError
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.machine.kernel_file import KernelFile, parse_elf, read_kernel
 from ringzero.machine.outcome import Outcome as BoardOutcome
 from ringzero.outcome import Outcome, PoweredOff, Rebooted
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from ringzero.hypervisor.listing import Site
     from ringzero.hypervisor.report import VmReport
     from ringzero.lang.image import Image
-
-TECHNIQUES = ("trap", "translate", "paravirt", "hardware")
-"""The values of `--cpu` that mean a guest under our hypervisor."""
 
 RESTARTED = 129  # hypervisor.machines.RESTARTED: the code of a VM that asked for a reset
 MEGABYTE = 1 << 20

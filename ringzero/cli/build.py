@@ -10,6 +10,7 @@ import click
 from ringzero.cli import report
 from ringzero.cli.options import Size
 from ringzero.cli.vms import VmChoice, VmType
+from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
     from ringzero.lang.image import Image
@@ -50,7 +51,7 @@ PROGRAMS = ("firmware", "guest", "hypervisor")
 )
 @click.option(
     "--cpu",
-    type=click.Choice(["trap", "translate", "paravirt", "hardware"]),
+    type=click.Choice(TECHNIQUES),
     default="trap",
     show_default=True,
     help="hypervisor: how its guests get their CPU, where --vm says nothing else.",

@@ -27,6 +27,7 @@ from ringzero.cli.vms import (
     vms_with_command,
 )
 from ringzero.errors import UsageError
+from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
     from ringzero.api import Machine
@@ -62,7 +63,7 @@ class RunCommand(click.Command):
 @click.argument("image", required=False)
 @click.option(
     "--cpu",
-    type=click.Choice(["emulate", "trap", "translate", "paravirt", "hardware", "kvm"]),
+    type=click.Choice(["emulate", *TECHNIQUES, "kvm"]),
     default="emulate",
     show_default=True,
     help="Technique: how the guest gets its CPU.",

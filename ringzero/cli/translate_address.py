@@ -15,12 +15,13 @@ from ringzero.cli.options import Duration, Size
 from ringzero.cli.plan import Plan, with_image
 from ringzero.cli.vms import vm_plans
 from ringzero.errors import UsageError
+from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
     from ringzero.api import Machine
 
 LONGEST_EXIT = 10_000  # instructions of firmware or hypervisor in a row
-TECHNIQUES = ("emulate", "trap", "translate", "paravirt", "hardware")
+CPUS = ("emulate", *TECHNIQUES)
 
 
 @click.command("translate-address")
@@ -48,7 +49,7 @@ TECHNIQUES = ("emulate", "trap", "translate", "paravirt", "hardware")
 )
 @click.option("--vm", type=click.IntRange(0), help="Which VM.  [default: the one that runs]")
 @click.option(
-    "--cpu", type=click.Choice(TECHNIQUES), default="emulate", show_default=True,
+    "--cpu", type=click.Choice(CPUS), default="emulate", show_default=True,
     help="Technique: how the guest gets its CPU.",
 )  # fmt: skip
 @click.option("--image", help="An image as in `ringzero run`.  [default: debian, or guest]")

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from ringzero.compare.measure import Cost, Workload
+from ringzero.hypervisor.techniques import TECHNIQUES
 
 Costs = Mapping[str, Mapping[str, Cost]]
 
@@ -29,7 +30,7 @@ CALLED = {
 """Operations for which a paravirtual kernel has calls, and words for them."""
 
 TABLES = {"page_table_update": "changing an entry", "page_fault": "a page fault"}
-ORDER = ("native", "trap", "translate", "paravirt", "hardware")
+ORDER = ("native", *TECHNIQUES)
 
 
 def paragraph(costs: Costs, works: Mapping[str, Workload]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ringzero.errors import RingzeroError
 from ringzero.hypervisor.kallsyms import Symbol, covering, symbols
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.isa.csrs import NUMBERS
 from ringzero.isa.decode import lookup
 from ringzero.isa.disassembler import disassemble
@@ -50,7 +51,6 @@ TREATMENT: dict[str, tuple[str, str, str, str]] = {
     "code fence": ("native", "native", "native", "native"),
     "machine": ("traps; illegal for the guest too", "the same", "the same", "the same"),
 }  # fmt: skip
-TECHNIQUES = ("trap", "translate", "paravirt", "hardware")
 
 
 class NotAKernel(RingzeroError):

@@ -24,11 +24,11 @@ from ringzero.hypervisor.layout import (
     REPORT,
     SLICES,
     SUPERPAGE,
-    TECHNIQUES,
     VMS,
     Config,
 )
 from ringzero.hypervisor.program import program
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.lang.host import view
 from ringzero.lang.image import READ, WRITE, Image, Label, Segment, write
 
@@ -55,7 +55,7 @@ class Guest:
     """Whether the virtual hart begins by setting A and D bits itself (Svadu), or faults (Svade)."""
     kernel_offset: int = KERNEL_OFFSET
     technique: str = "trap"
-    """How it gets its CPU: one of layout.TECHNIQUES."""
+    """How it gets its CPU: one of techniques.TECHNIQUES."""
     eagerness: int = 2
     """For translate: how often an instruction traps until it is rewritten."""
     seed: bytes = field(default_factory=lambda: secrets.token_bytes(64))

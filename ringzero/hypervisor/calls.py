@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ringzero.bare.hypercalls import DELIVER, EXTENSION
 from ringzero.hypervisor import console, hypercalls, machines, serial, shadow
-from ringzero.hypervisor.layout import OPEN_RAM, PARAVIRT, Vm
+from ringzero.hypervisor.layout import OPEN_RAM, Vm
+from ringzero.hypervisor.techniques import PARAVIRT
 from ringzero.isa.paging import ADUE
 from ringzero.isa.trap import SSI
 from ringzero.lang import load, native, store, u8, u32, u64

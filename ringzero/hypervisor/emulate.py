@@ -7,8 +7,9 @@ stores that reach a device. Everything else that traps is the guest's own affair
 from __future__ import annotations
 
 from ringzero.hypervisor import shadow
-from ringzero.hypervisor.layout import HARDWARE, PAGE, Vm
+from ringzero.hypervisor.layout import PAGE, Vm
 from ringzero.hypervisor.shadow import is_open
+from ringzero.hypervisor.techniques import HARDWARE
 from ringzero.isa import rv_i, rv_priv, rv_zicsr
 from ringzero.isa.access import fetch
 from ringzero.isa.decoded import Decoded

@@ -21,16 +21,15 @@ from ringzero.hypervisor import (
 from ringzero.hypervisor.layout import (
     CALLS,
     EXCEPTIONS,
-    HARDWARE,
     INSTRUCTIONS,
     INTERRUPTS,
     TALLIES,
-    TRANSLATE,
     Vm,
     machine,
     status,
     vms,
 )
+from ringzero.hypervisor.techniques import HARDWARE, TRANSLATE
 from ringzero.isa.counters import TIME
 from ringzero.isa.decode import decode
 from ringzero.isa.hart import WAIT, S, U

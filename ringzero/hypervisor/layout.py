@@ -35,10 +35,6 @@ STATES = ("absent", "created", "running", "paused", "stopped", "crashed")
 # Orders from the host, in hv_status: the hypervisor looks at them at timer interrupts.
 NO_ORDER, PAUSE, RESUME, KILL = 0, 1, 2, 3
 
-# How a VM gets its CPU: VmConfig.technique.
-TECHNIQUES = ("trap", "translate", "paravirt", "hardware")
-TRAP, TRANSLATE, PARAVIRT, HARDWARE = range(4)
-
 # Config.flags
 PREFIX, REPORT, HEARTBEAT, ESCAPE = 1, 2, 4, 8  # HEARTBEAT: look at orders every slice
 COUNT_SITES = 16  # with technique translate: choose what to rewrite, and count it as it traps
@@ -56,7 +52,7 @@ class VmConfig(Struct):
     entry: u64
     tree: u64  # the device tree
     writes_accessed: u64  # menvcfg.ADUE of the virtual hart: 1 sets A and D, 0 faults
-    technique: u64  # of TECHNIQUES
+    technique: u64  # how it gets its CPU: see techniques.py
     area: u64  # for translate: where its copies of code are kept, and how large that is
     area_size: u64
     eagerness: u64  # for translate: traps of an instruction until it is rewritten

@@ -19,14 +19,12 @@ from ringzero.hypervisor.layout import (
     CREATED,
     FIRMWARE,
     GUEST_RAM,
-    HARDWARE,
     POOL_SIZE,
     POOLS,
     RUNNING,
     SIZE,
     STACK_SIZE,
     TALLIES,
-    TRANSLATE,
     Status,
     Vm,
     config,
@@ -35,6 +33,7 @@ from ringzero.hypervisor.layout import (
     status,
     vms,
 )
+from ringzero.hypervisor.techniques import HARDWARE, TRANSLATE
 from ringzero.isa.hart import S, reset
 from ringzero.isa.paging import ADUE, PBMTE
 from ringzero.isa.trap import MEI, MTI, SEI, SSI, STATUS_FS, STATUS_MPP, STCE, STI

@@ -12,6 +12,7 @@ from typing import Any
 
 from ringzero.hypervisor import layout
 from ringzero.hypervisor.devices import NAMES
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.isa.csrs import NUMBERS
 from ringzero.isa.trap import CAUSES, INTERRUPT_NAMES
 from ringzero.lang.host import view
@@ -97,7 +98,7 @@ def _report(index: int, status: Any) -> VmReport:
     reflected = {_trap(i): count for i, count in enumerate(status.reflected) if count}
     return VmReport(
         index,
-        layout.TECHNIQUES[status.technique],
+        TECHNIQUES[status.technique],
         layout.STATES[status.state],
         status.exit_code,
         status.user,
@@ -112,7 +113,7 @@ def _report(index: int, status: Any) -> VmReport:
 
 
 def _translation(status: Any) -> dict[str, int]:
-    if layout.TECHNIQUES[status.technique] != "translate":
+    if TECHNIQUES[status.technique] != "translate":
         return {}
     return {name: getattr(status.translation, name) for name in layout.Translation.fields}
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ringzero.errors import UsageError
 from ringzero.hypervisor import layout
 from ringzero.hypervisor.shadow import rights_now
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.inspection import copy_of
 from ringzero.isa.hart import M, S, U
 from ringzero.lang import u64
@@ -111,7 +112,7 @@ def walk_of_guest(
     if not 0 <= index < len(machine.names):
         raise UsageError(f"There is no VM {index}: there are {len(machine.names)}, from 0 on.")
     state = _read(machine, index)
-    technique = layout.TECHNIQUES[state.technique]
+    technique = TECHNIQUES[state.technique]
     hart = copy_of(state.hart)
     resident = technique == "hardware" and _is_on_the_hart(machine, state)
     if resident:

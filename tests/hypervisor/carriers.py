@@ -12,15 +12,14 @@ from pathlib import Path
 import pytest
 
 from ringzero.hypervisor.build import Built, Guest, build
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.isa.program import assemble_text
 
 MEGABYTE = 1 << 20
 SMALL = 8 * MEGABYTE
 ENTRY = 0x8020_0000
 
-TECHNIQUES = ["trap", "translate", "paravirt", "hardware"]
-"""Techniques that run any guest as it is, and pass every test that is not of one technique only."""
-
+# All run any guest as it is, and pass every test that is not of one technique only.
 technique = pytest.mark.parametrize("technique", TECHNIQUES)
 carrier = pytest.mark.parametrize(
     "carrier", [pytest.param("qemu", marks=pytest.mark.needs_qemu), "machine"]
