@@ -15,6 +15,7 @@ from ringzero.engine.core import (
     NO_PAGE,
     ORIGINALS,
     PAGE_STRIDE,
+    REGIONS,
     SLOT_BYTES,
     TLB_SIZE,
     TlbEntry,
@@ -60,6 +61,10 @@ class CodePages:
     def holds_region(self, array: int, offset: int) -> bool:
         """Whether a region may be entered at an offset."""
         return _u64(self.shared.slots + array * PAGE_STRIDE + ORIGINALS + offset * 4) != 0
+
+    def holds_regions(self, array: int) -> bool:
+        """Whether a page has any."""
+        return _u64(self.shared.slots + array * PAGE_STRIDE + REGIONS) != 0
 
     def ran(self, array: int, offset: int) -> bool:
         """Whether an offset was ever executed."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
     from ringzero.engine.region_compile import Region, RegionCompiler
     from ringzero.engine.region_pages import CodePages
 
+Known = dict[int, "Region | None"]  # by its head; None where none can be made
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
 COOLING = 0.5  # seconds after which heat counts half
@@ -49,7 +50,6 @@ class Regions(Interpreter):
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
         self._cache_limit = limit()
         self._code_limit = size_setting(CODE_VARIABLE, CODE_LIMIT)
-        self._known: set[str] = set()  # pages that were looked up on disk
         self._full = False  # code is to be given back; the harts' thread says when it is not used
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
@@ -57,7 +57,8 @@ class Regions(Interpreter):
         self._new_arrays: deque[int] = deque()
         self._leaky: deque[tuple[int, int]] = deque()
         self._places: dict[tuple[int, bytes], tuple[int, int, frozenset[int]]] = {}
-        self._made: dict[tuple[int, bytes], Region | None] = {}  # by (head, page content)
+        self._made: dict[bytes, Known] = {}  # by the content of pages that were looked up on disk
+        self._given: dict[int, Known] = {}  # what a slot array was given last
         self._ready: deque[tuple[int, int, bytes, Region]] = deque()
         self._seen = self._warmth = 0
         self._cooling = 0.0
@@ -182,11 +183,7 @@ class Regions(Interpreter):
         owner = self._pages.owner(array)
         if owner is None:
             return
-        page = self._pages.content(owner)
-        self._known.add(self._compiler.store.name(page))
-        for region in self._compiler.stored(page):
-            self._made[region.head, page] = region
-            self._hand_over(array, owner, page, region)
+        self._recall(array, owner, self._pages.content(owner))
 
     def _give_back(self) -> None:
         """Let the harts leave all regions, and free them; what is hot comes back from disk.
@@ -201,18 +198,27 @@ class Regions(Interpreter):
         if not self._full:
             self._made.clear()
             self._places.clear()
-            self._known.clear()
+            self._given.clear()
             self._compiler.forget()
 
-    def _recall(self, page: bytes) -> None:
-        """What is on disk of a page whose regions were given back."""
-        if not self.dropped:
-            return
-        name = self._compiler.store.name(page)
-        if name not in self._known:
-            self._known.add(name)
-            for region in self._compiler.stored(page):
-                self._made.setdefault((region.head, page), region)
+    def _recall(self, array: int, owner: int, page: bytes) -> bool:
+        """Hand over all that is known of a page with this content, if its slots hold none of it.
+
+        So it is when a slice first ends in the page, when the guest has patched the page, and when
+        stores into its code or the limit of code have dropped its regions.
+        """
+        known = self._made.get(page)
+        if known is None:
+            known = {region.head: region for region in self._compiler.stored(page)}
+            self._made[page] = known
+        elif self._given.get(array) is known and self._pages.holds_regions(array):
+            return False
+        self._given[array] = known
+        regions = [region for region in known.values() if region is not None]
+        if all(one[0] != array for one in self._ready.copy()):
+            for region in regions:
+                self._hand_over(array, owner, page, region)
+        return bool(regions)
 
     def _make_hottest(self) -> None:
         hottest = max(self._heat, key=self._heat.__getitem__)
@@ -234,11 +240,13 @@ class Regions(Interpreter):
         if owner is None or offset >= PAGE or self._pages.holds_region(array, offset):
             return
         page = self._pages.content(owner)
-        self._recall(page)
-        if (offset, page) not in self._made:
-            self._made[offset, page] = self._compile(array, page, offset, pc)
-        region = self._made[offset, page]
-        if region is not None:  # perhaps again: a store into the page had dropped it
+        if self._recall(array, owner, page):
+            return  # what is hot still will be told of again
+        known = self._made[page]
+        if offset not in known:
+            known[offset] = self._compile(array, page, offset, pc)
+        region = known[offset]
+        if region is not None:
             self._hand_over(array, owner, page, region)
 
     def _compile(
@@ -259,9 +267,9 @@ class Regions(Interpreter):
 
     def _mend(self, array: int, offset: int) -> None:
         """A region often leaves at a place: check the accesses there one by one."""
-        for (head, page), region in list(self._made.items()):
-            place = self._places.get((head, page))
-            if region is None or place is None:
+        for (head, page), place in list(self._places.items()):
+            region = self._made[page].get(head) if page in self._made else None
+            if region is None:
                 continue
             home, pc, apart = place
             at = self._linear(region, home, array, offset)
@@ -272,7 +280,7 @@ class Regions(Interpreter):
                 continue
             made = self._compile(home, page, head, pc, apart | {at})
             if made is not None:
-                self._made[head, page] = made
+                self._made[page][head] = made
                 self._hand_over(home, owner, page, made)
                 self.mended += 1
 

@@ -29,6 +29,7 @@ def test_a_run_goes_on_as_before_without_its_regions(seed: int) -> None:
             assert regions._compiler.bytes > 0
             regions._drop_all()
             regions._made.clear()
+            regions._given.clear()
             regions._compiler.forget()
             assert regions._compiler.bytes == 0
             regions.compile_here()

@@ -162,7 +162,7 @@ def test_profile_tells_of_regions_and_side_exits() -> None:
         regions.run(2911)
         regions.compile_here()
     seen = regions.profile()
-    assert seen.compiled == seen.loaded == regions.installed
+    assert seen.compiled <= seen.loaded == regions.installed > 0  # some are from disk
     assert seen.side_exits == sum(seen.sites.values()) > 0
     assert all(BASE <= address < STACK for address in seen.sites)
 
