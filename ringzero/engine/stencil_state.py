@@ -65,6 +65,9 @@ class Stitcher(Struct):
     values: u64[32]  # type: ignore[valid-type]  # by symbol, for the next patches
     slot: u64  # of the instruction that is placed
     done: u64  # instructions since the budget was last counted down
+    first: u64  # register whose value is at hand in the first place, or NO_REGISTER
+    second: u64
+    newer: u64  # which of them came later: 0 or 1
     labels: ptr[u32]  # by slot: 1 + where its block begins, in this trace
     begun: ptr[u16]  # slots with a label
     begun_count: u64

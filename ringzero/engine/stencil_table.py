@@ -104,9 +104,9 @@ def kind_of(one: Instruction) -> int:
     else:
         kind = state.PLAIN
     for flag, holds in (
-        (state.READS_RS1, "rs1" in one.parameters),
-        (state.READS_RS2, "rs2" in one.parameters),
-        (state.GIVES_RD, kind == state.PLAIN and one.destination == "rd"),
+        (state.READS_RS1, text.reads(one, "rs1")),
+        (state.READS_RS2, text.reads(one, "rs2")),
+        (state.GIVES_RD, text.gives_rd(one)),
     ):
         kind |= flag if holds else 0
     return kind

@@ -1,13 +1,14 @@
 """Stencils as LLVM text: each instruction's function once, its operands absolute symbols.
 
 A stencil does what the interpreter's handler of the instruction does, for operands that are patched
-into its code: register offsets, immediates, where to go on. It gets one more argument than a
-handler, the value that the last instruction gave, so that the next need not load it again.
+into its code: register offsets, immediates, where to go on. It gets two more arguments than a
+handler, two registers' values, so that they need not be loaded again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 from ringzero.engine import slots, stencil_access, stencil_floats, tlb
 from ringzero.engine.core import Shared
@@ -37,7 +38,7 @@ BIND: dict[Native, Native] = {
 }
 EXCLUDED = ("Zicbom", "Zicboz")
 SECTION = ".text.stencils"
-SIGNATURE = "ptr %core, ptr %ip, i64 %budget, i64 %vpage, i64 %last"
+SIGNATURE = "ptr %core, ptr %ip, i64 %budget, i64 %vpage, i64 %first, i64 %second"
 NUMBERS = (
     "rd", "rs1", "rs2", "rs3",  # registers, eight bytes each
     "rd_index", "rs1_index", "rs2_index", "rs3_index",
@@ -47,9 +48,15 @@ PLACES = ("next", "taken", "bail", "jump")  # symbols that are jumped to
 POOL = "pool"  # constants, at the beginning of code memory
 SYMBOLS = (*NUMBERS, *PLACES, POOL)
 
-# What a variant knows beforehand, as bits.
-LAST_RS1, LAST_RS2, NO_RD, FAR_TARGET = 1, 2, 4, 8
-VARIANTS = 16
+# What a variant knows beforehand, as bits: which operands are at hand, and where to leave a result.
+FIRST_RS1, SECOND_RS1, FIRST_RS2, SECOND_RS2, TO_SECOND, NO_RD, FAR_TARGET = (
+    1 << bit for bit in range(7)
+)
+VARIANTS = 128
+AT_HAND = {"rs1": {FIRST_RS1: "%first", SECOND_RS1: "%second"},
+           "rs2": {FIRST_RS2: "%first", SECOND_RS2: "%second"}}  # fmt: skip
+FREQUENT = ("I", "M")  # whose operands may be at hand
+KEPT, LOST = "i64 %first, i64 %second", "i64 poison, i64 poison"
 EXIT, BAIL, COUNT, STUB = (
     "to_slot",
     "to_interpreter",
@@ -67,16 +74,21 @@ def compilable(one: Instruction) -> bool:
 
 def variants(one: Instruction) -> list[int]:
     """What may be known beforehand of an instruction's operands."""
-    bits = [
-        LAST_RS1 if "rs1" in one.parameters else 0,
-        LAST_RS2 if "rs2" in one.parameters else 0,
-        NO_RD if one.kind is JUMP else 0,
-        FAR_TARGET if one.may_jump_static else 0,
-    ]
-    found = [0]
-    for bit in filter(None, bits):
-        found += [chosen | bit for chosen in found]
-    return found
+    choices = [(0, *AT_HAND[name]) for name in AT_HAND if reads(one, name)]
+    choices += [(0, TO_SECOND)] if gives_rd(one) else []
+    choices += [(0, NO_RD)] if one.kind is JUMP else []
+    choices += [(0, FAR_TARGET)] if one.may_jump_static else []
+    return [sum(chosen) for chosen in product(*choices)]
+
+
+def reads(one: Instruction, operand: str) -> bool:
+    """Whether an operand may be at hand."""
+    return one.extension in FREQUENT and operand in one.parameters
+
+
+def gives_rd(one: Instruction) -> bool:
+    """Whether its result is at hand afterwards."""
+    return one.kind not in (BRANCH, JUMP) and one.destination == "rd"
 
 
 def name_of(one: Instruction, variant: int) -> str:
@@ -124,10 +136,9 @@ class StencilText(InstructionHandler):
     def _argument(self, name: str) -> str:
         if name == "size":
             return f"i64 {number('size')}"
-        if (name == "rs1" and self.variant & LAST_RS1) or (
-            name == "rs2" and self.variant & LAST_RS2
-        ):
-            return "i64 %last"
+        for bit, kept in AT_HAND.get(name, {}).items():
+            if self.variant & bit:
+                return f"i64 {kept}"
         return super()._argument(name)
 
     # ---- control
@@ -137,13 +148,13 @@ class StencilText(InstructionHandler):
         target: str,
         ip: str = "%ip",
         budget: str = "%budget",
-        last: str = "%last",
         page: str = "%vpage",
+        kept: str = LOST,
     ) -> None:
-        """To a place that the stitcher patches in, or to a handler, which ignores `last`."""
+        """To a place that the stitcher patches in, or to a handler: only `next` needs `kept`."""
         self.line(
             f"musttail call {CONVENTION} void {target}"
-            f"(ptr %core, ptr {ip}, i64 {budget}, i64 {page}, i64 {last})"
+            f"(ptr %core, ptr {ip}, i64 {budget}, i64 {page}, {kept})"
         )
         self.line("ret void")
 
@@ -169,15 +180,17 @@ class StencilText(InstructionHandler):
         self.label("on")
 
     def _plain(self) -> None:
-        results, last = self._call(), "%last"
+        results, kept = self._call(), KEPT
         if self.one.dirties_floats:
             status = self.load("mstatus")
             self.store("mstatus", self.value(f"or i64 {status}, {FS}"))
         if self.one.destination:
             array = "f" if self.one.destination == "frd" else "x"
             self.line(f"store i64 {results[0]}, ptr {self.register(array, 'rd')}")
-            last = results[0] if array == "x" else last
-        self.go("@next", last=last)
+        if gives_rd(self.one):
+            second = self.variant & TO_SECOND
+            kept = f"i64 %first, i64 {results[0]}" if second else f"i64 {results[0]}, i64 %second"
+        self.go("@next", kept=kept)
 
     def _spent(self) -> str:
         """The budget after this instruction; where it is spent, the interpreter does it."""
@@ -201,7 +214,7 @@ class StencilText(InstructionHandler):
         else:
             self.go("@taken", budget=budget)
         self.label("fall")
-        self.go("@next", budget=budget)
+        self.go("@next", budget=budget, kept=KEPT)
 
     def _jump_stencil(self) -> None:
         near = self.one.may_jump_static and not self.far
@@ -234,7 +247,7 @@ class StencilText(InstructionHandler):
         base = self.inlined(slots.slots_base)
         page_slots = self.value(f"getelementptr i8, ptr {base}, i64 {offset}")
         ip = self.value(f"getelementptr i8, ptr {page_slots}, i64 {within}")
-        self.go(self.value(f"load ptr, ptr {ip}"), ip, budget, page=page)
+        self.go(self.value(f"load ptr, ptr {ip}"), ip, budget, page)
 
     def inlined(self, function: Native, *arguments: str) -> str:
         """The result of typed text about the core."""
@@ -258,7 +271,7 @@ class StencilText(InstructionHandler):
             return self.define(name)
         budget = self.value(f"sub i64 %budget, {number('done')}")
         if name == COUNT:
-            self.go("@next", budget=budget)
+            self.go("@next", budget=budget, kept=KEPT)
             return self.define(name)
         self.program.declare("llvm.ptrmask.p0.i64", "declare ptr @llvm.ptrmask.p0.i64(ptr, i64)")
         page = self.value(f"call ptr @llvm.ptrmask.p0.i64(ptr %ip, i64 {PAGE_OF_SLOTS})")

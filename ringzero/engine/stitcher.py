@@ -39,6 +39,7 @@ from ringzero.engine.slots import (
     original,
     slot_array,
 )
+from ringzero.engine.stencil_operands import at_hand, forget_values, make_room
 from ringzero.engine.stencil_state import (
     BRANCH,
     ENTRIES,
@@ -77,7 +78,6 @@ NEXT, TAKEN, BAIL, JUMP = (SYMBOL[name] for name in ("next", "taken", "bail", "j
 TO_SLOT, TO_INTERPRETER, COUNT_DOWN, STUB = range(len(text.SPECIALS))
 CONSTANTS = len(text.SPECIALS)  # no code: what code refers to
 POOL = SYMBOL["pool"]
-NO_REGISTER = 255
 TRACE_BYTES = 1 << 20  # more than the code of a whole page needs
 JMP = 0xE9
 
@@ -263,7 +263,8 @@ def blocks(core: Core, array: u64, head: u64) -> None:
     shared = core.shared[0]
     s = shared.stitcher[0]
     begin(s, head)
-    slot, done, last = head, u64(0), u64(NO_REGISTER)
+    slot, done = head, u64(0)
+    forget_values(s)
     while True:
         if slot != head:
             if slot < PAGE_SLOTS and s.labels[slot] != 0:
@@ -278,19 +279,14 @@ def blocks(core: Core, array: u64, head: u64) -> None:
                 count_down(s, done)
                 begin(s, slot)
                 done = u64(0)
-                last = u64(NO_REGISTER)
+                forget_values(s)
         kind = kind_at(shared, array, slot)
         done += 1
         s.instructions += 1
-        operation(shared, array, slot, kind, done, last)
+        operation(shared, array, slot, kind, done)
         size = s.values[SIZE] >> 1
         control = kind & KIND
-        if control == PLAIN:
-            if kind & GIVES_RD != 0:
-                last = s.values[RD_INDEX]
-                if last == SINK:
-                    last = u64(NO_REGISTER)
-        else:
+        if control != PLAIN:
             done = u64(0)
             if has_target(control):
                 expect(core, array, slot + (s.values[IMM] >> 1))
@@ -318,7 +314,7 @@ def go_on(core: Core, array: u64, slot: u64) -> None:
 
 
 @native
-def operation(shared: Shared, array: u64, slot: u64, kind: u8, done: u64, last: u64) -> None:
+def operation(shared: Shared, array: u64, slot: u64, kind: u8, done: u64) -> None:
     """Place the stencil of one instruction."""
     s = shared.stitcher[0]
     decoded = slot_array(shared, array)[slot]
@@ -328,10 +324,12 @@ def operation(shared: Shared, array: u64, slot: u64, kind: u8, done: u64, last: 
         number -= FAR
         variant = u64(text.FAR_TARGET)
     control = kind & KIND
-    if kind & READS_RS1 != 0 and u64(decoded.rs1) == last:
-        variant |= text.LAST_RS1
-    if kind & READS_RS2 != 0 and u64(decoded.rs2) == last:
-        variant |= text.LAST_RS2
+    if kind & READS_RS1 != 0:
+        variant |= at_hand(s, u64(decoded.rs1)) * text.FIRST_RS1
+    if kind & READS_RS2 != 0:
+        variant |= at_hand(s, u64(decoded.rs2)) * text.FIRST_RS2
+    if kind & GIVES_RD != 0:
+        variant |= make_room(s, u64(decoded.rd))
     if is_jump(control) and decoded.rd == SINK:
         variant |= text.NO_RD
     s.values[RD_INDEX] = u64(decoded.rd)
