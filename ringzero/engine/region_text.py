@@ -7,43 +7,32 @@ to the interpreter: stores are never executed twice, and every trap is the inter
 
 from __future__ import annotations
 
-from ringzero.engine.core import READS, WRITES, TlbEntry
 from ringzero.engine.handlers import CONVENTION, CORE_OFFSET, FS, OFFSET, SIGNATURE
-from ringzero.engine.region_exits import KINDS, RegionExits, Segment
+from ringzero.engine.region_exits import KINDS, Segment
 from ringzero.engine.region_flow import (
     Block,
-    Group,
-    Register,
     groups,
     registers,
-    written,
 )
 from ringzero.engine.region_graph import PAGE, Graph, Operation
-from ringzero.engine.region_library import CHECKED, LIKELY, UNLIKELY, RegionLibrary, symbol
+from ringzero.engine.region_library import LIKELY, UNLIKELY, RegionLibrary
+from ringzero.engine.region_operations import RegionOperations
 from ringzero.engine.slots import BAIL
 from ringzero.isa.floating import DYNAMIC, FRM
 from ringzero.isa.instruction import BRANCH, JUMP
 from ringzero.isa.softfloat import RNE
-from ringzero.lang.host import view
 
 PAGE_MASK = -4096
 
 
-class RegionText(RegionExits):
-    """Emits the function of one graph. In segments that start at `apart`, accesses are checked one
-    by one.
-    """
+class RegionText(RegionOperations):
+    """Emits the function of one graph."""
 
     def __init__(
         self, graph: Graph, library: RegionLibrary, name: str, apart: frozenset[int] = frozenset()
     ) -> None:
-        super().__init__(graph, name)
-        self.library, self.apart = library, apart
-        self.used: set[str] = set()
-        self.values: dict[Register, str] = {}
-        self.dirty: set[Register] = set()
-        self.groups: dict[int, Group] = {}
-        self.checked: dict[int, str] = {}  # of a group that was looked up: the table's offset
+        super().__init__(graph, library, name, apart)
+        self.opened = sorted({window.number for window in self.windows.values()})
 
     def text(self) -> str:
         """The function, and what it takes from outside."""
@@ -67,8 +56,11 @@ class RegionText(RegionExits):
         low = self.value(f"and i64 {at}, 32767")
         self.line(f"%base = getelementptr i8, ptr %ip, i64 {self.value(f'sub i64 0, {low}')}")
         self.line("%bud = alloca i64\n  store i64 %budget, ptr %bud")
-        self.line("%raised = alloca i1\n  %window = alloca [2 x i64]")
-        self.line(f"store ptr {self.load('%core', CORE_OFFSET['memory'], 'ptr')}, ptr %window")
+        self.line("%raised = alloca i1\n  %place = alloca [2 x i64]")
+        self.memory = self.load("%core", CORE_OFFSET["memory"], "ptr")
+        for number in self.opened:
+            self.line(f"%near{number} = alloca i64\n  %room{number} = alloca i64")
+            self.line(f"%host{number} = alloca ptr")
         for distance in self.links:
             self.line(f"{self._array(distance)} = alloca i64")
         every = 0
@@ -97,39 +89,12 @@ class RegionText(RegionExits):
         self.line(f"switch i64 {low}, label %E{self.graph.head} [{cases}]")
         for entry in entries:
             self.label(f"E{entry}")
+            for number in self.opened:
+                self.line(f"store i64 0, ptr %room{number}")
             for array, number in registers(self.blocks[entry].needs):
                 home = self.load("%core", OFFSET[array] + 8 * number, KINDS[array])
                 self.line(f"store {KINDS[array]} {home}, ptr %{array}{number}")
             self.line(f"br label %B{entry}")
-
-    # ---- registers
-
-    def _read(self, register: Register) -> str:
-        if register == ("x", 0):
-            return "0"
-        if register not in self.values:
-            array, number = register
-            text = self.value(f"load {KINDS[array]}, ptr %{array}{number}")
-            if array == "f":
-                text = self.value(f"bitcast double {text} to i64")
-            self.values[register] = text
-        return self.values[register]
-
-    def _write(self, register: Register, text: str) -> None:
-        if register != ("x", 0):
-            self.values[register] = text
-            self.dirty.add(register)
-
-    def _flush(self, done: int) -> None:
-        """At the end of a block: registers and budget into their allocas."""
-        for register in sorted(self.dirty):
-            kind, text = KINDS[register[0]], self.values[register]
-            if register[0] == "f":
-                text = self.value(f"bitcast i64 {text} to double")
-            self.line(f"store {kind} {text}, ptr %{register[0]}{register[1]}")
-        budget = self.value("load i64, ptr %bud")
-        self.line(f"store i64 {self.value(f'sub i64 {budget}, {done}')}, ptr %bud")
-        self.dirty.clear()
 
     # ---- blocks
 
@@ -161,102 +126,6 @@ class RegionText(RegionExits):
         self.line(f"store i64 {self.value(f'or i64 {status}, {FS}')}, ptr {where}")
         self.line(f"br label %{going}")
         self.label(going)
-
-    def _arguments(self, op: Operation, hart: str) -> str:
-        words = []
-        for name in op.one.parameters:
-            if name == "hart":
-                words.append(f"ptr {hart}")
-            elif name == "pc":
-                words.append(f"i64 {self._pc(op.offset)}")
-            elif name == "size":
-                words.append(f"i64 {op.size}")
-            else:
-                words.append(f"i64 {self._operand(op, name)}")
-        return ", ".join(words)
-
-    def _operand(self, op: Operation, name: str) -> str:
-        source = op.one.sources[name]
-        if name in ("rs1", "rs2", "rs3"):
-            return self._read(("x", op.field(source)))
-        if name in ("frs1", "frs2", "frs3"):
-            return self._read(("f", op.field(source)))
-        return str(op.field(source))
-
-    def _call(self, op: Operation) -> list[str]:
-        raises, kind = self.library.results[op.one.name]
-        self.used.add(symbol(op.one))
-        arguments = self._arguments(op, "%core")
-        if raises:
-            self.line("store i1 false, ptr %raised")
-            arguments += ", ptr %raised"
-        parts = self._called(f'{kind} @"{symbol(op.one)}"({arguments})')
-        if raises:
-            self._go_on_unless(self.value("load i1, ptr %raised"))
-        if kind.startswith("{"):
-            pair = parts[0]
-            parts = [self.value(f"extractvalue {kind} {pair}, {i}") for i in range(2)]
-        return parts
-
-    def _called(self, text: str) -> list[str]:
-        if text.startswith("void"):
-            self.line(f"call {text}")
-            return []
-        return [self.value(f"call {text}")]
-
-    def _go_on_unless(self, flag: str) -> None:
-        fine = self.new("ok")
-        self.line(f"br i1 {flag}, label %{self._side_exit()}, label %{fine}, !prof !{UNLIKELY}")
-        self.label(fine)
-
-    def _plain(self, op: Operation, done: int) -> None:
-        group = self._group(op)
-        results = self._call(op) if group is None else self._in_group(op, group)
-        target = written(op)
-        if target:
-            self._write(target, results[0])
-        if op.stores:
-            kept = {r: self.values[r] for r in self.dirty}
-            self.segment = Segment(op.next, done + 1, kept)
-
-    # ---- accesses that share a look at the table
-
-    def _group(self, op: Operation) -> Group | None:
-        group = self.groups.get(op.offset)
-        if group is None or (len(group.operations) == 1 and op.stores):
-            return None  # alone, a store beside code stays in the region
-        if id(group) not in self.checked and self.segment.offset in self.apart:
-            del self.groups[op.offset]
-            return None
-        return group
-
-    def _in_group(self, op: Operation, group: Group) -> list[str]:
-        if id(group) not in self.checked:
-            self._check_group(op, group)
-        slot = self.at("%window", 8)
-        self.line(f"store i64 {self.checked[id(group)]}, ptr {slot}")
-        kind = self.library.results[op.one.name][1]
-        name = symbol(op.one, CHECKED)
-        self.used.add(name)
-        return self._called(f'{kind} @"{name}"({self._arguments(op, "%window")})')
-
-    def _check_group(self, op: Operation, group: Group) -> None:
-        """All on one page that the table holds, and aligned: one exit for all of them."""
-        rest = [o for o in group.operations if o.offset >= op.offset]
-        base, reference = self._read(("x", op.rs1)), Group(rest).reference
-        address = self.value(f"add i64 {base}, {reference.imm}")
-        entry = self._table_entry(address, WRITES if any(o.stores for o in rest) else READS)
-        mask = PAGE_MASK | (reference.access - 1)
-        wanted = self.value(f"and i64 {address}, {mask}")
-        missed = self.value(f"icmp ne i64 {self.value(f'load i64, ptr {entry}')}, {wanted}")
-        low, high = min(o.imm for o in rest), max(o.imm for o in rest)
-        if low != high:
-            first, last = (self.value(f"add i64 {base}, {imm}") for imm in (low, high))
-            apart = self.value(f"xor i64 {first}, {last}")
-            far = self.value(f"icmp ugt i64 {apart}, {PAGE - 1}")
-            missed = self.value(f"or i1 {missed}, {far}")
-        self._go_on_unless(missed)
-        self.checked[id(group)] = self.load(entry, view(TlbEntry).offset.offset)
 
     # ---- leaving a block
 

@@ -165,7 +165,8 @@ four:
     addi t1, t1, -1
     bnez t1, four
     fadd.d fa1, fa1, fa0
-    fdiv.d ft0, fa0, ft7
+    fadd.d ft0, fa0, ft7
+    fdiv.d ft0, fa0, ft0            # less than 1, whatever the sum
     andi t1, a0, 1023
     slli t1, t1, 3
     add t1, t1, a1
