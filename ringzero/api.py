@@ -124,6 +124,10 @@ class Machine:
         """Let memory and files go; the machine cannot be used any more."""
         self.parts.close()
 
+    def abandon(self) -> None:
+        """The same where the process ends at once: memory and threads are left to the host."""
+        self.parts.abandon()
+
     # ---- running
 
     def run(self, timeout: float | None = None, instructions: int | None = None) -> Outcome:

@@ -74,7 +74,24 @@ class Parts:
     board: VirtBoard
     harts: Harts
     feed: Callable[[bytes], None]  # console input
-    close: Callable[[], None]
+    closers: list[Callable[[], None]]  # of files
+    abandoned: bool = False
+
+    def close(self) -> None:
+        """Let memory and files go."""
+        if not self.abandoned:
+            self.harts.close()
+            self._close_files()
+            self.memory.close()
+
+    def abandon(self) -> None:
+        """Let files go; the process ends, and the host takes back memory and threads."""
+        self.abandoned = True
+        self._close_files()
+
+    def _close_files(self) -> None:
+        while self.closers:
+            self.closers.pop(0)()
 
 
 def engine_class(name: str) -> Any:
@@ -167,16 +184,7 @@ def assemble(
     parts.append(make(memory, board.bus, cpus, deterministic=deterministic, parallel=parallel))
     for index in range(cpus):
         _start(parts[0].hart(index), index, start, hypervisor_extension)
-    built = Parts(memory, ticks, board, parts[0], board.uart.feed, lambda: None)
-    built.close = lambda: _close(built, closers)
-    return built
-
-
-def _close(parts: Parts, closers: list[Callable[[], None]]) -> None:
-    parts.harts.close()
-    for close in closers:
-        close()
-    parts.memory.close()
+    return Parts(memory, ticks, board, parts[0], board.uart.feed, closers)
 
 
 def _plug(

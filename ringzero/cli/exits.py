@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import signal
+from dataclasses import dataclass
 
 
 class ExitCode(enum.IntEnum):
@@ -18,6 +19,13 @@ class ExitCode(enum.IntEnum):
     NOT_FOUND = 127
     SIGNAL = 128
     PANIC = 255
+
+
+@dataclass
+class Ending:
+    """How the process ends after a command."""
+
+    quick: bool = False  # at once: all that must be put away is, and the host takes back the rest
 
 
 class Interrupted(BaseException):

@@ -15,7 +15,7 @@ import click
 
 from ringzero import __version__
 from ringzero.cli import report
-from ringzero.cli.exits import ExitCode, Interrupted
+from ringzero.cli.exits import Ending, ExitCode, Interrupted
 from ringzero.errors import RingzeroError
 
 COMMANDS = {
@@ -57,11 +57,11 @@ def cli() -> None:
     """
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the process's exit code."""
+def main(arguments: Sequence[str] | None = None, ending: Ending | None = None) -> int:
+    """Run the command line; the process's exit code. With `ending` the process ends after it."""
     report.set_verbosity(report.Verbosity.NORMAL)
     try:
-        result = cli.main(arguments, prog_name="ringzero", standalone_mode=False)
+        result = cli.main(arguments, prog_name="ringzero", standalone_mode=False, obj=ending)
         return result if isinstance(result, int) else 0
     except (Exception, KeyboardInterrupt, Interrupted) as failure:
         if os.environ.get("RINGZERO_DEBUG") == "1":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ringzero.cli import report
-from ringzero.cli.exits import ExitCode, guest_code
+from ringzero.cli.exits import Ending, ExitCode, guest_code
 from ringzero.cli.kvm import kvm_machine, kvm_plan
 from ringzero.cli.options import DiskType, Duration, MountType, Size
 from ringzero.cli.plan import Plan, with_command, with_image
@@ -202,13 +202,16 @@ def run(
         click.echo(json.dumps(plan.as_json(), indent=1) if as_json else plan.as_text())
         return 0
     report.detail(plan.as_text())
-    return _boot(plan, timeout, stats, as_json)
+    return _boot(plan, timeout, stats, as_json, ctx.find_object(Ending))
 
 
-def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
+def _boot(
+    plan: Plan, timeout: float | None, stats: bool, as_json: bool, ending: Ending | None
+) -> int:
     """Run the plan until the guest ends for good; the exit code."""
     from ringzero.cli import terminal
     from ringzero.cli.session import STDIN, Session
+    from ringzero.lang.cache_limit import limit, trim_if_written
     from ringzero.outcome import Rebooted
 
     session = Session()
@@ -225,6 +228,10 @@ def _boot(plan: Plan, timeout: float | None, stats: bool, as_json: bool) -> int:
                 continue
             code = _exit_code(outcome, plan)
             _report(plan, machine, outcome, code, elapsed, stats, as_json)
+            if ending is not None:
+                machine.abandon()
+                trim_if_written(limit())
+                ending.quick = True
             return code
 
 

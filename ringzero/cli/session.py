@@ -28,17 +28,50 @@ if TYPE_CHECKING:
 
 STDIN, STDOUT = 0, 1
 PATIENCE = 0.2  # seconds between looks at whether the machine is to end
+MOMENT = 0.002  # seconds that output waits for more
+MOST_PENDING = 4096  # pieces of output that may wait
 
 
 class Output:
-    """The guest's console on standard output; a reader that went away is like a signal."""
+    """The guest's console on standard output; a reader that went away is like a signal.
+
+    Guests print byte by byte. What comes within a moment is written at once, by another thread.
+    """
 
     def __init__(self, end: Callable[[int], None]) -> None:
         self.end = end
         self.open = True
+        self.pending: deque[bytes] = deque()
+        self.news = threading.Event()
+        self.lock = threading.Lock()  # who holds it takes what is pending, and writes it
+        self.writer: threading.Thread | None = None
 
     def write(self, data: bytes) -> None:
         """Bytes from the guest. Called from inside the engine, so it must not raise."""
+        self.pending.append(data)
+        if len(self.pending) > MOST_PENDING:
+            self.flush()
+        elif not self.news.is_set():
+            self.news.set()
+            if self.writer is None:
+                self.writer = threading.Thread(target=self._work, name="output", daemon=True)
+                self.writer.start()
+
+    def flush(self) -> None:
+        """Write what is pending, from any thread."""
+        with self.lock:
+            parts = []
+            while self.pending:
+                parts.append(self.pending.popleft())
+            self._write(b"".join(parts))
+
+    def _work(self) -> None:
+        while self.news.wait():
+            time.sleep(MOMENT)
+            self.news.clear()
+            self.flush()
+
+    def _write(self, data: bytes) -> None:
         while data and self.open:
             try:
                 # A reader that stands still must not keep a signal from ending the machine.
@@ -72,6 +105,7 @@ class Session:
             if remaining == 0.0:
                 return TimedOut()
             outcome = machine.run(timeout=remaining)
+            self.output.flush()
             if self.signal:
                 raise Interrupted(self.signal)
             if not isinstance(outcome, Paused):

@@ -269,6 +269,10 @@ class KvmMachine:
         while self._closers:
             self._closers.pop()()
 
+    def abandon(self) -> None:
+        """Where the process ends at once: the vCPUs have to be stopped all the same."""
+        self.close()
+
     def run(self, timeout: float | None = None) -> Outcome:
         """Run until the guest ends, `pause` is called, or the time (in seconds) is up."""
         board = self.board

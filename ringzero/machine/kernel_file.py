@@ -6,6 +6,9 @@ is a list of segments at physical addresses, with the symbols that a board looks
 
 from __future__ import annotations
 
+import contextlib
+import mmap
+import os
 import struct
 import zlib
 from dataclasses import dataclass, field
@@ -20,6 +23,8 @@ MACHINES = {3: "x86", 8: "MIPS", 21: "PowerPC", 40: "ARM", 62: "x86-64", 183: "A
 
 IMAGE_MAGIC, IMAGE_MAGIC2 = b"RISCV\0\0\0", b"RSC\x05"
 GZIP, UNPACKED_LIMIT = b"\x1f\x8b", 1 << 30
+LARGE = 1 << 20
+Content = bytes | mmap.mmap
 IMAGE_HEADER = 64  # Documentation/arch/riscv/boot-image-header.rst
 
 
@@ -28,7 +33,7 @@ class Segment:
     """Bytes at a physical address, and zeroes after them up to `size`."""
 
     address: int
-    data: bytes = field(repr=False)
+    data: Content = field(repr=False)
     size: int
 
 
@@ -74,22 +79,35 @@ class KernelFile:
 
 def read_file(path: Path, what: str) -> bytes:
     """A file's content; `what` names it in the sentence where that is not possible."""
+    return bytes(file_content(path, what))
+
+
+def file_content(path: Path, what: str) -> Content:
+    """The same; a large file is mapped, and so copied once only, to where the guest has it."""
     try:
-        data = path.read_bytes()
+        data = _content(path)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"There is no {what} {path}: check the path.") from None
     except IsADirectoryError:
         raise UsageError(f"The {what} {path} is a directory: name a file in it.") from None
     except OSError as error:
         raise UsageError(f"The {what} {path} cannot be read ({error.strerror}).") from None
-    if not data:
+    if not len(data):
         raise UsageError(f"The {what} {path} is empty: fetch or build it again.")
     return data
 
 
+def _content(path: Path) -> Content:
+    with path.open("rb") as file:
+        if os.fstat(file.fileno()).st_size >= LARGE:
+            with contextlib.suppress(ValueError, OSError):  # a file system may not map
+                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return file.read()
+
+
 def read_kernel(path: Path, ram_base: int) -> KernelFile:
     """The kernel in a file; an Image goes to its offset from the start of RAM."""
-    data = read_file(path, "kernel")
+    data = file_content(path, "kernel")
     if data[:2] == GZIP:
         data = _unpacked(path, data)
     if data[:4] == b"\x7fELF":
@@ -102,7 +120,7 @@ def read_kernel(path: Path, ram_base: int) -> KernelFile:
     )
 
 
-def _unpacked(path: Path, data: bytes) -> bytes:
+def _unpacked(path: Path, data: Content) -> bytes:
     """What gzip packed, such as an Image.gz; a file that would not end is not followed."""
     unpacker = zlib.decompressobj(wbits=31)
     try:
@@ -116,7 +134,7 @@ def _unpacked(path: Path, data: bytes) -> bytes:
     return unpacked
 
 
-def _kind(data: bytes) -> str:
+def _kind(data: Content) -> str:
     """What else a file may be, for the sentence that refuses it."""
     if data[56:60] == b"ARM\x64":
         return "a Linux Image for AArch64"
@@ -131,7 +149,7 @@ def _kind(data: bytes) -> str:
     return "of an unknown kind"
 
 
-def _image(path: Path, data: bytes, ram_base: int) -> KernelFile:
+def _image(path: Path, data: Content, ram_base: int) -> KernelFile:
     text_offset, image_size = struct.unpack_from("<QQ", data, 8)
     needed = _length_by_sections(data)
     if len(data) < max(needed, IMAGE_HEADER):
@@ -144,7 +162,7 @@ def _image(path: Path, data: bytes, ram_base: int) -> KernelFile:
     return KernelFile(path, address, (segment,), {}, linux=True)
 
 
-def _length_by_sections(data: bytes) -> int:
+def _length_by_sections(data: Content) -> int:
     """How long an Image is by the PE sections of its EFI stub; without a stub nothing tells."""
     if data[:2] != b"MZ" or len(data) < IMAGE_HEADER:
         return 0
@@ -168,7 +186,7 @@ def _cut_off(path: Path, length: int, needed: int) -> str:
     )
 
 
-def parse_elf(path: Path, data: bytes) -> KernelFile:
+def parse_elf(path: Path, data: Content) -> KernelFile:
     """What an ELF file's content loads; `path` is for sentences about it."""
     if len(data) < 64:
         raise UsageError(_cut_off(path, len(data), 64))
@@ -195,7 +213,7 @@ def parse_elf(path: Path, data: bytes) -> KernelFile:
     return KernelFile(path, entry, segments, _symbols(data), linux=False)
 
 
-def _segment(path: Path, data: bytes, place: int) -> Segment | None:
+def _segment(path: Path, data: Content, place: int) -> Segment | None:
     kind, _flags, offset, _virtual, physical, in_file, in_memory = struct.unpack_from(
         "<IIQQQQQ", data, place
     )
@@ -208,7 +226,7 @@ def _segment(path: Path, data: bytes, place: int) -> Segment | None:
     return Segment(physical, data[offset : offset + in_file], in_memory)
 
 
-def _symbols(data: bytes) -> dict[str, int]:
+def _symbols(data: Content) -> dict[str, int]:
     """Names and values of the symbol table; empty where it was stripped or makes no sense."""
     (headers,) = struct.unpack_from("<Q", data, 40)
     size, count = struct.unpack_from("<HH", data, 58)
@@ -225,7 +243,7 @@ def _symbols(data: bytes) -> dict[str, int]:
         (names,) = struct.unpack_from("<Q", data, headers + size * link + 24)
         table = data[offset : offset + length // 24 * 24]
         return {
-            data[names + name : data.index(b"\0", names + name)].decode("utf-8", "replace"): value
+            data[names + name : data.find(b"\0", names + name)].decode("utf-8", "replace"): value
             for name, _info, _other, _section, value, _size in struct.iter_unpack("<IBBHQQ", table)
             if name and data.find(b"\0", names + name) >= 0
         }

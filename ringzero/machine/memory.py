@@ -88,7 +88,7 @@ class GuestMemory:
         start = self.offset(address, size)
         return self.buffer[start : start + size]
 
-    def write(self, address: int, data: bytes | bytearray | memoryview) -> None:
+    def write(self, address: int, data: bytes | bytearray | memoryview | mmap.mmap) -> None:
         """Store bytes and tell the engines."""
         size = len(data)
         start = self.offset(address, size)

@@ -13,6 +13,7 @@ from ringzero.errors import UsageError
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from ringzero.outcome import PoweredOff
+from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import Eager, compare, finish, start, state
 
 
@@ -58,3 +59,18 @@ def test_the_limit_is_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RINGZERO_CODE_LIMIT", "a lot")
     with pytest.raises(UsageError, match="RINGZERO_CODE_LIMIT"):
         Regions(GuestMemory(4 << 20), Bus(), 1)
+
+
+def test_regions_that_a_store_dropped_come_back_together() -> None:
+    regions, memory = start(Eager, 300)
+    for _ in range(4):
+        regions.run(2900)
+        regions.compile_here()
+    had, compiled = regions.installed, regions._compiler.compiled
+    assert had > 1
+    memory.write(BASE, memory.read(BASE, 8192))  # as before, but code was stored to
+    assert not any(regions._pages.holds_regions(a) for a in range(regions.shared.slot_used))
+    regions._look_up(0)
+    regions._install()
+    assert regions.installed > had + 1
+    assert regions._compiler.compiled == compiled
