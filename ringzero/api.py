@@ -235,9 +235,7 @@ class Machine:
             self.harts.stop()
 
     def _set_time(self) -> None:
-        clint = self.board.clint
-        deadlines = [clint.deadline(i) for i in range(self.cpus)]
-        self.harts.set_time(self.parts.clock.offset, deadlines)
+        self.harts.set_time(self.parts.clock.offset)
 
     def _on_watched(self, address: int) -> None:
         htif = self.board.htif

@@ -24,7 +24,7 @@ from ringzero.machine.kernel_file import KernelFile, parse_elf, read_file, read_
 from ringzero.machine.memory import RAM_BASE, GuestMemory
 from ringzero.machine.outcome import Outcome as BoardOutcome
 from ringzero.machine.virt import VirtBoard
-from ringzero.machine.virt_addresses import ROM_BASE
+from ringzero.machine.virt_addresses import CLINT_BASE, ROM_BASE
 
 if TYPE_CHECKING:
     from ringzero.lang.image import Image
@@ -182,6 +182,7 @@ def assemble(
     closers = _plug(board, disks, mounts, console, deterministic)
     start = _load(memory, board, software)  # before an engine is made: that may take seconds
     parts.append(make(memory, board.bus, cpus, deterministic=deterministic, parallel=parallel))
+    parts[0].share_clint(CLINT_BASE, board.clint.registers)
     for index in range(cpus):
         _start(parts[0].hart(index), index, start, hypervisor_extension)
     return Parts(memory, ticks, board, parts[0], board.uart.feed, closers)

@@ -130,6 +130,11 @@ class Shared(Struct):
     parallel: u64  # harts run on threads of their own just now
     common: ptr[u8]  # see `quiescence`
     yield_thread: u64  # C function: sched_yield
+    system_call: u64  # C function: syscall
+    futex: u64  # the number of that system call
+    clint: ptr[u8]  # see `isa.clint`
+    clint_base: u64
+    clint_size: u64  # 0: there is none
     stitching: u64  # whether warm code is stitched
     stitcher: ptr[Stitcher]
 
@@ -151,7 +156,7 @@ class Core(Struct):
     giga: u64  # bit (address >> 30) % 64: the same for pages above 2 MiB
     scratch: ptr[Slot]  # a slot array of its own: single steps, instructions that cross pages
     scratch_slot: u64  # the one slot of it that does not halt
-    mtimecmp: u64  # the CLINT's, so that its timer interrupt needs no Python
+    number: u64  # among the cores
     horizon: u64  # hart.retired = horizon - budget, while running
     limit: u64  # stop when retired reaches this
     why: u64

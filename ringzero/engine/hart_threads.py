@@ -1,4 +1,4 @@
-"""Harts on threads of their own: each runs native code, without Python's lock, until it waits.
+"""Harts on threads of their own: each runs, and waits, in native code without Python's lock.
 
 `HartThreads.run` starts them and serves the machine from the calling thread meanwhile: devices'
 news, regions to install. When it comes back all harts are at rest, wherever the reason came from.
@@ -7,19 +7,18 @@ news, regions to install. When it comes back all harts are at rest, wherever the
 from __future__ import annotations
 
 import ctypes
+import platform
 import threading
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ringzero.engine.core import FAULT, WAITING
+from ringzero.engine.core import FAULT
 from ringzero.engine.ports import Stop, Why
 
-STCE = 63  # menvcfg, henvcfg
-MTIE, STIE, VSTIE = 1 << 7, 1 << 5, 1 << 6  # mie
 MASK = (1 << 64) - 1
-FREQUENCY = 10_000_000
-LONGEST = 1.0  # seconds: a waiting thread looks around at least this often
+LONGEST = 1.0  # seconds: the serving thread looks around at least this often
+FUTEX = {"x86_64": 202}  # the system call's number; other architectures of Linux agree on theirs
+COMMON_FUTEX = 98
 
 
 class Owner(Protocol):
@@ -31,7 +30,10 @@ class Owner(Protocol):
     serve: Callable[[], bool]
 
     def run_hart(self, index: int) -> None:
-        """Native code, until the hart waits or is asked to come back."""
+        """Native code, until the hart is asked to come back, or cannot go on."""
+
+    def ring_all(self) -> None:
+        """Harts that wait look around."""
 
     def between(self) -> None:
         """What the engine has to do from time to time."""
@@ -43,7 +45,6 @@ class HartThreads:
     def __init__(self, owner: Owner, count: int) -> None:
         self.owner, self.count = owner, count
         self.news = threading.Event()
-        self.bells = [threading.Event() for _ in range(count)]
         self.ended: Stop | None = None
         self.running = False
         self._closed = False
@@ -85,8 +86,7 @@ class HartThreads:
     def _halt(self) -> None:
         self.owner.shared.stop = 1
         self.running = False
-        for bell in self.bells:
-            bell.set()
+        self.owner.ring_all()
         with self._changed:
             while self._busy:
                 self._changed.wait()
@@ -98,10 +98,6 @@ class HartThreads:
     def wake(self) -> None:
         """Something is to be served, or to be ended."""
         self.news.set()
-
-    def ring(self, index: int) -> None:
-        """A hart's interrupt lines or deadlines changed: it may wait no more."""
-        self.bells[index].set()
 
     def close(self) -> None:
         """End the threads, which stand still."""
@@ -132,35 +128,29 @@ class HartThreads:
                 self._changed.notify_all()
 
     def _run(self, index: int) -> None:
-        core, bell = self.owner.cores[index], self.bells[index]
+        core = self.owner.cores[index]
         while self.running:
-            bell.clear()
-            if not self.running:
-                return
             self.owner.run_hart(index)
             if core.why == FAULT:
                 self.ended = Stop(Why.FAULT, index)
                 self.wake()
                 return
-            if core.why == WAITING and self.running:
-                bell.wait(self._until_due(core))
-
-    def _until_due(self, core: Any) -> float:
-        """Seconds until a timer of the hart that may interrupt it is due."""
-        hart, due = core.hart, []
-        if hart.mie & MTIE:
-            due.append(core.mtimecmp)
-        if hart.menvcfg >> STCE:
-            if hart.mie & STIE:
-                due.append(hart.stimecmp)
-            if hart.henvcfg >> STCE and hart.mie & VSTIE:
-                due.append((hart.vstimecmp - hart.htimedelta) & MASK)
-        now = (time.monotonic_ns() // 100 + self.owner.shared.clock_offset) & MASK
-        left = [(each - now) / FREQUENCY for each in due]
-        return max(0.0, min([*left, LONGEST]))
 
 
 def yield_address() -> int:
     """The host's sched_yield, for native code that waits for another thread."""
-    function = ctypes.CDLL(None).sched_yield
-    return int(ctypes.cast(function, ctypes.c_void_p).value or 0)
+    return _address("sched_yield")
+
+
+def system_call_address() -> int:
+    """The host's syscall, for native code that sleeps and wakes."""
+    return _address("syscall")
+
+
+def futex_number() -> int:
+    """futex(2)'s number on this host."""
+    return FUTEX.get(platform.machine(), COMMON_FUTEX)
+
+
+def _address(name: str) -> int:
+    return int(ctypes.cast(getattr(ctypes.CDLL(None), name), ctypes.c_void_p).value or 0)

@@ -30,10 +30,16 @@ from ringzero.engine.core import (
     Shared,
     TlbEntry,
 )
-from ringzero.engine.hart_threads import HartThreads, yield_address
+from ringzero.engine.hart_threads import (
+    HartThreads,
+    futex_number,
+    system_call_address,
+    yield_address,
+)
 from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
-from ringzero.engine.quiescence import OUT
+from ringzero.engine.quiescence import COMMON_SIZE, OUT
 from ringzero.errors import RingzeroError
+from ringzero.isa import clint
 from ringzero.isa.decoded import Decoded
 from ringzero.lang import binding, cache
 from ringzero.lang.floating import default_environment
@@ -61,7 +67,7 @@ _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 ENTRY_POINTS = [
     "run_harts", "run_hart", "step_hart", "handler_table", "forget_range", "clear_scratch",
     "flush_all", "decode_all", "install_region", "decode_word",
-    "drop_regions",
+    "drop_regions", "ring",
 ]  # fmt: skip
 
 
@@ -100,6 +106,7 @@ class _Code:
             entry["install_region"]
         )
         self.drop_regions = ctypes.CFUNCTYPE(None, pointer, u64)(entry["drop_regions"])
+        self.ring = ctypes.CFUNCTYPE(None, pointer, u64)(entry["ring"])
         self.decode_word = ctypes.CFUNCTYPE(None, ctypes.c_uint32, pointer)(entry["decode_word"])
         self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
 
@@ -170,7 +177,7 @@ class Interpreter:
             _anonymous(SITES * ctypes.sizeof(view(Heat))),
             _anonymous(LINK_COUNT * ctypes.sizeof(view(Link))),
             _anonymous(WORD_COUNT * 4),
-            _anonymous(4096),
+            _anonymous(COMMON_SIZE),
         ]
         places = [_address(part) for part in self._parts]
         shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases, *more = places
@@ -186,6 +193,7 @@ class Interpreter:
         s.sites, s.links, s.words = sites, links, words
         s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
         s.common, s.yield_thread = common, yield_address()
+        s.system_call, s.futex = system_call_address(), futex_number()
         s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
         self._callbacks = (
             _read_type(self._read), _write_type(self._write), _notify_type(self._watched)
@@ -195,6 +203,9 @@ class Interpreter:
         if not deterministic:
             clock = ctypes.CDLL(None).clock_gettime
             s.clock = ctypes.cast(clock, ctypes.c_void_p).value
+        never = b"\xff" * (clint.SIZE - clint.MTIMECMP)
+        self.share_clint(0, bytearray(clint.MTIMECMP) + never)
+        s.clint_size = 0  # until a board has one
         for index in range(self.count):
             at = cores + index * ctypes.sizeof(core_type)
             core = core_type.from_address(at)
@@ -202,7 +213,7 @@ class Interpreter:
             core.memory, core.handlers = s.memory, s.handlers
             core.tlb = core.contexts
             core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
-            core.mtimecmp, core.quiet = NEVER, OUT
+            core.number, core.quiet = index, OUT
             for context in range(CONTEXTS):
                 core.filled[context] = LOG + 1  # all of it is to be emptied
             self.cores.append(core)
@@ -350,18 +361,27 @@ class Interpreter:
         core = self.cores[index]
         core.wires = (core.wires & ~mask) | (value & mask)
         if self.threads and self.threads.running:
-            self.threads.ring(index)  # the hart takes them over, now or at the end of its slice
+            # the hart takes them over, now or at the end of its slice
+            self.code.ring(self.shared_address, index)
         else:
             core.hart.lines = (core.hart.lines & ~mask) | (value & mask)
 
-    def set_time(self, offset: int, deadlines: list[int]) -> None:
-        """What is added to the clock's source for mtime; and each hart's mtimecmp."""
-        self.shared.clock_offset = offset & NEVER
-        for index, deadline in enumerate(deadlines):
-            if self.cores[index].mtimecmp != deadline:
-                self.cores[index].mtimecmp = deadline
-                if self.threads:
-                    self.threads.ring(index)
+    def set_time(self, offset: int) -> None:
+        """What is added to the clock's source for mtime."""
+        if self.shared.clock_offset != offset & NEVER:
+            self.shared.clock_offset = offset & NEVER
+            self.ring_all()
+
+    def share_clint(self, base: int, registers: Any) -> None:
+        """Accesses to the CLINT need no Python from now on."""
+        self._clint = registers
+        self.shared.clint = ctypes.addressof(ctypes.c_char.from_buffer(registers))
+        self.shared.clint_base, self.shared.clint_size = base, len(registers)
+
+    def ring_all(self) -> None:
+        """Harts that wait look for interrupts again."""
+        for index in range(self.count):
+            self.code.ring(self.shared_address, index)
 
     def counts(self, index: int) -> HartCounts:
         """What a hart did since it was made."""

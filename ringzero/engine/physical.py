@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from ringzero.engine.bells import Timespec, ring
 from ringzero.engine.core import Core, Shared, core_of
 from ringzero.engine.quiescence import IN_DEVICE, RUNNING, become
 from ringzero.engine.slots import forget_code
+from ringzero.isa import clint
 from ringzero.isa.hart import Hart
-from ringzero.isa.trap import MTI
+from ringzero.isa.trap import MSI, MTI
 from ringzero.lang import (
-    Struct,
     address_of,
     atomic,
     call_pointer,
     compare_exchange,
-    i64,
     native,
     read_once,
     u64,
@@ -46,7 +46,11 @@ def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
 
 @native(cold=True)
 def device_read(core: Core, address: u64, size: u64) -> tuple[u64, bool]:
-    """Ask Python's bus."""
+    """Ask Python's bus; but the CLINT's registers are at hand."""
+    shared = core.shared[0]
+    offset = address - shared.clint_base
+    if offset < shared.clint_size and shared.clint_size - offset >= size:
+        return clint.read(shared.clint, shared.harts, now(core.hart), offset, size), True
     core.answered = False
     become(core, u64(IN_DEVICE))
     value = call_pointer(u64, core.shared[0].read_device, address, size, address_of(core))
@@ -69,7 +73,16 @@ def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
 
 @native(cold=True)
 def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
-    """Tell Python's bus."""
+    """Tell Python's bus; but the CLINT's registers are at hand, the clock aside."""
+    shared = core.shared[0]
+    offset = address - shared.clint_base
+    if offset < shared.clint_size and shared.clint_size - offset >= size:
+        if offset & ~u64(7) != clint.MTIME:
+            changed = clint.write(shared.clint, shared.harts, offset, size, value)
+            if changed < shared.harts:
+                ring(shared, changed)
+            take_wires(core)
+            return True
     core.answered = False
     become(core, u64(IN_DEVICE))
     call_pointer(None, core.shared[0].write_device, address, size, value, address_of(core))
@@ -80,10 +93,17 @@ def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
 
 @native
 def take_wires(core: Core) -> None:
-    """Take over the interrupt lines that devices drive, from whichever thread."""
-    if core.shared[0].parallel != 0:
-        timer = core.hart.lines & (1 << MTI)
-        core.hart.lines = (core.wires & ~(1 << MTI)) | timer
+    """Take over the interrupt lines that devices drive, from whichever thread.
+
+    The CLINT's are not among them: its registers tell, and the timer's line is looked at with time.
+    """
+    shared, lines = core.shared[0], core.hart.lines
+    kept = lines & (1 << MTI)
+    if shared.parallel != 0:
+        lines = core.wires
+    if clint.software(shared.clint, core.number) != 0:
+        kept |= 1 << MSI
+    core.hart.lines = (lines & ~(1 << MTI | 1 << MSI)) | kept
 
 
 @native
@@ -130,13 +150,6 @@ def physical_compare_exchange(
     if swapped:
         written(core, where, kind.bits // 8)
     return swapped, True
-
-
-class Timespec(Struct):
-    """POSIX's."""
-
-    seconds: i64
-    nanoseconds: i64
 
 
 @native

@@ -115,8 +115,11 @@ class Harts(Protocol):
     def set_lines(self, index: int, mask: int, value: int) -> None:
         """Drive interrupt lines (mip bit positions) of a hart."""
 
-    def set_time(self, offset: int, deadlines: list[int]) -> None:
-        """What is added to the clock's source for mtime; and each hart's mtimecmp."""
+    def set_time(self, offset: int) -> None:
+        """What is added to the clock's source for mtime."""
+
+    def share_clint(self, base: int, registers: Any) -> None:
+        """Where the CLINT is, and the buffer of its registers, as `isa.clint` has them."""
 
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""

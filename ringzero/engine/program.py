@@ -5,6 +5,7 @@ that are no instruction. `build()` gives its text
 from __future__ import annotations
 
 from ringzero.engine import (
+    bells,
     core,
     host_floats,
     leaders,
@@ -45,7 +46,7 @@ BIND: dict[Native, Native] = {
 }
 ROOTS = (
     slots.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
-    slots.decode_word, slots.drop_regions, tlb.flush_all,
+    slots.decode_word, slots.drop_regions, tlb.flush_all, bells.ring,
 )  # fmt: skip
 
 
@@ -245,17 +246,23 @@ def _entries(program: Program) -> list[str]:
 
 
 def _thread(program: Program) -> str:
-    """run_hart: one hart until it waits, or is asked to come back."""
+    """run_hart: one hart, which waits here too, until it is asked to come back."""
+    heard = program.function(bells.heard).symbol
     ready = program.function(run.ready_to_run).symbol
-    rest = program.function(run.at_rest).symbol
+    rest = program.function(run.rest).symbol
     return f"""define void @run_hart(ptr %core) nounwind {{
+  br label %begin
+begin:
+  %bell = call i64 @"{heard}"(ptr %core)
   %ready = call i1 @"{ready}"(ptr %core)
-  br i1 %ready, label %run, label %out
+  br i1 %ready, label %run, label %rest
 run:
   call void @run_one(ptr %core)
-  br label %out
+  br label %rest
+rest:
+  %again = call i1 @"{rest}"(ptr %core, i64 %bell)
+  br i1 %again, label %begin, label %out
 out:
-  call void @"{rest}"(ptr %core)
   ret void
 }}"""
 

@@ -21,7 +21,8 @@ from ringzero.lang import (
     u64,
 )
 
-LOCK, STAMP = 0, 128  # in Shared.common: each in cache lines of its own
+LOCK, STAMP, BELLS = 0, 128, 4096  # in Shared.common: each in cache lines of its own
+COMMON_SIZE = 4 * 4096
 SPINS = 64  # tries before a waiting hart lets other threads of the host run
 
 # Core.quiet: what a hart may be using now, less and less of it.

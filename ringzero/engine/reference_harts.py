@@ -8,8 +8,10 @@ from typing import Any
 
 from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.reference import ReferenceEngine, Step
+from ringzero.isa import clint
 from ringzero.isa.hart import Hart
 from ringzero.isa.trap import MTI
+from ringzero.lang import u64
 
 TURN = 100  # steps of one hart before the next one's turn
 TRAP_LOOP = 64
@@ -31,7 +33,7 @@ class ReferenceHarts:
         self.memory, self.bus, self.deterministic = memory, bus, deterministic
         self.serve: Callable[[], bool] = lambda: False
         self.engines = [ReferenceEngine(Hart(), self) for _ in range(harts)]
-        self.offset, self.deadlines = 0, [(1 << 64) - 1] * harts
+        self.offset, self.registers = 0, bytes([255]) * clint.SIZE
         self.stopping, self.watched = False, -1
         self.after_write: Callable[[], None] = lambda: None
         self.on_watched: Callable[[int], None] = lambda address: None
@@ -98,7 +100,7 @@ class ReferenceHarts:
         return None
 
     def _step(self, index: int) -> Step:
-        due = self.now() >= self.deadlines[index]
+        due = self.now() >= clint.deadline(self.registers, u64(index))
         self.set_lines(index, 1 << MTI, (1 << MTI) if due else 0)
         return self.engines[index].step()
 
@@ -126,9 +128,13 @@ class ReferenceHarts:
         hart = self.engines[index].hart
         hart.lines = type(hart.lines)((int(hart.lines) & ~mask) | (value & mask))
 
-    def set_time(self, offset: int, deadlines: list[int]) -> None:
+    def set_time(self, offset: int) -> None:
         """See `engine.ports.Harts`."""
-        self.offset, self.deadlines = offset, list(deadlines)
+        self.offset = offset
+
+    def share_clint(self, base: int, registers: Any) -> None:
+        """Its accesses go through the bus; the timers are looked at here."""
+        self.registers = registers
 
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""

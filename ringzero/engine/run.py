@@ -7,6 +7,7 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 from __future__ import annotations
 
 from ringzero.engine.arrays import release_array
+from ringzero.engine.bells import sleep
 from ringzero.engine.core import (
     BAILS,
     FAULT,
@@ -44,6 +45,7 @@ from ringzero.engine.tlb import (
     select_context,
 )
 from ringzero.isa.access import fetch
+from ringzero.isa.clint import deadline
 from ringzero.isa.hart import FLOATS, GUEST_MAPPINGS, MAPPINGS, TRANSLATION, VIRTUAL, WAIT
 from ringzero.isa.trap import (
     MTI,
@@ -111,7 +113,7 @@ def settle(core: Core) -> None:
 def interrupt_if_due(core: Core) -> None:
     """Take the interrupt that is due, if one is."""
     take_wires(core)
-    if now(core.hart) >= core.mtimecmp:
+    if now(core.hart) >= deadline(core.shared[0].clint, core.number):
         core.hart.lines = core.hart.lines | (1 << MTI)
     else:
         core.hart.lines = core.hart.lines & ~(1 << MTI)
@@ -192,12 +194,12 @@ def slice_length(core: Core) -> u64:
     """Instructions until the next look: a slice, a limit, or a deadline in instructions."""
     length = smaller(u64(SLICE), core.limit - core.hart.retired)
     if core.shared[0].clock == 0:
-        length = smaller(length, until(core, core.mtimecmp))
+        length = smaller(length, until(core, deadline(core.shared[0].clint, core.number)))
         if core.hart.menvcfg & STCE != 0:
             length = smaller(length, until(core, core.hart.stimecmp))
             if core.hart.henvcfg & STCE != 0:
-                deadline = core.hart.vstimecmp - core.hart.htimedelta
-                length = smaller(length, until(core, deadline))
+                of_guest = core.hart.vstimecmp - core.hart.htimedelta
+                length = smaller(length, until(core, of_guest))
     return length
 
 
@@ -361,9 +363,16 @@ def ready_to_run(core: Core) -> bool:
 
 
 @native
-def at_rest(core: Core) -> None:
-    """Its thread is about to leave native code."""
+def rest(core: Core, bell: u64) -> bool:
+    """A hart's thread has nothing to run: wait, if there is something to wait for; False if not.
+
+    `bell` is what `heard` gave before the hart looked for interrupts.
+    """
     become(core, u64(OUT))
+    if core.why != WAITING or core.shared[0].stop != 0:
+        return False
+    sleep(core, bell)
+    return True
 
 
 @native
