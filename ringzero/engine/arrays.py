@@ -12,6 +12,7 @@ from ringzero.engine.core import (
     CONTEXT_SIZE,
     CONTEXTS,
     EXECUTES,
+    LEAVING,
     LOG,
     NO_PAGE,
     PAGE_STRIDE,
@@ -19,6 +20,7 @@ from ringzero.engine.core import (
     SEEN,
     STAMPED,
     TLB_SIZE,
+    USERS,
     WRITES,
     Core,
     Shared,
@@ -26,6 +28,7 @@ from ringzero.engine.core import (
     core_at,
 )
 from ringzero.engine.quiescence import (
+    ALL,
     ARRAYS,
     DECODING,
     OUT,
@@ -79,7 +82,7 @@ def make_code_page(core: Core, page: u64) -> u64:
     while not found:
         stamp = forget_everything(shared)
         release(shared)
-        await_all(core, stamp, ARRAYS, u64(OUT))
+        await_all(core, u64(ALL), stamp, ARRAYS, u64(OUT))
         pass_by(core)
         acquire(shared)
         array, found = new_array(shared)
@@ -89,7 +92,7 @@ def make_code_page(core: Core, page: u64) -> u64:
         release(shared)
         return present
     shared.owners[array] = u32(page)
-    for field in (BESIDE, SEEN, STAMPED, READY):
+    for field in (BESIDE, SEEN, STAMPED, LEAVING, USERS, READY):
         set_header(shared, array, field, 0)
     clear_marks(shared, array)
     drop_regions(shared, array)
@@ -100,8 +103,8 @@ def make_code_page(core: Core, page: u64) -> u64:
     fence()
     written = protect_code(shared, page)
     release(shared)
-    if written and shared.parallel != 0:
-        await_all(core, new_stamp(shared), STORES, u64(DECODING))
+    if written != 0 and shared.parallel != 0:
+        await_all(core, written, new_stamp(shared), STORES, u64(DECODING))
     set_header(shared, array, READY, 1)
     return array + 1
 
@@ -123,7 +126,7 @@ def new_array(shared: Shared) -> tuple[u64, bool]:
     """A slot array that no page has, and no hart is in; False if there is none."""
     if shared.spares != 0:
         array = u64(shared.spare[shared.spare_first])
-        if all_passed(shared, header(shared, array, STAMPED), ARRAYS):
+        if all_passed(shared, u64(ALL), header(shared, array, STAMPED), ARRAYS):
             shared.spares -= 1
             shared.spare_first = (shared.spare_first + 1) % shared.slot_arrays
             return array, True
@@ -142,15 +145,15 @@ def give_back(shared: Shared, array: u64) -> None:
 
 
 @native(cold=True)
-def protect_code(shared: Shared, page: u64) -> bool:
+def protect_code(shared: Shared, page: u64) -> u64:
     """A page that holds code leaves all write tables: its stores take the slow path.
 
-    Whether it was in one: then a store by it may be on its way.
+    The harts, as bits, that had it in theirs: stores by those may be on their way.
     """
-    dropped = False
+    dropped = u64(0)
     for h in typed_range(shared.harts):
         if drop_entries(core_at(shared, h), WRITES, page):
-            dropped = True
+            dropped |= u64(1) << h
     return dropped
 
 

@@ -33,6 +33,8 @@ ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has di
 REGIONS = 0xF000  # in a slot array: how many slots hold regions
 STAMPED = 0xF040  # in a slot array: the stamp of what was last taken away of it, or 0
 CHANGES = 0xF048  # in a slot array: how often decoded code of it changed
+LEAVING = 0xF058  # in a slot array: harts that may be using what STAMPED took away, as bits
+USERS = 0xF060  # in a slot array: harts that may be in it, as bits
 READY = 0xF050  # in a slot array: no store by a write table is on its way to its page
 BESIDE = 0xF008  # in a slot array: stores beside its code since it was decoded
 SEEN = 0xF010  # in a slot array: a slice has ended in it since it was made
@@ -204,3 +206,9 @@ def core_of(hart: Hart) -> Core:
 def core_at(shared: Shared, index: u64) -> Core:
     """One of the machine's cores."""
     return reinterpret(ptr[Core], shared.cores)[index]
+
+
+@native(inline=True)
+def hart_bit(core: Core) -> u64:
+    """A hart in a set of harts."""
+    return u64(1) << core.number

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ringzero.engine.bells import Timespec, ring
-from ringzero.engine.core import Core, Shared, core_of
+from ringzero.engine.changes import forget_code
+from ringzero.engine.core import Core, Shared, core_of, hart_bit
 from ringzero.engine.quiescence import IN_DEVICE, RUNNING, become
-from ringzero.engine.slots import forget_code
 from ringzero.isa import clint
 from ringzero.isa.hart import Hart
 from ringzero.isa.trap import MSI, MTI
@@ -110,7 +110,7 @@ def take_wires(core: Core) -> None:
 def written(core: Core, where: u64, size: u64) -> None:
     """Memory changed past the write tables: drop what was decoded from it, tell who watches."""
     shared = core.shared[0]
-    forget_code(shared, where, size)
+    forget_code(shared, where, size, hart_bit(core))
     if unlikely(where >> 12 == shared.watched):
         become(core, u64(IN_DEVICE))
         call_pointer(None, shared.notify, where + shared.ram_base, address_of(core))

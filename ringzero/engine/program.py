@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from ringzero.engine import (
     bells,
+    changes,
     core,
     host_floats,
     leaders,
@@ -45,7 +46,7 @@ BIND: dict[Native, Native] = {
     **host_floats.BIND,
 }
 ROOTS = (
-    slots.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
+    changes.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
     slots.decode_word, slots.drop_regions, tlb.flush_all, bells.ring,
 )  # fmt: skip
 

@@ -23,6 +23,7 @@ from ringzero.lang import (
 
 LOCK, STAMP, BELLS = 0, 128, 4096  # in Shared.common: each in cache lines of its own
 COMMON_SIZE = 4 * 4096
+ALL = ~0  # harts, as bits
 SPINS = 64  # tries before a waiting hart lets other threads of the host run
 
 # Core.quiet: what a hart may be using now, less and less of it.
@@ -86,23 +87,26 @@ def become(core: Core, quiet: u64) -> None:
 
 
 @native
-def all_passed(shared: Shared, stamp: u64, level: int) -> bool:
-    """Whether no hart uses what got this stamp; `level` is how quiet it has to be for that."""
-    if shared.parallel != 0:
+def all_passed(shared: Shared, harts: u64, stamp: u64, level: int) -> bool:
+    """Whether none of these harts uses what got this stamp.
+
+    `harts` are bits; `level` is how quiet one has to be for that.
+    """
+    if shared.parallel != 0 and harts != 0:
         for h in typed_range(shared.harts):
             core = core_at(shared, h)
-            if core.quiet < level and core.passed < stamp:
+            if (harts >> h) & 1 != 0 and core.quiet < level and core.passed < stamp:
                 return False
     return True
 
 
 @native(cold=True)
-def await_all(core: Core, stamp: u64, level: int, quiet: u64) -> None:
+def await_all(core: Core, harts: u64, stamp: u64, level: int, quiet: u64) -> None:
     """Wait for that; the hart itself is `quiet` meanwhile."""
     shared = core.shared[0]
     tries = u64(0)
     become(core, quiet)
-    while not all_passed(shared, stamp, level):
+    while not all_passed(shared, harts, stamp, level):
         give_way(shared, tries)
         tries += 1
     become(core, RUNNING)

@@ -11,6 +11,7 @@ from ringzero.engine.blocks import drop_stencils, number_at, set_number
 from ringzero.engine.core import (
     BESIDE,
     CHANGES,
+    LEAVING,
     LINKS,
     NO_PAGE,
     ORIGINALS,
@@ -19,9 +20,11 @@ from ringzero.engine.core import (
     REGIONS,
     SLOT_BYTES,
     STAMPED,
+    USERS,
     Core,
     Shared,
     Slot,
+    hart_bit,
 )
 from ringzero.engine.quiescence import (
     DECODING,
@@ -110,22 +113,11 @@ def clear_slots(shared: Shared, slots: ptr[Slot], handler: int, guard: int) -> N
 
 
 @native
-def forget_code(shared: Shared, where: u64, size: u64) -> None:
-    """Memory at an offset changed: its slots, and one that began before it, decode again."""
-    if shared.parallel != 0:
-        fence()  # the change first: whoever decodes after this look finds it
-    if not holds_code(shared, where, size):
-        return
-    acquire(shared)
-    present = u64(shared.pages[where >> 12])
-    if present != NO_PAGE:
-        forget_slots(shared, present - 1, where & 0xFFF, size)
-    release(shared)
+def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
+    """Bytes of a page changed: their slots, and one that began before them, decode again.
 
-
-@native
-def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> None:
-    """The same in a slot array."""
+    Whether any of them was decoded.
+    """
     slots = slot_array(shared, array)
     low = first >> 1
     if low > 0:
@@ -144,27 +136,13 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> None:
         count_change(shared, array)
         drop_regions(shared, array)
         drop_stencils(shared, array, WARM, False)
-        if shared.parallel != 0:
-            set_header(shared, array, STAMPED, new_stamp(shared))
+    return was_code
 
 
 @native
 def count_change(shared: Shared, array: u64) -> None:
     """Decoded code of an array changed: regions that were made of it are too late."""
     set_header(shared, array, CHANGES, header(shared, array, CHANGES) + 1)
-
-
-@native
-def forget_range(shared: Shared, where: u64, size: u64) -> None:
-    """A device or a debugger changed memory: the same for a range over many pages."""
-    at = where
-    end = where + size
-    while at < end:
-        step = 4096 - (at & 0xFFF)
-        if step > end - at:
-            step = end - at
-        forget_code(shared, at, step)
-        at += step
 
 
 @native
@@ -223,28 +201,35 @@ def decode_slot(core: Core, slot: ptr[Slot]) -> None:
     core.decoded += 1
     if shared.parallel == 0:
         decode_into(shared, slot)
-    elif not decode_shared(shared, slot):
+    elif not decode_shared(shared, slot, hart_bit(core)):
         tries = u64(0)
         become(core, u64(DECODING))
-        while not decode_shared(shared, slot):
+        while not decode_shared(shared, slot, hart_bit(core)):
             give_way(shared, tries)
             tries += 1
         become(core, u64(RUNNING))
 
 
 @native
-def decode_shared(shared: Shared, slot: ptr[Slot]) -> bool:
-    """Decode a slot while other harts run; False: a hart may be reading what stood there."""
+def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
+    """Decode a slot while other harts run; False: a hart may be reading what stood there.
+
+    `by` is the hart that decodes, as a bit.
+    """
     array = (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE
     acquire(shared)
     done = slot[0].handler != shared.handlers[DECODE]
-    if not done and all_passed(shared, header(shared, array, STAMPED), OPERANDS):
+    leaving = header(shared, array, LEAVING) & ~by
+    if not done and all_passed(shared, leaving, header(shared, array, STAMPED), OPERANDS):
+        set_header(shared, array, LEAVING, 0)
         before = code_at(shared, slot)
         decode_into(shared, slot)
         fence()
         done = code_at(shared, slot) == before
         if not done:  # a store came in between, and may not have seen that this is code now
             slot[0].handler = shared.handlers[DECODE]
+            fence()
+            set_header(shared, array, LEAVING, header(shared, array, USERS))
             set_header(shared, array, STAMPED, new_stamp(shared))
     release(shared)
     return done
@@ -384,7 +369,7 @@ def decode_all(shared: Shared, array: u64, wanted: ptr[u8]) -> u64:
     tries = u64(0)
     for i in typed_range(u64(PAGE_SLOTS)):
         if wanted[i] != 0 and slots[i].handler == shared.handlers[DECODE]:
-            while not decode_shared(shared, advance(slots, i)):
+            while not decode_shared(shared, advance(slots, i), u64(0)):
                 give_way(shared, tries)
                 tries += 1
     return changes

@@ -27,7 +27,7 @@ from ringzero.engine.leaders import (
     mark_of,
     set_mark,
 )
-from ringzero.engine.quiescence import ARRAYS, acquire, all_passed, new_stamp, release
+from ringzero.engine.quiescence import ALL, ARRAYS, acquire, all_passed, new_stamp, release
 from ringzero.engine.slots import (
     COUNT,
     DECODE,
@@ -217,7 +217,7 @@ def empty_code(shared: Shared) -> bool:
         for array in typed_range(shared.slot_used):
             drop_stencils(shared, array, WARM, True)
         s.emptied = new_stamp(shared)
-    if not all_passed(shared, s.emptied, ARRAYS):
+    if not all_passed(shared, u64(ALL), s.emptied, ARRAYS):
         return False
     s.emptied = 0
     begin_code(shared)

@@ -10,6 +10,7 @@ text.
 from __future__ import annotations
 
 from ringzero.engine.arrays import code_page
+from ringzero.engine.changes import come_in, forget_code, is_in
 from ringzero.engine.core import (
     CODES,
     CONTEXT_SIZE,
@@ -34,9 +35,10 @@ from ringzero.engine.core import (
     Core,
     TlbEntry,
     core_of,
+    hart_bit,
 )
 from ringzero.engine.physical import NOWHERE, atomically, backing
-from ringzero.engine.slots import INVALID, forget_code, holds_code, stored_beside
+from ringzero.engine.slots import INVALID, holds_code, stored_beside
 from ringzero.engine.walks import find_page
 from ringzero.isa import access
 from ringzero.isa.hart import NO_RESERVATION, Hart, M, S
@@ -139,7 +141,8 @@ def store_beside(hart: Hart, kind: type, address: u64, value: u64) -> bool:
     stored_beside(shared, where >> 12)
     write_once(kind, core.memory, where, kind(value))
     if shared.parallel != 0:
-        forget_code(shared, where, kind.bits // 8)  # another hart may have decoded it meanwhile
+        # another hart may have decoded it meanwhile
+        forget_code(shared, where, kind.bits // 8, hart_bit(core))
     return True
 
 
@@ -313,11 +316,15 @@ def find_code(core: Core, address: u64) -> u64:
         covered(core, address, found.size)
     shared = core.shared[0]
     offset = code_page(core, where >> 12)
+    come_in(core, offset)
     enter(core, EXECUTES, address & PAGE_MASK, offset)
     if shared.parallel != 0:
-        fence()  # another hart may give the array back, and look into the execute tables after that
-        while u64(shared.pages[where >> 12]) != offset // PAGE_STRIDE + 1:
+        fence()  # another hart may give the array back, or change code in it, and then look here
+        while u64(shared.pages[where >> 12]) != offset // PAGE_STRIDE + 1 or not is_in(
+            core, offset
+        ):
             offset = code_page(core, where >> 12)
+            come_in(core, offset)
             enter(core, EXECUTES, address & PAGE_MASK, offset)
             fence()
     return offset
