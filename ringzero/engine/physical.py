@@ -50,7 +50,7 @@ def device_read(core: Core, address: u64, size: u64) -> tuple[u64, bool]:
     shared = core.shared[0]
     offset = address - shared.clint_base
     if offset < shared.clint_size and shared.clint_size - offset >= size:
-        return clint.read(shared.clint, shared.harts, now(core.hart), offset, size), True
+        return clint.read_register(shared.clint, shared.harts, now(core.hart), offset, size), True
     core.answered = False
     become(core, u64(IN_DEVICE))
     value = call_pointer(u64, core.shared[0].read_device, address, size, address_of(core))
@@ -78,7 +78,7 @@ def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
     offset = address - shared.clint_base
     if offset < shared.clint_size and shared.clint_size - offset >= size:
         if offset & ~u64(7) != clint.MTIME:
-            changed = clint.write(shared.clint, shared.harts, offset, size, value)
+            changed = clint.write_register(shared.clint, shared.harts, offset, size, value)
             if changed < shared.harts:
                 ring(shared, changed)
             take_wires(core)

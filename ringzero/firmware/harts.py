@@ -32,7 +32,17 @@ from ringzero.firmware.layout import (
     SUSPENDED,
     shared,
 )
-from ringzero.lang import atomic, compare_exchange, fence, native, store, typed_range, u32, u64
+from ringzero.lang import (
+    atomic,
+    compare_exchange,
+    fence,
+    native,
+    read_once,
+    store,
+    typed_range,
+    u32,
+    u64,
+)
 
 MSIE, SSIP = 1 << 3, 1 << 1
 MPP_S, MPP = 1 << 11, 3 << 11
@@ -103,7 +113,7 @@ def wait_for_others(tries: u64) -> None:
     """
     hart = csr.mhartid.read()
     if tries < SPINS:
-        if atomic("or", u64, shared.mail, hart << 3, 0) != 0:
+        if read_once(u64, shared.mail, hart << 3) != 0:
             read_mail()
     elif tries & 1 == 0:
         atomic("or", u64, shared.asleep, 0, u64(1) << hart)
@@ -177,9 +187,10 @@ def remote_fence(function: u64, mask: u64, base: u64, start: u64, size: u64, spa
         if bits >> hart & 1 != 0:
             post(hart, why)
     tries = u64(0)
-    while atomic("or", u64, shared.fence_left, 0, 0) != 0:
+    while read_once(u64, shared.fence_left, 0) != 0:
         wait_for_others(tries)
         tries += 1
+    fence()
     atomic("xchg", u64, shared.fence_lock, 0, 0)
     wake_others()
     return u64(sbi.SUCCESS)

@@ -38,7 +38,7 @@ def is_register(harts: u64, offset: u64, size: u64) -> bool:
 
 
 @native
-def read(registers: ptr[u8], harts: u64, mtime: u64, offset: u64, size: u64) -> u64:
+def read_register(registers: ptr[u8], harts: u64, mtime: u64, offset: u64, size: u64) -> u64:
     """What an access reads; zero where no register is."""
     if not is_register(harts, offset, size):
         return u64(0)
@@ -51,7 +51,7 @@ def read(registers: ptr[u8], harts: u64, mtime: u64, offset: u64, size: u64) -> 
 
 
 @native
-def write(registers: ptr[u8], harts: u64, offset: u64, size: u64, value: u64) -> u64:
+def write_register(registers: ptr[u8], harts: u64, offset: u64, size: u64, value: u64) -> u64:
     """Write a register that is not mtime; the hart whose lines may change, or `harts` if none."""
     if not is_register(harts, offset, size) or offset & ~u64(7) == MTIME:
         return harts

@@ -14,6 +14,7 @@ import pytest
 from ringzero import Machine
 from ringzero.engine import interpreter
 from ringzero.errors import UsageError
+from ringzero.machine.devices.clint import Clint
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, TimedOut
 from tests.smp.frame import HARTS, ROUNDS
 from tests.smp.guest import program
@@ -67,6 +68,15 @@ def test_the_program_holds_on_qemu_too(tmp_path: Path) -> None:
         command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
     check(done.stdout, "mixed-code")  # it fetches an instruction's halves one after the other
+
+
+def test_interrupts_between_harts_need_no_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's harts wake each other hundreds of times; the device hears of none."""
+    asked: list[int] = []
+    for name in ("read", "write"):
+        monkeypatch.setattr(Clint, name, lambda self, offset, *words: asked.append(offset))
+    check(run("interpreter"))
+    assert not asked
 
 
 def test_slot_arrays_are_used_anew_while_harts_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,12 +72,16 @@ class Clint(Device):
     def read(self, offset: int, size: int) -> int:
         """Registers are 32 or 64 bits wide; either half of the latter may be read."""
         now = u64(self.clock.now())
-        return int(clint.read(self.registers, u64(self.harts), now, u64(offset), u64(size)))
+        return int(
+            clint.read_register(self.registers, u64(self.harts), now, u64(offset), u64(size))
+        )
 
     def write(self, offset: int, size: int, value: int) -> None:
         """As `read`; what is not a register ignores it."""
         if offset & ~7 != clint.MTIME:
-            clint.write(self.registers, u64(self.harts), u64(offset), u64(size), u64(value))
+            clint.write_register(
+                self.registers, u64(self.harts), u64(offset), u64(size), u64(value)
+            )
         elif clint.is_register(u64(self.harts), u64(offset), u64(size)):
             shift, ones = 8 * (offset & 4), (1 << 8 * size) - 1
             self.clock.set(self.clock.now() & ~(ones << shift) | value << shift)
