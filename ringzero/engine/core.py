@@ -150,6 +150,7 @@ class Core(Struct):
     hart: Hart
     shared: ptr[Shared]
     memory: ptr[u8]  # Shared.memory again, one load nearer
+    slots: ptr[u8]  # Shared.slots again
     tlb: ptr[TlbEntry]  # the tables of the present context
     contexts: ptr[TlbEntry]
     context: u64

@@ -210,7 +210,7 @@ class Interpreter:
             at = cores + index * ctypes.sizeof(core_type)
             core = core_type.from_address(at)
             core.shared, core.contexts = shared, tlbs + index * tables
-            core.memory, core.handlers = s.memory, s.handlers
+            core.memory, core.slots, core.handlers = s.memory, slots, s.handlers
             core.tlb = core.contexts
             core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
             core.number, core.quiet = index, OUT

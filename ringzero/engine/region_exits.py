@@ -8,16 +8,15 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass, field
 
-from ringzero.engine.core import EXECUTES, TLB_SIZE, Link, Shared, TlbEntry
+from ringzero.engine.core import EXECUTES, TLB_SIZE, Link, TlbEntry
 from ringzero.engine.handlers import CONVENTION, CORE_OFFSET, OFFSET
 from ringzero.engine.region_flow import Register, bit, blocks, registers
 from ringzero.engine.region_graph import PAGE, Graph, Operation
-from ringzero.engine.region_library import UNLIKELY
+from ringzero.engine.region_library import LIKELY, UNLIKELY
 from ringzero.engine.slots import BAIL, JUMP_TO, LINK, LINK_BAIL, SPENT
 from ringzero.lang.host import view
 
 KINDS = {"x": "i64", "f": "double"}  # an f register holds a number: LLVM leaves it in a vector's
-SLOTS = view(Shared).slots.offset
 LINK_SIZE = ctypes.sizeof(view(Link))
 
 
@@ -54,6 +53,7 @@ class RegionExits:
         self.block = self.blocks[graph.head]
         self.exits: dict[Exit, list[tuple[str, str]]] = {}
         self.guards: set[int] = set()
+        self.jumps: list[tuple[str, str]] = []  # addresses, and the labels that they come from
 
     # ---- text
 
@@ -102,15 +102,18 @@ class RegionExits:
 
     def _shared_exit(self, key: Exit, ways: list[tuple[str, str]]) -> None:
         self.label(f"leave{list(self.exits).index(key)}")
-        choices = ", ".join(f"[ {text}, %{label} ]" for text, label in ways)
-        where = self.value(f"phi i64 {choices}")
+        where = self._choice(ways)
         self._write_back(key.dirty, {})
         pc = where if key.kind == "jump" else self.value(f"add i64 %vpage, {where}")
-        self.line(f"store i64 {pc}, ptr {self.at('%core', CORE_OFFSET['left'])}")
-        budget = self.value("load i64, ptr %bud")
+        self._goes_on(pc)
         if key.kind == "jump":
-            self._tail(self._special(JUMP_TO), self.value(f"inttoptr i64 {where} to ptr"), budget)
+            here = self.new("jump")
+            self.line(f"br label %{here}")
+            self.label(here)
+            self.jumps.append((where, here))
+            self.line("br label %jump")
             return
+        budget = self.value("load i64, ptr %bud")
         within = self.value(f"and i64 {where}, 4095")
         base, page = self._page(key.page)
         ip = self.at(base, self.value(f"shl i64 {within}, 3"))
@@ -120,13 +123,44 @@ class RegionExits:
             handler = self.value(f"load ptr, ptr {ip}")
         self._tail(handler, ip, budget, page)
 
+    def _choice(self, ways: list[tuple[str, str]]) -> str:
+        choices = ", ".join(f"[ {text}, %{label} ]" for text, label in ways)
+        return self.value(f"phi i64 {choices}")
+
+    def _jump_out(self) -> None:
+        """To any address, as JUMP_TO does: a look-up of the region's own is predicted better."""
+        if not self.jumps:
+            return
+        self.label("jump")
+        where = self._choice(self.jumps)
+        budget = self.value("load i64, ptr %bud")
+        page = self.value(f"and i64 {where}, {-PAGE}")
+        entry = self._table_entry(where, EXECUTES)
+        hit = self.value(f"icmp eq i64 {self.value(f'load i64, ptr {entry}')}, {page}")
+        going = self.value(f"icmp sge i64 {budget}, 0")
+        self.line(f"br i1 {hit}, label %look, label %miss, !prof !{LIKELY}")
+        self.label("look")
+        self.line(f"br i1 {going}, label %go, label %miss, !prof !{LIKELY}")
+        self.label("go")
+        array = self.load(entry, view(TlbEntry).offset.offset)
+        within = self.value(f"shl i64 {self.value(f'and i64 {where}, {PAGE - 2}')}, 3")
+        slots = self.load("%core", CORE_OFFSET["slots"], "ptr")
+        ip = self.at(self.at(slots, array), within)
+        self._tail(self.value(f"load ptr, ptr {ip}"), ip, budget, page)
+        self.label("miss")
+        self._tail(self._special(JUMP_TO), self.value(f"inttoptr i64 {where} to ptr"), budget)
+
     def _page(self, distance: int) -> tuple[str, str]:
         """The slots and the address of a page that the region is in."""
         if distance == 0:
             return "%base", "%vpage"
-        slots = self.load(self.load("%core", CORE_OFFSET["shared"], "ptr"), SLOTS, "ptr")
+        slots = self.load("%core", CORE_OFFSET["slots"], "ptr")
         base = self.at(slots, self.value(f"load i64, ptr {self._array(distance)}"))
         return base, self.value(f"add i64 %vpage, {distance * PAGE}")
+
+    def _goes_on(self, pc: str) -> None:
+        """Say what is executed next outside: heat where slices end in regions counts for it."""
+        self.line(f"store i64 {pc}, ptr {self.at('%core', CORE_OFFSET['left'])}")
 
     def _special(self, number: int) -> str:
         table = self.load("%core", CORE_OFFSET["handlers"], "ptr")
@@ -167,7 +201,9 @@ class RegionExits:
         self.label(out)
         self._write_back(self.blocks[target].dirty, {})
         self._want(distance)
-        ip = self.value(f"inttoptr i64 {self._pc(target)} to ptr")
+        pc = self._pc(target)
+        self._goes_on(pc)
+        ip = self.value(f"inttoptr i64 {pc} to ptr")
         self._tail(self._special(LINK), ip, self.value("load i64, ptr %bud"))
 
     def _guard_second_half(self, op: Operation) -> None:
@@ -224,4 +260,6 @@ class RegionExits:
         base, page = self._page(segment.offset // PAGE)
         ip = self.at(base, 8 * (segment.offset % PAGE))
         spent = self.value(f"sub i64 {budget}, {segment.done}")
+        behind = self.graph.operations[segment.offset].next  # the interpreter does this one
+        self._goes_on(self._pc(behind))
         self._tail(self._special(handler), ip, spent, page)

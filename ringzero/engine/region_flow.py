@@ -77,9 +77,9 @@ def _block(graph: Graph, leader: int) -> Block:
         block.sets |= bit(target) if target else 0
         at = op.next
         if op.one.kind in (BRANCH, JUMP):
-            if op.one.may_jump_static:
-                block.successors.add(op.target)
-            if op.returns:
+            if op.goes is not None:
+                block.successors.add(op.goes)
+            elif op.returns:
                 block.successors |= graph.returns
             break
     if block.operations[-1].one.kind is not JUMP:

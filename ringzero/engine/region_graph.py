@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ringzero.engine.interpreter import decoded
+from ringzero.engine.region_constants import Constants, settle
 from ringzero.engine.region_floats import MODES, holds
 from ringzero.engine.region_library import compilable
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
@@ -39,6 +40,8 @@ class Operation:
     rs2: int
     rs3: int
     imm: int  # signed
+    known: int | None = None  # of an indirect jump: where it always goes (`region_constants`)
+    since: int = 0  # where the code begins that makes this address
 
     @property
     def next(self) -> int:
@@ -49,6 +52,11 @@ class Operation:
     def target(self) -> int:
         """Where a branch or direct jump goes."""
         return self.offset + self.imm
+
+    @property
+    def goes(self) -> int | None:
+        """Where it goes if it does not fall through; None where that is not known."""
+        return self.target if self.one.may_jump_static else self.known
 
     @property
     def page(self) -> int:
@@ -158,6 +166,7 @@ class Explorer:
         graph = self.graph
         while self.pending:
             at: int | None = self.pending.popleft()
+            constants = Constants()
             while at is not None and at not in graph.operations:
                 if len(graph.operations) >= self.limit:
                     graph.frontier.add(at)
@@ -165,10 +174,11 @@ class Explorer:
                 op = self._operation(at)
                 if op is None or (at != graph.head and not self.code.ran(at)):
                     break
-                graph.operations[at] = op
+                op = graph.operations[at] = constants.follow(op)
                 at = self._behind(op)
                 if at is not None and len(graph.operations) >= ENOUGH and self.code.taken(at):
                     break  # another region goes on from here: not the same code once more
+        settle(graph)
         self._keep_pages()
         self._choose_entries()
         return graph
@@ -180,9 +190,10 @@ class Explorer:
         graph = self.graph
         for op in graph.operations.values():
             if op.one.kind is BRANCH or op.one.kind is JUMP:
-                inside = op.one.may_jump_static and op.target in graph.operations
-                if inside and not op.calls and op.target <= op.offset:
-                    self._entry(op.target)
+                goes = op.goes
+                inside = goes is not None and goes in graph.operations
+                if goes is not None and inside and not op.calls and goes <= op.offset:
+                    self._entry(goes)
                 if op.calls and not inside:
                     self._entry(op.next)
 
@@ -230,12 +241,11 @@ class Explorer:
             leaders.add(op.offset)
         if op.next // PAGE != op.page:
             leaders.add(op.next)
+        if op.goes is not None:
+            self._edge(op.goes)
         if op.one.kind is BRANCH:
-            self._edge(op)
             leaders.add(op.next)
         elif op.one.kind is JUMP:
-            if op.one.may_jump_static:
-                self._edge(op)
             if op.calls:
                 leaders.add(op.next)
                 self.graph.returns.add(op.next)
@@ -243,9 +253,9 @@ class Explorer:
             return None
         return op.next
 
-    def _edge(self, op: Operation) -> None:
-        self.graph.leaders.add(op.target)
-        self.pending.append(op.target)
+    def _edge(self, target: int) -> None:
+        self.graph.leaders.add(target)
+        self.pending.append(target)
 
     def _entry(self, offset: int) -> None:
         if offset // PAGE == 0:

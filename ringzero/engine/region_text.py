@@ -43,6 +43,7 @@ class RegionText(RegionOperations):
             self._guard_block(target)
         for key, ways in self.exits.items():
             self._shared_exit(key, ways)
+        self._jump_out()
         body = "\n".join([*self.lines, *self.tails])
         links = f"@{self.name}_links = external global i8\n" if self.links else ""
         start = f'define {CONVENTION} void @"{self.name}"({SIGNATURE}) nounwind'
@@ -144,8 +145,8 @@ class RegionText(RegionOperations):
         if op.rd:
             self._write(("x", op.rd), link)
         self._flush(done)
-        if op.one.may_jump_static:
-            self._go(op.target, taken=True)
+        if op.goes is not None:
+            self._go(op.goes, taken=True)
         else:
             self._indirect(op, target)
 

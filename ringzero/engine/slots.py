@@ -280,7 +280,7 @@ def clear_scratch(core: Core) -> None:
 @native(inline=True)
 def slots_base(core: Core) -> ptr[u8]:
     """The first byte of all slot arrays."""
-    return core.shared[0].slots
+    return core.slots
 
 
 # ---- regions: slots whose handler is compiled code, and the handler that it displaced
