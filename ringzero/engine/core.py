@@ -46,9 +46,11 @@ THRASHED = 0xF028  # in a slot array: how often stores into its code dropped the
 NEWS = 8192  # entries of the ring; a power of two
 HEATS = 8192  # entries of the table; a power of two
 SITES = 4096  # entries of the table of side exits; a power of two
+TARGETS = 4096  # entries of the table of indirect jumps; a power of two
 HOT = 3  # slices that ended at one slot before Python hears of it
 FIRST = 1 << 63  # on an entry of the ring: not hot, but the first of its array
 BAILS = 1 << 62  # on an entry of the ring: regions often leave there
+GOALS = 1 << 61  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
 OFTEN = 2048  # side exits at one place before Python hears of it
 
 # Why `enter` came back (Core.why).
@@ -79,6 +81,14 @@ class Heat(Struct):
     """How many slices ended at a slot lately."""
 
     slot: u64
+    count: u64
+
+
+class Pair(Struct):
+    """How often an indirect jump went to one place, by samples."""
+
+    slot: u64
+    distance: u64
     count: u64
 
 
@@ -120,6 +130,7 @@ class Shared(Struct):
     notify: u64  # C function: (address, core)
     heat: ptr[Heat]
     sites: ptr[Heat]  # side exits, by the slot that they left at
+    targets: ptr[Pair]
     news: ptr[u64]  # a ring of pairs: a slot (byte offset) that is hot, or whose array is new; pc
     told: u64  # how many numbers were ever written
     links: ptr[Link]
@@ -187,6 +198,8 @@ class Core(Struct):
     bails: u64  # side exits of regions
     handlers: ptr[u64]  # Shared.handlers again
     left: u64  # where the last region that gave way went on
+    site: u64  # the last indirect jump that was looked up, or 0
+    goal: u64  # where it went
     inside: u64  # whether the budget was spent in a region
     link: ptr[Link]  # what a region found wanting
     link_page: u64  # and the page it is about

@@ -23,10 +23,12 @@ from ringzero.engine.core import (
     PAGE_STRIDE,
     SITES,
     SLICE,
+    TARGETS,
     WORD_COUNT,
     Core,
     Heat,
     Link,
+    Pair,
     Shared,
     TlbEntry,
 )
@@ -178,10 +180,11 @@ class Interpreter:
             _anonymous(LINK_COUNT * ctypes.sizeof(view(Link))),
             _anonymous(WORD_COUNT * 4),
             _anonymous(COMMON_SIZE),
+            _anonymous(TARGETS * ctypes.sizeof(view(Pair))),
         ]
         places = [_address(part) for part in self._parts]
         shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases, *more = places
-        sites, links, words, common = more
+        sites, links, words, common, targets = more
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared
@@ -190,7 +193,7 @@ class Interpreter:
         s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
         s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
         s.news, s.heat, s.spare, s.releases = news, heat, spare, releases
-        s.sites, s.links, s.words = sites, links, words
+        s.sites, s.links, s.words, s.targets = sites, links, words, targets
         s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
         s.common, s.yield_thread = common, yield_address()
         s.system_call, s.futex = system_call_address(), futex_number()

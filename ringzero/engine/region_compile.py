@@ -30,6 +30,8 @@ class Region:
     entries: tuple[int, ...]
     operations: tuple[tuple[int, int], ...]  # (offset, size), of all its pages
     links: tuple[tuple[int, int], ...]  # (distance, address) of other pages
+    apart: frozenset[int] = frozenset()  # segments whose accesses are checked one by one
+    goals: frozenset[tuple[int, int]] = frozenset()  # indirect jumps, and known targets
 
     @property
     def offsets(self) -> list[int]:
@@ -117,6 +119,8 @@ class RegionCompiler:
                 r.entries,
                 r.operations,
                 tuple((d, first[r.head] + i * LINK_SIZE) for i, (d, _) in enumerate(r.links)),
+                frozenset(r.apart),
+                frozenset(r.goals),
             )
             for r in regions
         ]
@@ -131,4 +135,7 @@ class RegionCompiler:
         entries = tuple(sorted(e for e in graph.entries if e in graph.operations))
         operations = tuple((o.offset, o.size) for o in graph.operations.values())
         links = tuple((distance, tuple(graph.words(distance))) for distance in text.links)
-        return Stored(graph.head, entries, operations, tuple(helpers), links, code)
+        goals = tuple((at, goal) for at, found in graph.guesses.items() for goal in found)
+        return Stored(
+            graph.head, entries, operations, tuple(helpers), links, code, tuple(apart), goals
+        )

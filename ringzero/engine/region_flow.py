@@ -79,8 +79,7 @@ def _block(graph: Graph, leader: int) -> Block:
         if op.one.kind in (BRANCH, JUMP):
             if op.goes is not None:
                 block.successors.add(op.goes)
-            elif op.returns:
-                block.successors |= graph.returns
+            block.successors |= graph.ways(op)
             break
     if block.operations[-1].one.kind is not JUMP:
         block.successors.add(at)

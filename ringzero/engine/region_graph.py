@@ -9,8 +9,8 @@ negative or above 4095.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ringzero.engine.interpreter import decoded
@@ -22,6 +22,7 @@ from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 
 LIMIT = 320  # instructions of a region
 ENOUGH = 64  # instructions from which on a region ends where another one begins
+GUESSES = 8  # targets of an indirect jump that are compared with
 PAGES = 8  # other pages of a region
 PAGE = 4096
 LINKS = (1, 5)  # registers that hold return addresses, by the calling convention
@@ -119,6 +120,20 @@ class Code:
     ran: Callable[[int], bool] = lambda offset: True  # whether an offset was ever executed
     taken: Callable[[int], bool] = lambda offset: False  # whether another region is entered there
 
+    goals: Callable[[int], tuple[int, ...]] = lambda offset: ()  # where an indirect jump goes
+
+    def replacing(self, entries: Iterable[int], goals: Iterable[tuple[int, int]]) -> Code:
+        """The same for a region that stands there already, and whose jumps went to these."""
+        own, former = frozenset(entries), sorted(goals)
+
+        def both(offset: int) -> tuple[int, ...]:
+            known = [*self.goals(offset), *(goal for at, goal in former if at == offset)]
+            return tuple(dict.fromkeys(known))[:GUESSES]
+
+        return replace(
+            self, taken=lambda offset: offset not in own and self.taken(offset), goals=both
+        )
+
     @staticmethod
     def single(page: bytes) -> Code:
         """One page alone."""
@@ -135,7 +150,14 @@ class Graph:
     entries: set[int] = field(default_factory=set)
     returns: set[int] = field(default_factory=set)
     pages: dict[int, bytes] = field(default_factory=dict)  # other pages, by distance
+    guesses: dict[int, tuple[int, ...]] = field(default_factory=dict)  # of indirect jumps
     frontier: set[int] = field(default_factory=set)  # where the limit ended a path
+
+    def ways(self, op: Operation) -> set[int]:
+        """Where an indirect jump may go inside; it is compared with these."""
+        if op.goes is not None or op.one.kind is not JUMP:
+            return set()
+        return self.returns if op.returns else set(self.guesses.get(op.offset, ()))
 
     def words(self, distance: int) -> list[int]:
         """What a page must hold: per two bytes of its instructions, those bytes << 16 | their
@@ -246,6 +268,8 @@ class Explorer:
         if op.one.kind is BRANCH:
             leaders.add(op.next)
         elif op.one.kind is JUMP:
+            if op.goes is None and not op.returns:
+                self._guess(op)
             if op.calls:
                 leaders.add(op.next)
                 self.graph.returns.add(op.next)
@@ -256,6 +280,11 @@ class Explorer:
     def _edge(self, target: int) -> None:
         self.graph.leaders.add(target)
         self.pending.append(target)
+
+    def _guess(self, op: Operation) -> None:
+        goals = self.graph.guesses[op.offset] = self.code.goals(op.offset)
+        for target in goals:
+            self._edge(target)
 
     def _entry(self, offset: int) -> None:
         if offset // PAGE == 0:

@@ -21,6 +21,7 @@ from ringzero.engine.core import (
     TlbEntry,
 )
 from ringzero.engine.ports import Memory
+from ringzero.engine.region_goals import Goals
 from ringzero.engine.region_graph import PAGE, Code
 from ringzero.engine.slots import DECODE
 from ringzero.lang.host import view
@@ -36,7 +37,10 @@ def _u64(address: int) -> int:
 class CodePages:
     """The decoded pages of one machine."""
 
-    def __init__(self, shared: Any, cores: list[Any], memory: Memory) -> None:
+    def __init__(
+        self, shared: Any, cores: list[Any], memory: Memory, goals: Goals | None = None
+    ) -> None:
+        self.goals = goals or Goals()
         self.shared, self.cores, self.memory = shared, cores, memory
         self.undecoded = _u64(shared.handlers + 8 * DECODE)
 
@@ -94,7 +98,12 @@ class CodePages:
             there = arrays.get(offset // PAGE)
             return there is not None and self.holds_region(there, offset % PAGE)
 
-        return Code(bytes_at, ran, taken)
+        def goals(offset: int) -> tuple[int, ...]:
+            there = arrays.get(offset // PAGE)
+            known = () if there is None else self.goals.of((there, offset % PAGE))
+            return tuple(offset + distance for distance in known)
+
+        return Code(bytes_at, ran, taken, goals)
 
     def _context(self, base: int, array: int) -> int | None:
         """The execute table that leads from a virtual page to an array."""

@@ -25,6 +25,10 @@ class Stored:
     helpers: tuple[str, ...]  # functions that the object imports
     links: tuple[tuple[int, tuple[int, ...]], ...]  # other pages' distances, and `Graph.words`
     code: bytes
+    apart: tuple[int, ...] = ()  # segments whose accesses are checked one by one
+    goals: tuple[
+        tuple[int, int], ...
+    ] = ()  # indirect jumps, and targets that they are compared with
 
     @property
     def symbol(self) -> str:
@@ -34,7 +38,10 @@ class Stored:
 
 def pack(regions: list[Stored]) -> bytes:
     """Regions as bytes: a line of JSON, then the objects one after the other."""
-    head = [[r.head, r.entries, r.operations, r.helpers, r.links, len(r.code)] for r in regions]
+    head = [
+        [r.head, r.entries, r.operations, r.helpers, r.links, r.apart, r.goals, len(r.code)]
+        for r in regions
+    ]
     return json.dumps(head).encode() + b"\n" + b"".join(r.code for r in regions)
 
 
@@ -42,11 +49,13 @@ def unpack(data: bytes) -> list[Stored]:
     """The regions in what `pack` made."""
     line, _, rest = data.partition(b"\n")
     regions, at = [], 0
-    for head, entries, operations, helpers, links, size in json.loads(line):
-        pairs = tuple((int(a), int(b)) for a, b in operations)
+    for head, entries, operations, helpers, links, apart, goals, size in json.loads(line):
+        pairs, targets = (tuple((int(a), int(b)) for a, b in two) for two in (operations, goals))
         pages = tuple((int(distance), tuple(words)) for distance, words in links)
         code = rest[at : at + size]
-        regions.append(Stored(head, tuple(entries), pairs, tuple(helpers), pages, code))
+        regions.append(
+            Stored(head, tuple(entries), pairs, tuple(helpers), pages, code, tuple(apart), targets)
+        )
         at += size
     return regions
 

@@ -192,9 +192,9 @@ class RegionText(RegionOperations):
         self.line(f"br i1 {spent}, label %{out}, label %{going}, !prof !{UNLIKELY}")
 
     def _indirect(self, op: Operation, target: str) -> None:
-        """A return to a return point of this region stays inside."""
-        known = sorted(r for r in self.graph.returns if r in self.blocks)
-        if op.returns and known:
+        """A return to a return point of this region stays inside, a jump to a known target too."""
+        known = sorted(at for at in self.graph.ways(op) if at in self.blocks)
+        if known:
             relative = self.value(f"sub i64 {target}, %vpage")
             other, inside = self.new("far"), self.new("near")
             self._branch_if_spent(other, inside)
@@ -202,4 +202,9 @@ class RegionText(RegionOperations):
             cases = " ".join(f"i64 {r}, label %{self._way(r)}" for r in known)
             self.line(f"switch i64 {relative}, label %{other} [{cases}]")
             self.label(other)
+        if not op.returns:
+            self.line(
+                f"store i64 {self._pc(op.offset)}, ptr {self.at('%core', CORE_OFFSET['site'])}"
+            )
+            self.line(f"store i64 {target}, ptr {self.at('%core', CORE_OFFSET['goal'])}")
         self._exit("jump", target)

@@ -17,13 +17,15 @@ from collections import Counter, deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ringzero.engine.core import BAILS, FIRST, NEWS, PAGE_STRIDE
+from ringzero.engine.core import BAILS, FIRST, GOALS, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
 from ringzero.lang.cache_limit import limit, size_setting, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.region_compile import Region, RegionCompiler
+    from ringzero.engine.region_goals import Goals
+    from ringzero.engine.region_graph import Code
     from ringzero.engine.region_pages import CodePages
 
 Known = dict[int, "Region | None"]  # by its head; None where none can be made
@@ -56,9 +58,12 @@ class Regions(Interpreter):
         self._pcs: dict[tuple[int, int], int] = {}
         self._new_arrays: deque[int] = deque()
         self._leaky: deque[tuple[int, int]] = deque()
-        self._places: dict[tuple[int, bytes], tuple[int, int, frozenset[int]]] = {}
+        self._restless: Counter[tuple[int, int]] = Counter()  # jumps that go where none expects
+        self._followed: set[tuple[int, int, int]] = set()
         self._made: dict[bytes, Known] = {}  # by the content of pages that were looked up on disk
         self._given: dict[int, Known] = {}  # what a slot array was given last
+        self._homes: dict[bytes, int] = {}  # slot arrays that hold this
+        self._bases: dict[int, int] = {}  # and where in virtual memory they were run
         self._ready: deque[tuple[int, int, bytes, Region]] = deque()
         self._seen = self._warmth = 0
         self._cooling = 0.0
@@ -143,7 +148,7 @@ class Regions(Interpreter):
                 self._look_up(self._new_arrays.popleft())
             elif self._leaky:
                 self._mend(*self._leaky.popleft())
-            elif self._heat:
+            elif self._heat or self._restless:
                 self._make_hottest()
             else:
                 self._running.wait(1.0)
@@ -159,7 +164,13 @@ class Regions(Interpreter):
     def _pages(self) -> CodePages:
         from ringzero.engine.region_pages import CodePages
 
-        return CodePages(self.shared, self.cores, self.memory)
+        return CodePages(self.shared, self.cores, self.memory, self._goals)
+
+    @functools.cached_property
+    def _goals(self) -> Goals:
+        from ringzero.engine.region_goals import Goals
+
+        return Goals()
 
     def _take_news(self) -> None:
         """Take over what native code has told: slot arrays, heat, and where regions leave."""
@@ -167,16 +178,25 @@ class Regions(Interpreter):
         ring = (ctypes.c_uint64 * NEWS).from_address(self.shared.news)
         for index in range(max(self._seen, total - NEWS), total, 2):
             slot, pc = ring[index % NEWS], ring[(index + 1) % NEWS]
-            place = slot & (BAILS - 1)
+            place = slot & (GOALS - 1)
             array, offset = place // PAGE_STRIDE, place % PAGE_STRIDE // 8
             if slot & FIRST:
+                self._bases[array] = pc & -PAGE
                 self._new_arrays.append(array)
             elif slot & BAILS:
                 self._leaky.append((array, offset))
+            elif slot & GOALS:
+                self._learn(array, offset, pc)
             else:
                 self._heat[array, offset] += 1
                 self._pcs[array, offset] = pc
         self._seen = total
+
+    def _learn(self, array: int, offset: int, distance: int) -> None:
+        """An indirect jump often goes so far."""
+        known = (array, offset, distance)
+        if self._goals.learn((array, offset), distance) and known not in self._followed:
+            self._restless[array, offset] += 1
 
     def _look_up(self, array: int) -> None:
         """What earlier runs compiled from this page."""
@@ -197,7 +217,7 @@ class Regions(Interpreter):
             time.sleep(POLL)
         if not self._full:
             self._made.clear()
-            self._places.clear()
+            self._homes.clear()
             self._given.clear()
             self._compiler.forget()
 
@@ -221,6 +241,13 @@ class Regions(Interpreter):
         return bool(regions)
 
     def _make_hottest(self) -> None:
+        jump, tells = self._restless.most_common(1)[0] if self._restless else ((0, 0), 0)
+        if tells > max(self._heat.values(), default=1):
+            self._follow(*jump)
+            return
+        if not self._heat:
+            self._restless.clear()
+            return
         hottest = max(self._heat, key=self._heat.__getitem__)
         self._warmth = self._heat.pop(hottest)
         self._make(*hottest, self._pcs.pop(hottest))
@@ -230,6 +257,7 @@ class Regions(Interpreter):
         if time.monotonic() < self._cooling:
             return
         self._cooling = time.monotonic() + COOLING
+        self._restless = +Counter({place: n // 2 for place, n in self._restless.items()})
         for place in list(self._heat):
             self._heat[place] //= 2
             if not self._heat[place]:
@@ -240,6 +268,7 @@ class Regions(Interpreter):
         if owner is None or offset >= PAGE or self._pages.holds_region(array, offset):
             return
         page = self._pages.content(owner)
+        self._bases[array] = pc & -PAGE
         if self._recall(array, owner, page):
             return  # what is hot still will be told of again
         known = self._made[page]
@@ -249,16 +278,16 @@ class Regions(Interpreter):
         if region is not None:
             self._hand_over(array, owner, page, region)
 
-    def _compile(
-        self, array: int, page: bytes, offset: int, pc: int, apart: frozenset[int] = frozenset()
-    ) -> Region | None:
-        from ringzero.engine.region_graph import Code, explore
-
+    def _compile(self, array: int, page: bytes, offset: int, pc: int) -> Region | None:
         code = self._pages.around(array, page, pc)
-        if apart:  # the region that is replaced stands in its own way
-            code = Code(code.page, code.ran)
+        return self._compile_code(array, page, offset, pc, code, frozenset())
+
+    def _compile_code(
+        self, array: int, page: bytes, offset: int, pc: int, code: Code, apart: frozenset[int]
+    ) -> Region | None:
+        from ringzero.engine.region_graph import explore
+
         graph = explore(code, offset)
-        self._places[offset, page] = array, pc, apart
         for at in graph.frontier:
             if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
                 self._heat[array, at] += self._warmth // 2
@@ -267,22 +296,45 @@ class Regions(Interpreter):
 
     def _mend(self, array: int, offset: int) -> None:
         """A region often leaves at a place: check the accesses there one by one."""
-        for (head, page), place in list(self._places.items()):
-            region = self._made[page].get(head) if page in self._made else None
-            if region is None:
-                continue
-            home, pc, apart = place
-            at = self._linear(region, home, array, offset)
-            if at is None or at in apart:
-                continue
-            owner = self._pages.owner(home)
-            if owner is None or self._pages.content(owner) != page:
-                continue
-            made = self._compile(home, page, head, pc, apart | {at})
-            if made is not None:
-                self._made[page][head] = made
-                self._hand_over(home, owner, page, made)
-                self.mended += 1
+        for page, region, at in self._holding(array, offset):
+            if at not in region.apart:
+                self._make_again(page, region, region.apart | {at}, region.goals)
+
+    def _follow(self, array: int, offset: int) -> None:
+        """A jump often goes where no region expects it."""
+        del self._restless[array, offset]
+        found = self._goals.of((array, offset))
+        self._followed.update((array, offset, distance % (1 << 64)) for distance in found)
+        for page, region, at in self._holding(array, offset):
+            goals = {(at, at + distance) for distance in found} - region.goals
+            if goals:
+                self._make_again(page, region, region.apart, region.goals | goals)
+
+    def _holding(self, array: int, offset: int) -> list[tuple[bytes, Region, int]]:
+        """The regions that hold an instruction, with their page, and its place in each."""
+        found = []
+        for page, home in self._homes.items():
+            for region in filter(None, self._made.get(page, {}).values()):
+                at = self._linear(region, home, array, offset)
+                if at is not None:
+                    found.append((page, region, at))
+        return found
+
+    def _make_again(
+        self, page: bytes, region: Region, apart: frozenset[int], goals: frozenset[tuple[int, int]]
+    ) -> None:
+        """Compile a region anew with what is known now; the old one stands in its own way."""
+        home = self._homes[page]
+        owner, base = self._pages.owner(home), self._bases.get(home)
+        if owner is None or base is None or self._pages.content(owner) != page:
+            return
+        pc = base + region.head
+        code = self._pages.around(home, page, pc).replacing(region.entries, goals)
+        made = self._compile_code(home, page, region.head, pc, code, apart)
+        if made is not None:
+            self._made[page][region.head] = made
+            self._hand_over(home, owner, page, made)
+            self.mended += 1
 
     def _linear(self, region: Region, home: int, array: int, offset: int) -> int | None:
         """An instruction's place in a region, if it is there."""
@@ -296,6 +348,7 @@ class Regions(Interpreter):
         return None
 
     def _hand_over(self, array: int, owner: int, page: bytes, region: Region) -> None:
+        self._homes[page] = array
         self._ready.append((array, owner, page, region))
         self._interrupt()
 

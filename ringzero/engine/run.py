@@ -12,6 +12,7 @@ from ringzero.engine.core import (
     BAILS,
     FAULT,
     FIRST,
+    GOALS,
     HEATS,
     HOT,
     LIMIT,
@@ -32,10 +33,11 @@ from ringzero.engine.core import (
     Slot,
     core_at,
 )
+from ringzero.engine.indirect import sampled_jump
 from ringzero.engine.physical import NEVER, now, take_wires, until
 from ringzero.engine.quiescence import OUT, acquire, become, pass_by, release
 from ringzero.engine.quiescence import RUNNING as IN_CODE
-from ringzero.engine.slots import fill_scratch, original
+from ringzero.engine.slots import INVALID, fill_scratch, original
 from ringzero.engine.tlb import (
     PAGE_MASK,
     execute_entry,
@@ -226,6 +228,9 @@ def sample(core: Core, slot: u64) -> None:
     if slot // PAGE_STRIDE >= shared.slot_arrays:
         return
     notice(shared, slot, pc)
+    jump, distance = sampled_jump(core)
+    if jump != INVALID:
+        tell(shared, jump | GOALS, distance)
     if core.inside != 0:
         core.inside = 0
         return

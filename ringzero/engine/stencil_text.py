@@ -232,6 +232,8 @@ class StencilText(InstructionHandler):
 
     def _look_up(self, target: str, budget: str) -> None:
         """To any address, through the execute table: a jump of its own is the better predicted."""
+        self.store("site", self.pc())
+        self.store("goal", target)
         page = self.value(f"and i64 {target}, -4096")
         entry = self.inlined(tlb.execute_entry, f"i64 {target}")
         hit = self.value(f"icmp eq i64 {self.value(f'load i64, ptr {entry}')}, {page}")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.region_compile import Region
 from ringzero.engine.region_graph import Code, explore
 from ringzero.isa.program import assemble_text
 from ringzero.machine.bus import Bus
@@ -30,6 +31,64 @@ end:
 back:
     {back}
 """
+POINTERS = """
+    auipc s4, 5
+    nop
+loop:
+    li s2, 60
+again:
+    andi t0, s2, {mask}
+    slli t0, t0, 3
+    add t0, t0, s4
+    ld t1, 0(t0)
+    jalr ra, 0(t1)
+    addi s2, s2, -1
+    bnez s2, again
+    {change}
+    addi s3, s3, -1
+    bnez s3, loop
+end:
+    wfi
+    j end
+"""
+LEAVES = """
+    add a0, a0, s2
+    ret
+    nop
+    nop
+    xor a1, a1, a0
+    ret
+    nop
+    nop
+    sub a2, a0, s2
+    ret
+    nop
+    nop
+    addi a3, a3, 3
+    ret
+    nop
+    nop
+"""
+SWAP = """
+    andi t0, s3, 31
+    bnez t0, over
+    ld t0, 0(s4)
+    ld t1, 8(s4)
+    sd t1, 0(s4)
+    sd t0, 8(s4)
+over:
+"""
+PATCH = """
+    andi t0, s3, 31
+    bnez t0, over
+    ld t0, 0(s4)
+    lw t1, 0(t0)
+    lui t2, 0x100
+    xor t1, t1, t2
+    sw t1, 0(t0)
+    fence.i
+over:
+"""
 FUNCTION = """
     add a0, a0, s2
     xor a1, a1, a0
@@ -37,7 +96,22 @@ FUNCTION = """
 """
 
 
-def machine(make: Any, parts: dict[int, str]) -> tuple[Any, GuestMemory]:
+class Learning(Eager):
+    """Hears of indirect jumps, and compiles what goes where none expects."""
+
+    def learn(self) -> None:
+        """Take over what native code told, and compile again what is concerned."""
+        self._take_news()
+        for jump in list(self._restless):
+            self._follow(*jump)
+        self._install()
+
+    def all_regions(self) -> list[Region]:
+        """What was compiled."""
+        return [region for known in self._made.values() for region in known.values() if region]
+
+
+def machine(make: Any, parts: dict[int, str], rounds: int = 600) -> tuple[Any, GuestMemory]:
     """A hart in M-mode, at the beginning of code at these distances."""
     memory = GuestMemory(4 << 20)
     harts = make(memory, Bus(), 1, deterministic=True)
@@ -48,7 +122,7 @@ def machine(make: Any, parts: dict[int, str]) -> tuple[Any, GuestMemory]:
               "reservation": (1 << 64) - 1}  # fmt: skip
     for name, value in fields.items():
         setattr(hart, name, type(getattr(hart, name))(value))
-    hart.x[19] = 600
+    hart.x[19] = rounds
     return harts, memory
 
 
@@ -99,3 +173,35 @@ def _page(parts: dict[int, str], distance: int) -> bytes | None:
         made = assemble_text(text, at)
         code[at : at + len(made)] = made
     return bytes(code[4096 * distance : 4096 * (distance + 1)]) if 0 <= distance < 8 else None
+
+
+def _pointers(mask: int, change: str, far: int = 0x2000) -> dict[int, str]:
+    table = "\n".join(f".dword {BASE + far + 16 * i}" for i in range(mask + 1))
+    return {0: POINTERS.format(mask=mask, change=change), far: LEAVES, 0x5000: table}
+
+
+@pytest.mark.parametrize("far", [0x400, 0x2000], ids=["near", "far"])
+@pytest.mark.parametrize(
+    ("mask", "change"),
+    [(0, ""), (1, ""), (3, ""), (1, SWAP), (1, PATCH)],
+    ids=["one", "two", "four", "changing", "patched"],
+)
+def test_regions_learn_where_pointers_lead(mask: int, change: str, far: int) -> None:
+    parts = _pointers(mask, change, far)
+    expected, its_memory = machine(Interpreter, parts, 6000)
+    regions, memory = machine(Learning, parts, 6000)
+    for turn in range(40):
+        expected.run(32749)
+        regions.run(32749)
+        compare(state(expected, its_memory), state(regions, memory))
+        if turn == 2 or (turn > 20 and not regions.mended):
+            regions.compile_here()
+        regions.learn()
+    assert any(region.goals for region in regions.all_regions())
+    jump = BASE + 4 * 7
+    inside = [region for region in regions.all_regions() if region.goals]
+    assert {BASE + at for region in inside for at, _ in region.goals} == {jump}
+    for _ in range(8):
+        expected.run(2903)
+        regions.run(2903)
+        compare(state(expected, its_memory), state(regions, memory))

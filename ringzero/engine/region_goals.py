@@ -1,0 +1,36 @@
+"""What the compiling thread knows of indirect jumps: the targets that samples found.
+
+A jump is known by its place, slot array and offset; targets by their distance, so that they hold
+wherever the code is mapped. A wrong or missing one costs time: compiled code compares.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+MOST = 6  # targets that a region compares with at one jump
+SHARE = 16  # a target with less than this part of a jump's samples is left out
+NEARLY = 1 << 24  # bytes: farther away is another library, which lies elsewhere in each run
+
+
+class Goals:
+    """Targets by place, with how often they were told."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[int, int], Counter[int]] = {}
+
+    def learn(self, place: tuple[int, int], distance: int) -> bool:
+        """Count a distance (modulo 2**64); whether it is one to compare with."""
+        signed = (distance ^ 1 << 63) - (1 << 63)
+        if not -NEARLY < signed < NEARLY:
+            return False
+        self.seen.setdefault(place, Counter())[signed] += 1
+        return signed in self.of(place)
+
+    def of(self, place: tuple[int, int]) -> tuple[int, ...]:
+        """The distances that a jump often goes."""
+        seen = self.seen.get(place)
+        if not seen:
+            return ()
+        least = seen.total() / SHARE
+        return tuple(distance for distance, n in seen.most_common(MOST) if n >= least)
