@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-MOST = 6  # targets that a region compares with at one jump
-SHARE = 16  # a target with less than this part of a jump's samples is left out
+MOST = 4  # targets that a region compares with at one jump
+LEAST = 8  # a target with less than this part of what was told of a jump is left out
+COVERED = 0.6  # of what was told; a jump that goes to many places is quicker looked up
+KNOWN = 4  # times that a jump was told of before anything is concluded
 NEARLY = 1 << 24  # bytes: farther away is another library, which lies elsewhere in each run
 
 
@@ -30,7 +32,10 @@ class Goals:
     def of(self, place: tuple[int, int]) -> tuple[int, ...]:
         """The distances that a jump often goes."""
         seen = self.seen.get(place)
-        if not seen:
+        total = seen.total() if seen else 0
+        if seen is None or total < KNOWN:
             return ()
-        least = seen.total() / SHARE
-        return tuple(distance for distance, n in seen.most_common(MOST) if n >= least)
+        found = [(goal, n) for goal, n in seen.most_common(MOST) if n * LEAST >= total]
+        if sum(n for _, n in found) < COVERED * total:
+            return ()
+        return tuple(goal for goal, _ in found)

@@ -8,6 +8,7 @@ import pytest
 
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.region_compile import Region
+from ringzero.engine.region_goals import Goals
 from ringzero.engine.region_graph import Code, explore
 from ringzero.isa.program import assemble_text
 from ringzero.machine.bus import Bus
@@ -190,7 +191,7 @@ def test_regions_learn_where_pointers_lead(mask: int, change: str, far: int) -> 
     parts = _pointers(mask, change, far)
     expected, its_memory = machine(Interpreter, parts, 6000)
     regions, memory = machine(Learning, parts, 6000)
-    for turn in range(40):
+    for turn in range(60):
         expected.run(32749)
         regions.run(32749)
         compare(state(expected, its_memory), state(regions, memory))
@@ -205,3 +206,15 @@ def test_regions_learn_where_pointers_lead(mask: int, change: str, far: int) -> 
         expected.run(2903)
         regions.run(2903)
         compare(state(expected, its_memory), state(regions, memory))
+
+
+def test_targets_that_cover_little_are_not_compared_with() -> None:
+    goals, place = Goals(), (3, 0x80)
+    for turn in range(64):
+        goals.learn(place, 32 * (turn % 8))
+    assert goals.of(place) == ()
+    for _ in range(256):
+        goals.learn(place, (1 << 64) - 16)
+    assert goals.of(place) == (-16,)
+    assert not goals.learn(place, 1 << 40)
+    assert goals.of((4, 0x80)) == ()
