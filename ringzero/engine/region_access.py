@@ -1,14 +1,15 @@
 """Memory access inside a region: the tables only. A miss raises, and the region's exit for that
 segment hands the instruction to the interpreter, which does what `isa.access` says.
 
-`load_checked` and `store_checked` are for accesses whose page was found already, with others.
+`load_checked` and `store_checked` are for accesses whose page was found already, with others;
+`load_anyhow` and `store_anyhow` for those that were seen to leave often.
 """
 
 from __future__ import annotations
 
 from ringzero.engine.core import READS, WRITES, core_of
 from ringzero.engine.physical import atomically
-from ringzero.engine.tlb import PAGE_MASK, entry_for, store_beside
+from ringzero.engine.tlb import PAGE_MASK, entry_for, store_beside, within_page
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.trap import Trap
 from ringzero.lang import (
@@ -16,6 +17,8 @@ from ringzero.lang import (
     compare_exchange,
     likely,
     native,
+    peek,
+    poke,
     ptr,
     read_once,
     reinterpret,
@@ -54,6 +57,31 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     entry = entry_for(core_of(hart), WRITES, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
         write_once(kind, core_of(hart).memory, address + entry.offset, kind(value))
+    elif not store_beside(hart, kind, address, value):
+        raise missed()
+
+
+@native(inline=True)
+def load_anyhow(hart: Hart, kind: type, address: u64) -> u64:
+    """`load` for code that was seen to leave: misaligned inside a page, it stays in the region."""
+    core = core_of(hart)
+    entry = entry_for(core, READS, address)
+    if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
+        return u64(read_once(kind, core.memory, address + entry.offset))
+    if entry.tag != address & PAGE_MASK or not within_page(kind, address):
+        raise missed()
+    return u64(peek(kind, core.memory, address + entry.offset))
+
+
+@native(inline=True)
+def store_anyhow(hart: Hart, kind: type, address: u64, value: u64) -> None:
+    """The same of `store`."""
+    core = core_of(hart)
+    entry = entry_for(core, WRITES, address)
+    if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
+        write_once(kind, core.memory, address + entry.offset, kind(value))
+    elif entry.tag == address & PAGE_MASK and within_page(kind, address):
+        poke(kind, core.memory, address + entry.offset, kind(value))
     elif not store_beside(hart, kind, address, value):
         raise missed()
 

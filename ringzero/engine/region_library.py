@@ -34,7 +34,12 @@ BIND_CHECKED: dict[Native, Native] = {
     access.load: region_access.load_checked,
     access.store: region_access.store_checked,
 }
-PLAIN, CHECKED = "r", "c"  # an instruction's function; the same where its access is looked up
+BIND_ANYHOW: dict[Native, Native] = {
+    access.load: region_access.load_anyhow,
+    access.store: region_access.store_anyhow,
+}
+# An instruction's function; the same where its access is looked up, or may be misaligned.
+PLAIN, CHECKED, ANYHOW = "r", "c", "a"
 EXCLUDED = ("Zicbom", "Zicboz")
 _POINTER = re.compile(r"(= load ptr, ptr %\S+, align 8)$", re.M)
 INVARIANT, UNLIKELY, LIKELY = (
@@ -73,21 +78,28 @@ def _source() -> str:
     return "\n".join(lines) + "\n;;\n" + program.text()
 
 
-def _checked_source() -> str:
-    program = Program(binding.host_target(), BIND_CHECKED)
+def _other_source(bind: dict[Native, Native], way: str) -> str:
+    program = Program(binding.host_target(), bind)
     for one in INSTRUCTIONS:
         if compilable(one) and _accesses(one):
-            program.add_roots([one.function], {one.function: symbol(one, CHECKED)}, flagged=True)
+            program.add_roots([one.function], {one.function: symbol(one, way)}, flagged=True)
     return program.text()
 
 
 def _optimised() -> bytes:
-    """Both modules optimised: plain, and with other numbers for what LLVM numbers, checked."""
+    """The modules optimised: plain, and with other numbers for what LLVM numbers, the others."""
     head, _, text = _source().partition("\n;;\n")
     plain = str(binding.optimised(text, binding.host_machine()))
-    checked = str(binding.optimised(_checked_source(), binding.host_machine()))
-    checked = re.sub(r"([#!])(\d+)\b", lambda m: f"{m[1]}{int(m[2]) + 10_000}", checked)
-    return "\n;;\n".join([head, plain, checked]).encode()
+    others = [
+        _numbered(_other_source(BIND_CHECKED, CHECKED), 10_000),
+        _numbered(_other_source(BIND_ANYHOW, ANYHOW), 20_000),
+    ]
+    return "\n;;\n".join([head, plain, *others]).encode()
+
+
+def _numbered(source: str, first: int) -> str:
+    text = str(binding.optimised(source, binding.host_machine()))
+    return re.sub(r"([#!])(\d+)\b", lambda m: f"{m[1]}{int(m[2]) + first}", text)
 
 
 class RegionLibrary:
@@ -106,10 +118,11 @@ class RegionLibrary:
         if self.results:
             return
         data = cache.cached("region-library", self.key, _optimised).decode()
-        head, text, checked = data.split("\n;;\n")
+        head, text, checked, anyhow = data.split("\n;;\n")
         # The pointers in a core (its tables, its memory) stay as they are while a region runs.
         self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", text))
         self._split(checked)
+        self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", anyhow))
         self.epilogue.append(f"!{INVARIANT} = !{{}}")
         self.epilogue.append(f'!{LIKELY} = !{{!"branch_weights", i32 2000, i32 1}}')
         self.epilogue.append(f'!{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
@@ -150,7 +163,8 @@ class RegionLibrary:
     def _compile_helpers(self) -> bytes:
         """The helpers' names in a line of JSON, and their object."""
         self.read()
-        names = [n for n in self.definitions if not n.startswith((f"{PLAIN}.", f"{CHECKED}."))]
+        ways = tuple(f"{way}." for way in (PLAIN, CHECKED, ANYHOW))
+        names = [n for n in self.definitions if not n.startswith(ways)]
         texts = [self.definitions[n].replace("define internal ", "define ", 1) for n in names]
         module = "\n".join([*self.prologue, *self.declarations.values(), *texts, *self.epilogue])
         code = binding.object_code(module, binding.host_machine())

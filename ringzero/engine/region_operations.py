@@ -10,7 +10,15 @@ from ringzero.engine.core import READS, WRITES, TlbEntry
 from ringzero.engine.region_exits import KINDS, RegionExits, Segment
 from ringzero.engine.region_flow import Group, Register, written
 from ringzero.engine.region_graph import PAGE, Graph, Operation
-from ringzero.engine.region_library import CHECKED, LIKELY, UNLIKELY, RegionLibrary, symbol
+from ringzero.engine.region_library import (
+    ANYHOW,
+    CHECKED,
+    LIKELY,
+    PLAIN,
+    UNLIKELY,
+    RegionLibrary,
+    symbol,
+)
 from ringzero.engine.region_windows import Window, windows
 from ringzero.lang.host import view
 
@@ -89,12 +97,13 @@ class RegionOperations(RegionExits):
 
     def _call(self, op: Operation) -> list[str]:
         raises, kind = self.library.results[op.one.name]
-        self.used.add(symbol(op.one))
+        name = symbol(op.one, ANYHOW if op.access and self.segment.offset in self.apart else PLAIN)
+        self.used.add(name)
         arguments = self._arguments(op, "%core")
         if raises:
             self.line("store i1 false, ptr %raised")
             arguments += ", ptr %raised"
-        parts = self._called(f'{kind} @"{symbol(op.one)}"({arguments})')
+        parts = self._called(f'{kind} @"{name}"({arguments})')
         if raises:
             self._go_on_unless(self.value("load i1, ptr %raised"))
         if kind.startswith("{"):
