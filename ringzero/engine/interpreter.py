@@ -69,7 +69,7 @@ _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 ENTRY_POINTS = [
     "run_harts", "run_hart", "step_hart", "handler_table", "forget_range", "clear_scratch",
     "flush_all", "decode_all", "install_region", "decode_word",
-    "drop_regions", "ring",
+    "ring", "retire_regions", "unlink_regions",
 ]  # fmt: skip
 
 
@@ -107,8 +107,13 @@ class _Code:
         self.install_region = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64, u64)(
             entry["install_region"]
         )
-        self.drop_regions = ctypes.CFUNCTYPE(None, pointer, u64)(entry["drop_regions"])
         self.ring = ctypes.CFUNCTYPE(None, pointer, u64)(entry["ring"])
+        self.retire_regions = ctypes.CFUNCTYPE(u64, pointer, ctypes.c_char_p)(
+            entry["retire_regions"]
+        )
+        self.unlink_regions = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64)(
+            entry["unlink_regions"]
+        )
         self.decode_word = ctypes.CFUNCTYPE(None, ctypes.c_uint32, pointer)(entry["decode_word"])
         self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
 

@@ -82,6 +82,10 @@ class Profile:
     again: int = 0  # of those, regions that left too often
     loaded: int = 0  # regions in all, compiled now or in an earlier run
     waiting: int = 0  # places that were hot and are not compiled yet
+    compiled_bytes: int = 0  # regions in memory now
+    evicted: int = 0  # how often the oldest of them were given back
+    stitched: int = 0  # instructions that code was stitched for
+    emptied: int = 0  # how often the oldest eighth of stitched code was given back
 
 
 class Harts(Protocol):

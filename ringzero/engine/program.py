@@ -11,6 +11,7 @@ from ringzero.engine import (
     host_floats,
     leaders,
     physical,
+    region_eviction,
     region_links,
     run,
     slots,
@@ -47,7 +48,8 @@ BIND: dict[Native, Native] = {
 }
 ROOTS = (
     changes.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
-    slots.decode_word, slots.drop_regions, tlb.flush_all, bells.ring,
+    slots.decode_word, tlb.flush_all, bells.ring,
+    region_eviction.retire_regions, region_eviction.unlink_regions,
 )  # fmt: skip
 
 

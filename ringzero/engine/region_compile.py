@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringzero.engine.core import LINK_COUNT, WORD_COUNT, Link
 from ringzero.engine.region_exits import LINK_SIZE
+from ringzero.engine.region_generations import Generations
 from ringzero.engine.region_graph import PAGE, Graph
 from ringzero.engine.region_library import RegionLibrary, library
 from ringzero.engine.region_store import RegionStore, Stored
 from ringzero.engine.region_text import RegionText
-from ringzero.engine.slots import INVALID
 from ringzero.lang import binding
-from ringzero.lang.host import view
 
 OPTIONS = ("-disable-lsr",)
 """Of LLVM: what takes compile time and brings regions nothing."""
@@ -32,6 +29,7 @@ class Region:
     links: tuple[tuple[int, int], ...]  # (distance, address) of other pages
     apart: frozenset[int] = frozenset()  # segments whose accesses are checked one by one
     goals: frozenset[tuple[int, int]] = frozenset()  # indirect jumps, and known targets
+    born: int = 0  # the number of its generation
 
     @property
     def offsets(self) -> list[int]:
@@ -39,31 +37,8 @@ class Region:
         return [offset for offset, _ in self.operations if 0 <= offset < PAGE]
 
 
-class LinkPool:
-    """Links of one machine, given out one after the other."""
-
-    def __init__(self, shared: Any) -> None:
-        self.shared = shared
-        self.links = self.words = 0
-
-    def make(self, pages: Sequence[Sequence[int]]) -> int:
-        """Links to pages that hold these words; the address of the first, 0 if there is no room."""
-        address = self.shared.links + self.links * LINK_SIZE
-        count = sum(len(words) for words in pages)
-        if self.links + len(pages) > LINK_COUNT or self.words + count > WORD_COUNT:
-            return 0
-        for words in pages:
-            link = view(Link).from_address(self.shared.links + self.links * LINK_SIZE)
-            link.first, link.count, link.bound = self.words, len(words), INVALID
-            place = (ctypes.c_uint32 * len(words)).from_address(self.shared.words + 4 * self.words)
-            place[:] = list(words)
-            self.links += 1
-            self.words += len(words)
-        return int(address)
-
-
 class RegionCompiler:
-    """Makes regions, in a background thread; its objects live as long as it does."""
+    """Makes regions, in a background thread; its objects live until they are given back."""
 
     def __init__(self, shared: Any) -> None:
         for option in OPTIONS:
@@ -72,20 +47,9 @@ class RegionCompiler:
         self.machine: Any = binding.host_machine()
         self.context: Any = binding.llvm().create_context()
         self.store = RegionStore(self.library.key)
-        self.pool = LinkPool(shared)
-        self.kept: list[Any] = []
-        self.compiled = self.loaded = self.bytes = 0
-
-    def forget(self) -> None:
-        """Give all code back; no hart runs any of it, nor will."""
-        self.kept.clear()
-        self.bytes = 0
-        self.pool.links = self.pool.words = 0
-
-    def full(self, most: int) -> bool:
-        """Whether there is more code than `most` bytes, or hardly room for more links."""
-        links, words = self.pool.links, self.pool.words
-        return self.bytes > most or 8 * links > 7 * LINK_COUNT or 8 * words > 7 * WORD_COUNT
+        self.shared = shared
+        self.code = Generations()
+        self.compiled = self.loaded = 0
 
     def stored(self, page: bytes) -> list[Region]:
         """The regions that earlier runs compiled from a page with this content."""
@@ -103,14 +67,16 @@ class RegionCompiler:
         imports = {
             name: self.library.helpers[name] for region in regions for name in region.helpers
         }
-        first = {r.head: self.pool.make([words for _, words in r.links]) for r in regions}
+        newest = self.code.newest
+        pages = {r.head: [words for _, words in r.links] for r in regions}
+        first = {head: newest.make_links(self.shared, pages[head]) for head in pages}
         regions = [r for r in regions if first[r.head]]
         imports |= {f"{r.symbol}_links": first[r.head] for r in regions if r.links}
         loaded = binding.Library(
             [region.code for region in regions], [region.symbol for region in regions], imports
         )
-        self.kept.append(loaded)
-        self.bytes += sum(len(region.code) for region in regions)
+        newest.libraries.append(loaded)
+        newest.bytes += sum(len(region.code) for region in regions)
         self.loaded += len(regions)
         return [
             Region(
@@ -121,6 +87,7 @@ class RegionCompiler:
                 tuple((d, first[r.head] + i * LINK_SIZE) for i, (d, _) in enumerate(r.links)),
                 frozenset(r.apart),
                 frozenset(r.goals),
+                newest.number,
             )
             for r in regions
         ]

@@ -17,13 +17,15 @@ from collections import Counter, deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ringzero.engine.code_limit import region_limit
 from ringzero.engine.core import BAILS, FIRST, GOALS, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
-from ringzero.lang.cache_limit import limit, size_setting, trim_if_written
+from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.region_compile import Region, RegionCompiler
+    from ringzero.engine.region_generations import Generation
     from ringzero.engine.region_goals import Goals
     from ringzero.engine.region_graph import Code
     from ringzero.engine.region_pages import CodePages
@@ -33,7 +35,6 @@ PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
 COOLING = 0.5  # seconds after which heat counts half
 PATIENCE = 0.02  # seconds: a program that ends sooner needs no compiler
-CODE_VARIABLE, CODE_LIMIT = "RINGZERO_CODE_LIMIT", 128 << 20  # bytes of regions in memory
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
 
@@ -51,8 +52,10 @@ class Regions(Interpreter):
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
         self._cache_limit = limit()
-        self._code_limit = size_setting(CODE_VARIABLE, CODE_LIMIT)
-        self._full = False  # code is to be given back; the harts' thread says when it is not used
+        self._code_limit = region_limit()
+        self._leaving: Generation | None = None  # until no hart is in it
+        self._stamp: int | None = None  # of what leaves, when it is out of its slots
+        self._standing: dict[int, set[int]] = {}  # by generation: slot arrays that its regions had
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
         self._pcs: dict[tuple[int, int], int] = {}
@@ -69,7 +72,7 @@ class Regions(Interpreter):
         self._cooling = 0.0
         self._running = threading.Event()
         self._closed = False
-        self.installed = self.mended = self.dropped = 0
+        self.installed = self.mended = self.evicted = 0
         self._thread = threading.Thread(target=self._work, name="regions", daemon=True)
         self._thread.start()
 
@@ -79,9 +82,7 @@ class Regions(Interpreter):
         """See `engine.ports.Harts`; comes back now and then to install what is ready."""
         end = None if instructions is None else self.elapsed + instructions
         while True:
-            if self._full:
-                self._drop_all()
-            self._install()
+            self.between()
             self._running.set()
             remaining = None if end is None else end - self.elapsed
             stop = super().run(remaining)
@@ -98,19 +99,25 @@ class Regions(Interpreter):
         super().stop()
 
     def between(self) -> None:
-        """Harts on threads of their own go on meanwhile, unless code is to be given back."""
-        if self._full and self.threads:
-            self.threads.ended = Stop(Why.STOPPED, 0)
-        else:
-            self._install()
+        """Between two stretches of native code, or beside harts on threads of their own."""
+        if self._leaving is not None:
+            self._retire(self._leaving)
+        self._install()
 
-    def _drop_all(self) -> None:
-        """No hart runs: take all regions away from where harts find them."""
-        self._ready.clear()
-        for array in range(int(self.shared.slot_used)):
-            self.code.drop_regions(self.shared_address, array)
-        self._full = False
-        self.dropped += 1
+    def _retire(self, oldest: Generation) -> None:
+        """Take the oldest code away from where harts find it; say when they have left it."""
+        code, shared = self.code, self.shared_address
+        if self._stamp is None:
+            waiting = [one for one in self._ready if one[3].born != oldest.number]
+            self._ready.clear()
+            self._ready.extend(waiting)
+            arrays = bytearray(int(self.shared.slot_arrays))
+            for array in self._standing.pop(oldest.number, ()):
+                arrays[array] = 1
+            self._stamp = int(code.retire_regions(shared, bytes(arrays)))
+        if code.unlink_regions(shared, self._stamp, oldest.first_link, oldest.links):
+            self._stamp = self._leaving = None
+            self.evicted += 1
 
     def _install(self) -> None:
         shared = self.shared_address
@@ -126,6 +133,7 @@ class Regions(Interpreter):
                 continue
             for entry in region.entries:
                 self.code.install_region(shared, array, entry // 2, region.address, changes)
+            self._standing.setdefault(region.born, set()).add(array)
             self.installed += 1
 
     # ---- the compiling thread
@@ -140,8 +148,8 @@ class Regions(Interpreter):
         self._running.wait()
         time.sleep(PATIENCE)
         while not self._closed:
-            if "_compiler" in vars(self) and self._compiler.full(self._code_limit):
-                self._give_back()
+            if "_compiler" in vars(self):
+                self._make_room()
             self._take_news()
             self._cool()
             if self._new_arrays:
@@ -205,21 +213,25 @@ class Regions(Interpreter):
             return
         self._recall(array, owner, self._pages.content(owner))
 
-    def _give_back(self) -> None:
-        """Let the harts leave all regions, and free them; what is hot comes back from disk.
-
-        Everything at once: what is hot is soon known again, and the links between pages need no
-        bookkeeping of who uses them.
-        """
-        self._full = True
-        while self._full and not self._closed:
+    def _make_room(self) -> None:
+        """Where the limit is reached, let the harts leave the oldest code, and free it."""
+        oldest = self._compiler.code.surplus(self._code_limit)
+        if oldest is None:
+            return
+        self._leaving = oldest
+        while self._leaving is not None and not self._closed:
             self._interrupt()
             time.sleep(POLL)
-        if not self._full:
-            self._made.clear()
-            self._homes.clear()
-            self._given.clear()
-            self._compiler.forget()
+        if self._leaving is None:
+            self._forget(oldest)
+
+    def _forget(self, oldest: Generation) -> None:
+        """No hart runs it any more. What is hot still comes back from disk, a page at a time."""
+        for page, known in list(self._made.items()):
+            if any(region and region.born == oldest.number for region in known.values()):
+                del self._made[page]
+                self._homes.pop(page, None)
+        self._compiler.code.free(oldest)
 
     def _recall(self, array: int, owner: int, page: bytes) -> bool:
         """Hand over all that is known of a page with this content, if its slots hold none of it.
@@ -371,6 +383,8 @@ class Regions(Interpreter):
             again=self.mended,
             loaded=compiler.loaded,
             waiting=len(self._heat),
+            compiled_bytes=compiler.code.bytes,
+            evicted=self.evicted,
         )
 
     def close(self) -> None:

@@ -53,7 +53,12 @@ class Stitcher(Struct):
     write: ptr[u8]  # code memory, where it can be written
     run: u64  # the same memory, where it is executed
     size: u64
-    used: u64
+    base: u64  # where the arenas begin, or 0 while nothing is laid down
+    share: u64  # bytes of each
+    arenas: u64
+    arena: u64  # the one in use
+    used: u64  # where in code memory the next code goes
+    end: u64  # of the arena in use
     stub: u64  # where the way to any address stands in it
     code: ptr[u8]
     stencils: ptr[Stencil]
@@ -77,5 +82,5 @@ class Stitcher(Struct):
     fix_count: u64
     traces: u64
     instructions: u64
-    flushes: u64
-    emptied: u64  # the stamp of what was in code memory when it was full, or 0
+    evictions: u64  # arenas that were emptied for new code
+    emptied: u64  # the stamp of what was in the next arena, or 0 while it is in use

@@ -9,26 +9,21 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+from dataclasses import replace
 from typing import Any
 
+from ringzero.engine.code_limit import VARIABLE, stitched_limit
 from ringzero.engine.core import PAGE_SLOTS
 from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.ports import Bus, Memory
+from ringzero.engine.ports import Bus, Memory, Profile
+from ringzero.engine.stencil_arenas import ARENAS, SMALLEST
 from ringzero.engine.stencil_parts import parts, tables
 from ringzero.engine.stencil_state import ENTRIES, Fix, Stitcher
 from ringzero.errors import RingzeroError
 from ringzero.lang.host import view
 
-CODE_MEBIBYTES = 32  # what stitched code may take; RINGZERO_CODE_MEMORY says otherwise
-FEWEST = 4  # a few whole pages' code must fit
 THRESHOLD = 8  # executions of a block until it is stitched
 _FAILED = ctypes.c_void_p(-1).value
-
-
-def code_size() -> int:
-    """Bytes of code memory for one machine."""
-    given = os.environ.get("RINGZERO_CODE_MEMORY", "")
-    return max(FEWEST, int(given) if given.isdigit() else CODE_MEBIBYTES) << 20
 
 
 class CodeMemory:
@@ -52,7 +47,7 @@ class CodeMemory:
         if address in (None, _FAILED):
             raise RingzeroError(
                 f"The host refuses memory for code ({os.strerror(ctypes.get_errno())}): "
-                "choose --engine regions, or a smaller RINGZERO_CODE_MEMORY."
+                f"choose --engine regions, or a smaller {VARIABLE}."
             )
         return int(address)
 
@@ -68,7 +63,7 @@ class Stitching:
     def __init__(
         self, engine: Interpreter, threshold: int = THRESHOLD, *, ahead: bool = False
     ) -> None:
-        self.memory = CodeMemory(code_size())
+        self.memory = CodeMemory(max(stitched_limit(), ARENAS * SMALLEST))
         self._tables = ctypes.create_string_buffer(tables())
         fixes = 2 * ENTRIES * ctypes.sizeof(view(Fix))
         scratch = [4 * PAGE_SLOTS, 2 * ENTRIES, 2 * ENTRIES, fixes]
@@ -80,9 +75,14 @@ class Stitching:
         places = [base + offset for offset, _ in parts(self._tables.raw)]
         s.code, s.stencils, s.patches, s.ids, s.kinds = places
         s.labels, s.begun, s.pending, s.fixes = map(ctypes.addressof, self._scratch)
-        s.threshold, s.ahead = threshold, ahead
+        s.threshold, s.ahead, s.arenas = threshold, ahead, ARENAS
         engine.shared.stitcher = ctypes.addressof(s)
         engine.shared.stitching = 1
+
+    def told(self, profile: Profile) -> Profile:
+        """A profile with what was stitched."""
+        s = self.state
+        return replace(profile, stitched=int(s.instructions), emptied=int(s.evictions))
 
     def close(self) -> None:
         """Give the code's memory back."""
@@ -103,6 +103,10 @@ class Stencils(Interpreter):
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
         self.stitching = Stitching(self)
+
+    def profile(self) -> Profile:
+        """See `engine.ports.Harts`."""
+        return self.stitching.told(super().profile())
 
     def close(self) -> None:
         """End the harts' threads, then give the blocks' memory back."""

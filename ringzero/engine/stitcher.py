@@ -9,16 +9,8 @@ down where a block ends, and looked at where the interpreter looks at it.
 from __future__ import annotations
 
 from ringzero.engine import stencil_text as text
-from ringzero.engine.blocks import COUNTED, LEADER, drop_stencils, is_stencil, number_at
-from ringzero.engine.core import (
-    PAGE_SLOTS,
-    PAGE_STRIDE,
-    SLOT_BYTES,
-    STITCHED,
-    Core,
-    Shared,
-    Slot,
-)
+from ringzero.engine.blocks import COUNTED, LEADER, is_stencil, number_at
+from ringzero.engine.core import PAGE_SLOTS, PAGE_STRIDE, SLOT_BYTES, Core, Shared, Slot
 from ringzero.engine.leaders import (
     has_target,
     is_jump,
@@ -27,17 +19,40 @@ from ringzero.engine.leaders import (
     mark_of,
     set_mark,
 )
-from ringzero.engine.quiescence import ALL, ARRAYS, acquire, all_passed, new_stamp, release
+from ringzero.engine.quiescence import acquire, release
 from ringzero.engine.slots import (
     COUNT,
     DECODE,
     FAR,
-    JUMP_TO,
     SINK,
     WARM,
     decode_slot,
     original,
     slot_array,
+)
+from ringzero.engine.stencil_arenas import crowded, lives_here, room
+from ringzero.engine.stencil_code import (
+    DONE,
+    HANDLER,
+    IMM,
+    PC,
+    RD,
+    RD_INDEX,
+    RS1,
+    RS1_INDEX,
+    RS2,
+    RS2_INDEX,
+    RS3,
+    RS3_INDEX,
+    SIZE,
+    SLOT,
+    TO_INTERPRETER,
+    begin_code,
+    count_down,
+    extended,
+    jump_to,
+    leave,
+    place,
 )
 from ringzero.engine.stencil_operands import at_hand, forget_values, make_room
 from ringzero.engine.stencil_state import (
@@ -46,11 +61,9 @@ from ringzero.engine.stencil_state import (
     GIVES_RD,
     INTERPRETED,
     KIND,
-    LONG,
     PLAIN,
     READS_RS1,
     READS_RS2,
-    RELATIVE,
     Stitcher,
 )
 from ringzero.lang import (
@@ -58,7 +71,6 @@ from ringzero.lang import (
     advance,
     fence,
     native,
-    peek,
     poke,
     ptr,
     typed_range,
@@ -68,123 +80,18 @@ from ringzero.lang import (
     u64,
 )
 
-SYMBOL = {name: number for number, name in enumerate(text.SYMBOLS)}
-RD, RS1, RS2, RS3 = (SYMBOL[name] for name in ("rd", "rs1", "rs2", "rs3"))
-RD_INDEX, RS1_INDEX = SYMBOL["rd_index"], SYMBOL["rs1_index"]
-RS2_INDEX, RS3_INDEX = SYMBOL["rs2_index"], SYMBOL["rs3_index"]
-IMM, PC, SIZE, DONE = (SYMBOL[name] for name in ("imm", "pc", "size", "done"))
-SLOT, HANDLER = SYMBOL["slot"], SYMBOL["handler"]
-NEXT, TAKEN, BAIL, JUMP = (SYMBOL[name] for name in ("next", "taken", "bail", "jump"))
-TO_SLOT, TO_INTERPRETER, COUNT_DOWN, STUB = range(len(text.SPECIALS))
-CONSTANTS = len(text.SPECIALS)  # no code: what code refers to
-POOL = SYMBOL["pool"]
-TRACE_BYTES = 1 << 20  # more than the code of a whole page needs
-JMP = 0xE9
-
-
-@native
-def begin_code(shared: Shared) -> None:
-    """Code memory is empty: lay down constants, and the stub that looks addresses up."""
-    s = shared.stitcher[0]
-    s.used = 0
-    place(s, CONSTANTS)
-    s.stub = s.used
-    s.values[HANDLER] = JUMP_TO * 8
-    place(s, STUB)
-
-
-# ---- code
-
-
-@native
-def place(s: Stitcher, number: u64) -> None:
-    """Copy a stencil, and patch it with `values`."""
-    stencil = s.stencils[number]
-    source, at = u64(stencil.code), s.used
-    words = (u64(stencil.size) + 7) // 8
-    for i in typed_range(words):
-        poke(u64, s.write, at + i * 8, peek(u64, s.code, source + i * 8))
-    s.used = at + u64(stencil.size)
-    first = u64(stencil.first)
-    for i in typed_range(first, first + u64(stencil.count)):
-        patch = s.patches[i]
-        where = at + u64(patch.offset)
-        if patch.how == RELATIVE:
-            connect(s, where, patch.symbol, patch.addend)
-        elif patch.how == LONG:
-            poke(u64, s.write, where, s.values[patch.symbol] + extended(patch.addend))
-        else:
-            poke(u32, s.write, where, u32(s.values[patch.symbol]) + patch.addend)
-
-
-@native(inline=True)
-def extended(addend: u32) -> u64:
-    """A signed addend in 64 bits."""
-    return (u64(addend) ^ 0x8000_0000) - 0x8000_0000
-
-
-@native(inline=True)
-def connect(s: Stitcher, where: u64, symbol: u32, addend: u32) -> None:
-    """A jump inside code memory: at once where its target is known, else as a fix."""
-    if symbol == NEXT:
-        poke(u32, s.write, where, u32(s.used) + addend - u32(where))
-    elif symbol == JUMP:
-        poke(u32, s.write, where, u32(s.stub) + addend - u32(where))
-    elif symbol == POOL:
-        poke(u32, s.write, where, addend - u32(where))
-    elif symbol == BAIL:
-        fix(s, where, addend, s.slot, s.done, 1)
-    else:
-        fix(s, where, addend, s.slot + (s.values[IMM] >> 1), 0, 0)
-
-
-@native
-def fix(s: Stitcher, where: u64, addend: u32, slot: u64, done: u64, leaves: u32) -> None:
-    """Remember a jump that waits for its target."""
-    one = s.fixes[s.fix_count]
-    one.at = u32(where)
-    one.addend = addend
-    one.slot = u32(slot & 0xFFF)
-    one.done = u32(done)
-    one.leaves = leaves
-    s.fix_count += 1
-
-
-@native
-def jump_to(s: Stitcher, slot: u64) -> None:
-    """A jump to another block."""
-    poke(u8, s.write, s.used, u8(JMP))
-    fix(s, s.used + 1, u32(0) - 4, slot, u64(0), 0)
-    s.used += 5
-
-
-@native
-def leave(s: Stitcher, slot: u64, done: u64) -> None:
-    """Go on at a slot, whatever stands there."""
-    s.values[SLOT] = slot * SLOT_BYTES
-    s.values[DONE] = done
-    place(s, TO_SLOT)
-
-
-@native
-def count_down(s: Stitcher, done: u64) -> None:
-    """A block ends without a branch."""
-    if done != 0:
-        s.values[DONE] = done
-        place(s, COUNT_DOWN)
-
-
 # ---- traces
 
 
 @native
-def stitch(core: Core, array: u64, head: u64) -> None:
-    """Make code of what can be reached from a slot, and put it in place."""
+def stitch(core: Core, array: u64, head: u64) -> bool:
+    """Make code of what can be reached from a slot, and put it in place; False without room."""
     shared = core.shared[0]
     s = shared.stitcher[0]
-    if s.used == 0 or s.used + TRACE_BYTES > s.size:
-        if not empty_code(shared):
-            return
+    if s.base == 0:
+        begin_code(s)
+    if not room(shared):
+        return False
     s.pending_count = 0
     s.begun_count = 0
     s.fix_count = 0
@@ -192,7 +99,7 @@ def stitch(core: Core, array: u64, head: u64) -> None:
     while s.pending_count != 0:
         s.pending_count -= 1
         slot = u64(s.pending[s.pending_count])
-        if s.labels[slot] == 0:
+        if s.labels[slot] == 0 and not crowded(s):
             blocks(core, array, slot)
     resolve(shared, array)
     fence()  # whoever finds a block finds its code
@@ -202,25 +109,7 @@ def stitch(core: Core, array: u64, head: u64) -> None:
         s.labels[slot] = 0
     if s.begun_count != 0:
         s.traces += 1
-        poke(u64, shared.slots, array * PAGE_STRIDE + STITCHED, u64(1))
-
-
-@native(cold=True)
-def empty_code(shared: Shared) -> bool:
-    """Code memory is full, or new: start over; False while harts may be in what was there.
-
-    This hart is not, for it stitches; others have left when they have passed a slice's end.
-    """
-    s = shared.stitcher[0]
-    if s.used != 0 and s.emptied == 0:
-        s.flushes += 1
-        for array in typed_range(shared.slot_used):
-            drop_stencils(shared, array, WARM, True)
-        s.emptied = new_stamp(shared)
-    if not all_passed(shared, u64(ALL), s.emptied, ARRAYS):
-        return False
-    s.emptied = 0
-    begin_code(shared)
+        lives_here(shared, array)
     return True
 
 
@@ -270,6 +159,10 @@ def blocks(core: Core, array: u64, head: u64) -> None:
             if slot < PAGE_SLOTS and s.labels[slot] != 0:
                 count_down(s, done)
                 jump_to(s, slot)
+                return
+            if crowded(s):
+                leave(s, slot, done)
+                mark_leader(shared, array, slot)
                 return
             if slot >= PAGE_SLOTS or not stitchable(core, array, slot):
                 leave(s, slot, done)
@@ -402,5 +295,7 @@ def count(core: Core, slot: ptr[Slot]) -> u64:
         return plain
     set_mark(shared, array, index, mark & LEADER)
     slot[0].handler = plain
-    stitch(core, array, index)
+    if not stitch(core, array, index):
+        slot[0].handler = shared.handlers[WARM]  # to be counted again
+        return plain
     return slot[0].handler

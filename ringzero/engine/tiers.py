@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from ringzero.engine.ports import Bus, Memory
+from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.engine.regions import Regions
 from ringzero.engine.stencil_parts import kept, tables
 from ringzero.engine.stencils import Stitching
@@ -42,6 +42,11 @@ class Tiers(Regions):
                 self.stitching = Stitching(self)
         except BaseException as error:
             self._fail(error)  # raised where the machine is run
+
+    def profile(self) -> Profile:
+        """See `engine.ports.Harts`."""
+        seen = super().profile()
+        return self.stitching.told(seen) if self.stitching else seen
 
     def close(self) -> None:
         """End the threads, then give the blocks' memory back."""

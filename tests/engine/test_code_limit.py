@@ -7,9 +7,12 @@ import pytest
 from ringzero.api import Machine
 from ringzero.bench.bare import program_file
 from ringzero.bench.programs import PROGRAMS
+from ringzero.engine.hart_threads import HartThreads
 from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.region_generations import Generations
 from ringzero.engine.regions import Regions
 from ringzero.errors import UsageError
+from ringzero.guests import build
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from ringzero.outcome import PoweredOff
@@ -26,13 +29,13 @@ def test_a_run_goes_on_as_before_without_its_regions(seed: int) -> None:
         regions.run(2900)
         regions.compile_here()
         if turn == 1:
-            had = regions.installed
-            assert regions._compiler.bytes > 0
-            regions._drop_all()
-            regions._made.clear()
-            regions._given.clear()
-            regions._compiler.forget()
-            assert regions._compiler.bytes == 0
+            had, oldest = regions.installed, regions._compiler.code.newest
+            assert oldest.bytes > 0
+            regions._leaving = oldest
+            regions.between()
+            assert regions._leaving is None  # no hart runs: none is in it
+            regions._forget(oldest)
+            assert regions._compiler.code.bytes == 0
             regions.compile_here()
             assert regions.installed > had  # from disk, or compiled again
         compare(state(expected, its_memory), state(regions, memory))
@@ -46,13 +49,40 @@ def test_a_guest_runs_with_hardly_any_room_for_code(
     cpus: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RINGZERO_CODE_LIMIT", "1K")
-    dropped, drop = [], Regions._drop_all
-    monkeypatch.setattr(Regions, "_drop_all", lambda engine: dropped.append(drop(engine)))
+    stopped, halt = [], HartThreads._halt
+    monkeypatch.setattr(HartThreads, "_halt", lambda threads: stopped.append(halt(threads)))
     program = next(one for one in PROGRAMS if one.name == "quicksort")
     file = str(program_file(program, 30))
-    with Machine(kernel=file, memory="64M", bios="none", cpus=cpus, engine="regions") as machine:
+    with Machine(kernel=file, memory="64M", bios="none", cpus=cpus, engine="auto") as machine:
         assert machine.run(timeout=200) == PoweredOff(0)
-    assert dropped
+        assert machine.profile().evicted > 1
+    assert len(stopped) <= 1  # at the end of the run
+
+
+def test_a_kernel_counts_the_same_with_hardly_any_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGZERO_CODE_LIMIT", "4K")
+    counted = []
+    for engine in ("interpreter", "auto"):
+        kernel = build("kernel")
+        with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
+            assert machine.run(timeout=120) == PoweredOff(0)
+            counted.append(machine.counters())
+    assert counted[0] == counted[1]
+
+
+def test_the_oldest_generation_goes_first() -> None:
+    code, room = Generations(), 8000
+    for _ in range(8):
+        code.newest.bytes = 1001
+        leaves = code.surplus(room)
+    assert leaves is code.living[0]
+    assert [one.number for one in code.living] == list(range(8))
+    taken = {one.first_link for one in code.living}
+    assert len(taken) == 8
+    code.free(leaves)
+    assert code.surplus(room) is None
+    assert code.newest.number == 8
+    assert code.newest.first_link == leaves.first_link
 
 
 def test_the_limit_is_a_size(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,25 @@
+"""What translated code may take in memory, one setting for all tiers: stitched code a quarter of
+it, regions the rest. Beyond that the oldest eighth is given back, while the guest runs on.
+"""
+
+from __future__ import annotations
+
+from ringzero.lang.cache_limit import size_setting
+
+VARIABLE, DEFAULT = "RINGZERO_CODE_LIMIT", 128 << 20
+EIGHTHS = 8
+
+
+def code_limit() -> int:
+    """Bytes of translated code in memory."""
+    return size_setting(VARIABLE, DEFAULT)
+
+
+def stitched_limit() -> int:
+    """Bytes of stitched code."""
+    return code_limit() // 4
+
+
+def region_limit() -> int:
+    """Bytes of regions."""
+    return code_limit() - stitched_limit()
