@@ -34,6 +34,7 @@ def room(shared: Shared) -> bool:
     if not all_passed(shared, u64(ALL), s.emptied, ARRAYS):
         return False
     s.emptied = 0
+    s.begun_arenas += 1
     s.arena = following
     s.used = s.base + following * s.share
     s.end = s.used + s.share
@@ -43,14 +44,9 @@ def room(shared: Shared) -> bool:
 @native(cold=True)
 def empty(shared: Shared, arena: u64) -> None:
     """Take the blocks of an arena out of their slots."""
-    dropped = False
     for array in typed_range(shared.slot_used):
-        at = array * PAGE_STRIDE + STITCHED
-        if (peek(u64, shared.slots, at) >> arena) & 1 != 0:
+        if (peek(u64, shared.slots, array * PAGE_STRIDE + STITCHED) >> arena) & 1 != 0:
             drop_stencils(shared, array, WARM, True)
-            dropped = True
-    if dropped:
-        shared.stitcher[0].evictions += 1
 
 
 @native

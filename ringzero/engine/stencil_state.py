@@ -82,5 +82,5 @@ class Stitcher(Struct):
     fix_count: u64
     traces: u64
     instructions: u64
-    evictions: u64  # arenas that were emptied for new code
+    begun_arenas: u64  # how often one was begun
     emptied: u64  # the stamp of what was in the next arena, or 0 while it is in use

@@ -82,7 +82,8 @@ class Stitching:
     def told(self, profile: Profile) -> Profile:
         """A profile with what was stitched."""
         s = self.state
-        return replace(profile, stitched=int(s.instructions), emptied=int(s.evictions))
+        emptied = max(0, int(s.begun_arenas) - ARENAS)  # the first time there was nothing in them
+        return replace(profile, stitched=int(s.instructions), emptied=emptied)
 
     def close(self) -> None:
         """Give the code's memory back."""

@@ -52,10 +52,10 @@ def test_a_guest_runs_with_hardly_any_room_for_code(
     stopped, halt = [], HartThreads._halt
     monkeypatch.setattr(HartThreads, "_halt", lambda threads: stopped.append(halt(threads)))
     program = next(one for one in PROGRAMS if one.name == "quicksort")
-    file = str(program_file(program, 30))
-    with Machine(kernel=file, memory="64M", bios="none", cpus=cpus, engine="auto") as machine:
+    file = str(program_file(program, 40))
+    with Machine(kernel=file, memory="64M", bios="none", cpus=cpus, engine="regions") as machine:
         assert machine.run(timeout=200) == PoweredOff(0)
-        assert machine.profile().evicted > 1
+        assert machine.profile().evicted > 0
     assert len(stopped) <= 1  # at the end of the run
 
 
