@@ -121,7 +121,7 @@ def _write(memory: GuestMemory, address: int, value: int) -> None:
 def links(harts: Any) -> list[Any]:
     """What regions expect of other pages."""
     size = ctypes.sizeof(view(Link))
-    count = harts._compiler.pool.links
+    count = harts._compiler.code.newest.links
     return [view(Link).from_address(harts.shared.links + i * size) for i in range(count)]
 
 
