@@ -9,8 +9,9 @@ from typing import Any
 from ringzero.engine.region_exits import LINK_SIZE
 from ringzero.engine.region_generations import Generations
 from ringzero.engine.region_graph import PAGE, Graph
+from ringzero.engine.region_known import Known, Pieces, digest_of, pieces_of
 from ringzero.engine.region_library import RegionLibrary, library
-from ringzero.engine.region_store import RegionStore, Stored
+from ringzero.engine.region_store import RegionStore, Stored, symbol
 from ringzero.engine.region_text import RegionText
 from ringzero.lang import binding
 
@@ -30,6 +31,12 @@ class Region:
     apart: frozenset[int] = frozenset()  # segments whose accesses are checked one by one
     goals: frozenset[tuple[int, int]] = frozenset()  # indirect jumps, and known targets
     born: int = 0  # the number of its generation
+    pieces: Pieces = ()  # of its own page
+    digest: str = ""  # of what they hold
+
+    def fits(self, page: bytes) -> bool:
+        """Whether a page holds what it was made of."""
+        return digest_of(page, self.pieces) == self.digest
 
     @property
     def offsets(self) -> list[int]:
@@ -51,15 +58,20 @@ class RegionCompiler:
         self.code = Generations()
         self.compiled = self.loaded = 0
 
-    def stored(self, page: bytes) -> list[Region]:
+    def known(self, page: bytes) -> Known:
         """The regions that earlier runs compiled from a page with this content."""
-        return self._load(self.store.load(page))
+        found = Known(page)
+        for region in self._load(self.store.load(page)):
+            found.add(region)
+        return found
 
-    def region(self, graph: Graph, page: bytes, apart: frozenset[int] = frozenset()) -> Region:
+    def region(self, graph: Graph, page: bytes, known: Known, apart: frozenset[int]) -> Region:
         """Compile a graph around a page, and keep it for later runs."""
-        made = self._compile(graph, apart)
-        self.store.save(page, [made])
-        return self._load([made])[0]
+        made = self._compile(graph, page, apart)
+        self.store.save(known.page, [made])
+        region = self._load([made])[0]
+        known.add(region)
+        return region
 
     def _load(self, regions: Sequence[Stored]) -> list[Region]:
         if not regions:
@@ -68,10 +80,10 @@ class RegionCompiler:
             name: self.library.helpers[name] for region in regions for name in region.helpers
         }
         newest = self.code.newest
-        pages = {r.head: [words for _, words in r.links] for r in regions}
-        first = {head: newest.make_links(self.shared, pages[head]) for head in pages}
-        regions = [r for r in regions if first[r.head]]
-        imports |= {f"{r.symbol}_links": first[r.head] for r in regions if r.links}
+        pages = {r.symbol: [words for _, words in r.links] for r in regions}
+        first = {name: newest.make_links(self.shared, pages[name]) for name in pages}
+        regions = [r for r in regions if first[r.symbol]]
+        imports |= {f"{r.symbol}_links": first[r.symbol] for r in regions if r.links}
         loaded = binding.Library(
             [region.code for region in regions], [region.symbol for region in regions], imports
         )
@@ -84,18 +96,22 @@ class RegionCompiler:
                 r.head,
                 r.entries,
                 r.operations,
-                tuple((d, first[r.head] + i * LINK_SIZE) for i, (d, _) in enumerate(r.links)),
+                tuple((d, first[r.symbol] + i * LINK_SIZE) for i, (d, _) in enumerate(r.links)),
                 frozenset(r.apart),
                 frozenset(r.goals),
                 newest.number,
+                r.pieces,
+                r.digest,
             )
             for r in regions
         ]
 
-    def _compile(self, graph: Graph, apart: frozenset[int]) -> Stored:
+    def _compile(self, graph: Graph, page: bytes, apart: frozenset[int]) -> Stored:
         self.compiled += 1
         self.library.read()
-        text = RegionText(graph, self.library, f"region_{graph.head}", apart)
+        pieces = pieces_of(graph)
+        digest = digest_of(page, pieces)
+        text = RegionText(graph, self.library, symbol(graph.head, digest), apart)
         body = text.text()
         module_text, helpers = self.library.module(body, sorted(text.used))
         code = binding.quick_object(module_text, self.machine, self.context)
@@ -103,6 +119,5 @@ class RegionCompiler:
         operations = tuple((o.offset, o.size) for o in graph.operations.values())
         links = tuple((distance, tuple(graph.words(distance))) for distance in text.links)
         goals = tuple((at, goal) for at, found in graph.guesses.items() for goal in found)
-        return Stored(
-            graph.head, entries, operations, tuple(helpers), links, code, tuple(apart), goals
-        )
+        first = (graph.head, entries, operations, tuple(helpers), links, code)
+        return Stored(*first, tuple(apart), goals, pieces, digest)

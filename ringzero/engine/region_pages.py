@@ -9,6 +9,7 @@ import ctypes
 from typing import Any
 
 from ringzero.engine.core import (
+    BESIDE,
     CONTEXT_SIZE,
     CONTEXTS,
     EXECUTES,
@@ -28,6 +29,8 @@ from ringzero.lang.host import view
 
 ENTRY = ctypes.sizeof(view(TlbEntry))
 KERNEL = 1 << 63
+OFTEN = 256  # stores beside code; patches are fewer
+PIECE = 64  # bytes of a page that are compared at once
 
 
 def _u64(address: int) -> int:
@@ -74,6 +77,21 @@ class CodePages:
         """Whether an offset was ever executed."""
         slot = offset // 2 * SLOT_BYTES
         return _u64(self.shared.slots + array * PAGE_STRIDE + slot) != self.undecoded
+
+    def data_beside(self, array: int) -> bool:
+        """Whether stores often go to this page, beside what was executed."""
+        return _u64(self.shared.slots + array * PAGE_STRIDE + BESIDE) >= OFTEN
+
+    def code_changed(self, array: int, before: bytes, now: bytes) -> bool:
+        """Whether two contents of a page differ in something that was executed."""
+        for first in range(0, PAGE, PIECE):
+            if before[first : first + PIECE] != now[first : first + PIECE]:
+                for at in range(first, first + PIECE, 2):
+                    if before[at : at + 2] != now[at : at + 2] and (
+                        self.ran(array, at) or (at >= 2 and self.ran(array, at - 2))
+                    ):
+                        return True
+        return False
 
     def around(self, array: int, page: bytes, pc: int) -> Code:
         """The code around a page that was run at an address."""

@@ -29,17 +29,27 @@ class Stored:
     goals: tuple[
         tuple[int, int], ...
     ] = ()  # indirect jumps, and targets that they are compared with
+    pieces: tuple[tuple[int, int], ...] = ()  # of its own page, and what they hold
+    digest: str = ""
 
     @property
     def symbol(self) -> str:
         """The name of its function."""
-        return f"region_{self.head}"
+        return symbol(self.head, self.digest)
+
+
+def symbol(head: int, digest: str) -> str:
+    """The name of a region's function."""
+    return f"region_{head}_{digest}"
 
 
 def pack(regions: list[Stored]) -> bytes:
     """Regions as bytes: a line of JSON, then the objects one after the other."""
     head = [
-        [r.head, r.entries, r.operations, r.helpers, r.links, r.apart, r.goals, len(r.code)]
+        [
+            *(r.head, r.entries, r.operations, r.helpers, r.links, r.apart, r.goals),
+            *(r.pieces, r.digest, len(r.code)),
+        ]
         for r in regions
     ]
     return json.dumps(head).encode() + b"\n" + b"".join(r.code for r in regions)
@@ -49,13 +59,15 @@ def unpack(data: bytes) -> list[Stored]:
     """The regions in what `pack` made."""
     line, _, rest = data.partition(b"\n")
     regions, at = [], 0
-    for head, entries, operations, helpers, links, apart, goals, size in json.loads(line):
-        pairs, targets = (tuple((int(a), int(b)) for a, b in two) for two in (operations, goals))
+    for head, entries, operations, helpers, links, apart, goals, *rest_of_it in json.loads(line):
+        pieces, digest, size = rest_of_it
+        pairs, targets, parts = (
+            tuple((int(a), int(b)) for a, b in two) for two in (operations, goals, pieces)
+        )
         pages = tuple((int(distance), tuple(words)) for distance, words in links)
         code = rest[at : at + size]
-        regions.append(
-            Stored(head, tuple(entries), pairs, tuple(helpers), pages, code, tuple(apart), targets)
-        )
+        first = (head, tuple(entries), pairs, tuple(helpers), pages, code)
+        regions.append(Stored(*first, tuple(apart), targets, parts, str(digest)))
         at += size
     return regions
 
@@ -81,5 +93,6 @@ class RegionStore:
 
     def save(self, page: bytes, regions: list[Stored]) -> None:
         """Add to what is there; another process may have added too."""
-        present = {r.head: r for r in self.load(page)} | {r.head: r for r in regions}
+        both = [*self.load(page), *regions]
+        present = {(region.head, region.pieces, region.digest): region for region in both}
         cache.write(self.kind, self.name(page), pack(list(present.values())))

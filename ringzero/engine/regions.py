@@ -28,9 +28,9 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
     from ringzero.engine.region_generations import Generation
     from ringzero.engine.region_goals import Goals
     from ringzero.engine.region_graph import Code
+    from ringzero.engine.region_known import Known
     from ringzero.engine.region_pages import CodePages
 
-Known = dict[int, "Region | None"]  # by its head; None where none can be made
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
 COOLING = 0.5  # seconds after which heat counts half
@@ -65,9 +65,8 @@ class Regions(Interpreter):
         self._followed: set[tuple[int, int, int]] = set()
         self._made: dict[bytes, Known] = {}  # by the content of pages that were looked up on disk
         self._given: dict[int, Known] = {}  # what a slot array was given last
-        self._homes: dict[bytes, int] = {}  # slot arrays that hold this
-        self._bases: dict[int, int] = {}  # and where in virtual memory they were run
-        self._ready: deque[tuple[int, int, bytes, Region]] = deque()
+        self._bases: dict[int, int] = {}  # where in virtual memory a slot array was run
+        self._ready: deque[tuple[int, int, Region]] = deque()
         self._seen = self._warmth = 0
         self._cooling = 0.0
         self._running = threading.Event()
@@ -108,7 +107,7 @@ class Regions(Interpreter):
         """Take the oldest code away from where harts find it; say when they have left it."""
         code, shared = self.code, self.shared_address
         if self._stamp is None:
-            waiting = [one for one in self._ready if one[3].born != oldest.number]
+            waiting = [one for one in self._ready if one[2].born != oldest.number]
             self._ready.clear()
             self._ready.extend(waiting)
             arrays = bytearray(int(self.shared.slot_arrays))
@@ -122,19 +121,22 @@ class Regions(Interpreter):
     def _install(self) -> None:
         shared = self.shared_address
         while self._ready:
-            array, owner, page, region = self._ready.popleft()
-            if self._pages.owner(array) != owner or self._pages.content(owner) != page:
+            array, owner, region = self._ready.popleft()
+            if self._pages.owner(array) != owner or not self._admits(owner, region):
                 continue
             wanted = bytearray(PAGE // 2)
             for offset in region.offsets:
                 wanted[offset // 2] = 1
             changes = self.code.decode_all(shared, array, bytes(wanted))
-            if self._pages.content(owner) != page:  # from here on a store to the region is a change
+            if not self._admits(owner, region):  # from here on a store to the region is a change
                 continue
             for entry in region.entries:
                 self.code.install_region(shared, array, entry // 2, region.address, changes)
             self._standing.setdefault(region.born, set()).add(array)
             self.installed += 1
+
+    def _admits(self, owner: int, region: Region) -> bool:
+        return region.fits(self._pages.content(owner))
 
     # ---- the compiling thread
 
@@ -227,11 +229,23 @@ class Regions(Interpreter):
 
     def _forget(self, oldest: Generation) -> None:
         """No hart runs it any more. What is hot still comes back from disk, a page at a time."""
-        for page, known in list(self._made.items()):
-            if any(region and region.born == oldest.number for region in known.values()):
-                del self._made[page]
-                self._homes.pop(page, None)
+        gone = [one for one in self._made.values() if one.holds(oldest.number)]
+        for known in gone:
+            del self._made[known.page]
+        self._given = {array: one for array, one in self._given.items() if one not in gone}
         self._compiler.code.free(oldest)
+
+    def _known_of(self, array: int, page: bytes) -> Known:
+        """What is known of a page. It stays what it was while the page changes only where nothing
+        was executed: there may be data.
+        """
+        before = self._given.get(array)
+        if before is not None and before.page != page:
+            if not self._pages.code_changed(array, before.page, page):
+                return before
+        if page not in self._made:
+            self._made[page] = self._compiler.known(page)
+        return self._made[page]
 
     def _recall(self, array: int, owner: int, page: bytes) -> bool:
         """Hand over all that is known of a page with this content, if its slots hold none of it.
@@ -239,17 +253,14 @@ class Regions(Interpreter):
         So it is when a slice first ends in the page, when the guest has patched the page, and when
         stores into its code or the limit of code have dropped its regions.
         """
-        known = self._made.get(page)
-        if known is None:
-            known = {region.head: region for region in self._compiler.stored(page)}
-            self._made[page] = known
-        elif self._given.get(array) is known and self._pages.holds_regions(array):
+        before, known = self._given.get(array), self._known_of(array, page)
+        if before is known and self._pages.holds_regions(array):
             return False
         self._given[array] = known
-        regions = [region for region in known.values() if region is not None]
+        regions = known.fitting(page)
         if all(one[0] != array for one in self._ready.copy()):
             for region in regions:
-                self._hand_over(array, owner, page, region)
+                self._hand_over(array, owner, region)
         return bool(regions)
 
     def _make_hottest(self) -> None:
@@ -283,12 +294,12 @@ class Regions(Interpreter):
         self._bases[array] = pc & -PAGE
         if self._recall(array, owner, page):
             return  # what is hot still will be told of again
-        known = self._made[page]
-        if offset not in known:
-            known[offset] = self._compile(array, page, offset, pc)
-        region = known[offset]
+        known = self._given[array]
+        region = known.at(offset, page)
+        if region is None and (offset, page[offset : offset + 4]) not in known.hopeless:
+            region = self._compile(array, page, offset, pc)
         if region is not None:
-            self._hand_over(array, owner, page, region)
+            self._hand_over(array, owner, region)
 
     def _compile(self, array: int, page: bytes, offset: int, pc: int) -> Region | None:
         code = self._pages.around(array, page, pc)
@@ -304,48 +315,54 @@ class Regions(Interpreter):
             if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
                 self._heat[array, at] += self._warmth // 2
                 self._pcs[array, at] = (pc & -PAGE) + at
-        return self._compiler.region(graph, page, apart) if graph.operations else None
+        known = self._given[array]
+        if self._pages.data_beside(array):  # one look for several would leave each time
+            apart = frozenset(graph.operations)
+        if not graph.operations:
+            known.hopeless.add((offset, page[offset : offset + 4]))
+            return None
+        return self._compiler.region(graph, page, known, apart)
 
     def _mend(self, array: int, offset: int) -> None:
         """A region often leaves at a place: check the accesses there one by one."""
-        for page, region, at in self._holding(array, offset):
+        for home, region, at in self._holding(array, offset):
             if at not in region.apart:
-                self._make_again(page, region, region.apart | {at}, region.goals)
+                self._make_again(home, region, region.apart | {at}, region.goals)
 
     def _follow(self, array: int, offset: int) -> None:
         """A jump often goes where no region expects it."""
         del self._restless[array, offset]
         found = self._goals.of((array, offset))
         self._followed.update((array, offset, distance % (1 << 64)) for distance in found)
-        for page, region, at in self._holding(array, offset):
+        for home, region, at in self._holding(array, offset):
             goals = {(at, at + distance) for distance in found} - region.goals
             if goals:
-                self._make_again(page, region, region.apart, region.goals | goals)
+                self._make_again(home, region, region.apart, region.goals | goals)
 
-    def _holding(self, array: int, offset: int) -> list[tuple[bytes, Region, int]]:
-        """The regions that hold an instruction, with their page, and its place in each."""
+    def _holding(self, array: int, offset: int) -> list[tuple[int, Region, int]]:
+        """The regions that hold an instruction, with their slot array, and its place in each."""
         found = []
-        for page, home in self._homes.items():
-            for region in filter(None, self._made.get(page, {}).values()):
+        for home, known in self._given.items():
+            for region in known.all():
                 at = self._linear(region, home, array, offset)
                 if at is not None:
-                    found.append((page, region, at))
+                    found.append((home, region, at))
         return found
 
     def _make_again(
-        self, page: bytes, region: Region, apart: frozenset[int], goals: frozenset[tuple[int, int]]
+        self, home: int, region: Region, apart: frozenset[int], goals: frozenset[tuple[int, int]]
     ) -> None:
         """Compile a region anew with what is known now; the old one stands in its own way."""
-        home = self._homes[page]
         owner, base = self._pages.owner(home), self._bases.get(home)
-        if owner is None or base is None or self._pages.content(owner) != page:
+        if owner is None or base is None:
             return
-        pc = base + region.head
+        page, pc = self._pages.content(owner), base + region.head
+        if self._known_of(home, page) is not self._given[home] or not region.fits(page):
+            return
         code = self._pages.around(home, page, pc).replacing(region.entries, goals)
         made = self._compile_code(home, page, region.head, pc, code, apart)
         if made is not None:
-            self._made[page][region.head] = made
-            self._hand_over(home, owner, page, made)
+            self._hand_over(home, owner, made)
             self.mended += 1
 
     def _linear(self, region: Region, home: int, array: int, offset: int) -> int | None:
@@ -359,9 +376,8 @@ class Regions(Interpreter):
                 return distance * PAGE + offset
         return None
 
-    def _hand_over(self, array: int, owner: int, page: bytes, region: Region) -> None:
-        self._homes[page] = array
-        self._ready.append((array, owner, page, region))
+    def _hand_over(self, array: int, owner: int, region: Region) -> None:
+        self._ready.append((array, owner, region))
         self._interrupt()
 
     def _interrupt(self) -> None:

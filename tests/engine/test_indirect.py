@@ -109,7 +109,7 @@ class Learning(Eager):
 
     def all_regions(self) -> list[Region]:
         """What was compiled."""
-        return [region for known in self._made.values() for region in known.values() if region]
+        return [region for known in self._made.values() for region in known.all()]
 
 
 def machine(make: Any, parts: dict[int, str], rounds: int = 600) -> tuple[Any, GuestMemory]:
