@@ -12,6 +12,7 @@ import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from ringzero import Machine
 from ringzero.bench.initramfs import linux_initramfs
@@ -40,8 +41,8 @@ def files(command: str) -> tuple[Path, Path]:
     return image.kernel, linux_initramfs(image.root, ("stress-ng",), {"soak": command})
 
 
-def soak(harts: int, seconds: int, words: str, engine: str) -> str:
-    """One round: what was wrong, or nothing."""
+def soak(harts: int, seconds: int, words: str, engine: str) -> tuple[str, str]:
+    """One round: what was wrong, or nothing; and which tiers executed it."""
     stress = words.format(n=harts)
     kernel, initrd = files(f"stress-ng {stress} --verify --timeout {seconds} --oomable 2>&1")
     append = "console=ttyS0 panic=-1 ringzero.run=/bench/soak"
@@ -50,6 +51,17 @@ def soak(harts: int, seconds: int, words: str, engine: str) -> str:
     ) as machine:
         outcome = machine.run(timeout=seconds * 20 + 600)
         said = machine.recorder.data.decode(errors="replace")
+        profile = machine.profile()
+        stitching: Any = getattr(machine.harts, "stitching", None)
+    regions = 100 * profile.in_regions // max(1, profile.slices)
+    tiers = f"{regions} % of slices in regions, {profile.compiled} compiled"
+    if stitching is not None:
+        tiers += f", {stitching.state.traces} traces stitched"
+    return wrong(outcome, said), tiers
+
+
+def wrong(outcome: object, said: str) -> str:
+    """What is wrong with a round's end, or with what its guest said."""
     if outcome != PoweredOff(0):
         return f"ended with {outcome}; its last words: {said[-2000:]}"
     found = TROUBLE.search(said)
@@ -71,11 +83,11 @@ def main() -> int:
     while time.monotonic() < end:
         words = ROUNDS[number % len(ROUNDS)]
         began = time.monotonic()
-        wrong = soak(options.harts, options.seconds, words, options.engine)
+        flaw, tiers = soak(options.harts, options.seconds, words, options.engine)
         number += 1
-        print(f"round {number}: {words} ({time.monotonic() - began:.0f} s)", flush=True)
-        if wrong:
-            print(wrong)
+        print(f"round {number}: {words} ({time.monotonic() - began:.0f} s; {tiers})", flush=True)
+        if flaw:
+            print(flaw)
             return 1
     print(f"{number - options.first + 1} rounds without an error")
     return 0
