@@ -1,7 +1,7 @@
 """What harts ask of one another: software interrupts, remote fences, start, stop and suspend.
 
-A request is a bit in the other hart's mail and its msip; fences wait until every hart has done
-them. SBI 2.0, chapters 7 (IPI), 8 (RFENCE) and 9 (HSM).
+A request is a bit in the other hart's mail and its msip; who asks for fences waits until every hart
+has done them. SBI 2.0, chapters 7 (IPI), 8 (RFENCE) and 9 (HSM).
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from ringzero.firmware.layout import (
     BASE,
     CLINT_MSIP,
     HARTS,
-    MAIL_FENCE_CODE,
-    MAIL_FENCE_MEMORY,
+    MAIL_FENCE,
     MAIL_SOFTWARE,
     MAIL_START,
     SIZE,
@@ -37,6 +36,7 @@ from ringzero.lang import (
     compare_exchange,
     fence,
     native,
+    popcount,
     read_once,
     store,
     typed_range,
@@ -47,7 +47,7 @@ from ringzero.lang import (
 MSIE, SSIP = 1 << 3, 1 << 1
 MPP_S, MPP = 1 << 11, 3 << 11
 SIE, SPIE, MPIE = 1 << 1, 1 << 5, 1 << 7
-SPINS = 2000  # looks at what another hart is to do before this one sleeps; even
+SPINS = 1000  # looks at what another hart is to do before this one sleeps; even
 SEND_IPI = 0
 FENCE_I, SFENCE_VMA, SFENCE_VMA_ASID = 0, 1, 2
 HART_START, HART_STOP, HART_STATUS, HART_SUSPEND = 0, 1, 2, 3
@@ -79,10 +79,10 @@ def select(mask: u64, base: u64) -> tuple[u64, bool]:
 
 @native
 def post(hart: u64, why: u64) -> None:
-    """Put `why` into a hart's mail and interrupt it."""
-    atomic("or", u64, shared.mail, hart << 3, why)
-    fence()
-    store(u32, CLINT_MSIP + (hart << 2), 1)
+    """Put `why` into a hart's mail and interrupt it, unless whoever put the first there does."""
+    if atomic("or", u64, shared.mail, hart << 3, why) == 0:
+        fence()
+        store(u32, CLINT_MSIP + (hart << 2), 1)
 
 
 @native
@@ -94,14 +94,49 @@ def read_mail() -> u64:
     why = atomic("xchg", u64, shared.mail, hart << 3, 0)
     if why & MAIL_SOFTWARE != 0:
         csr.mip.set(SSIP)
-    if why & MAIL_FENCE_CODE != 0:
-        fence_code()
-    if why & MAIL_FENCE_MEMORY != 0:
-        fence_memory()
-    if why & (MAIL_FENCE_CODE | MAIL_FENCE_MEMORY) != 0:
-        if atomic("add", u64, shared.fence_left, 0, ~u64(0)) == 1:
-            wake_others()
+    if why & MAIL_FENCE != 0:
+        do_fences(hart)
     return why
+
+
+@native
+def do_fences(hart: u64) -> None:
+    """Do the fences that harts ask of this one, and wake those for whom it was the last to."""
+    askers = atomic("xchg", u64, shared.asked, hart << 3, 0)
+    for asker in typed_range(u64(HARTS)):
+        if askers >> asker & 1 != 0:
+            do_fence(asker)
+            if atomic("add", u64, shared.fence_left, asker << 3, ~u64(0)) == 1:
+                bit = u64(1) << asker
+                if atomic("and", u64, shared.asleep, 0, ~bit) & bit != 0:
+                    store(u32, CLINT_MSIP + (asker << 2), 1)
+
+
+@native
+def do_fence(asker: u64) -> None:
+    """The fence that a hart asks for: of code, or of a range and perhaps an address space."""
+    kind = shared.fence_kind[asker]
+    if kind == FENCE_I:
+        fence_code()
+        return
+    start, size, space = (
+        shared.fence_start[asker],
+        shared.fence_size[asker],
+        shared.fence_space[asker],
+    )
+    if size == 0 or size > WHOLE_FLUSH:
+        if kind == SFENCE_VMA_ASID:
+            fence_space(space)
+        else:
+            fence_translation()
+        return
+    page = start & ~u64(4095)
+    while page < start + size:
+        if kind == SFENCE_VMA_ASID:
+            fence_space_page(page, space)
+        else:
+            fence_page(page)
+        page += 4096
 
 
 @native
@@ -123,34 +158,6 @@ def wait_for_others(tries: u64) -> None:
 
 
 @native
-def wake_others() -> None:
-    """What harts may be sleeping for has happened."""
-    bits = atomic("xchg", u64, shared.asleep, 0, 0)
-    for hart in typed_range(u64(HARTS)):
-        if bits >> hart & 1 != 0:
-            store(u32, CLINT_MSIP + (hart << 2), 1)
-
-
-@native
-def fence_memory() -> None:
-    """sfence.vma of the range and address space that the fence in progress names."""
-    start, size, space = shared.fence_start, shared.fence_size, shared.fence_space
-    if size == 0 or size > WHOLE_FLUSH:
-        if shared.fence_by_space:
-            fence_space(space)
-        else:
-            fence_translation()
-        return
-    page = start & ~u64(4095)
-    while page < start + size:
-        if shared.fence_by_space:
-            fence_space_page(page, space)
-        else:
-            fence_page(page)
-        page += 4096
-
-
-@native
 def send(mask: u64, base: u64) -> u64:
     """IPI: make a supervisor software interrupt pending."""
     bits, ok = select(mask, base)
@@ -164,35 +171,34 @@ def send(mask: u64, base: u64) -> u64:
 
 @native
 def remote_fence(function: u64, mask: u64, base: u64, start: u64, size: u64, space: u64) -> u64:
-    """RFENCE: a fence on other harts, done when this returns."""
+    """RFENCE: a fence on other harts, done when this returns.
+
+    Each hart has a place for its own, so that several are under way at a time, and a hart that is
+    interrupted does all that were asked of it.
+    """
     if function > SFENCE_VMA_ASID:
         return u64(sbi.NOT_SUPPORTED)
     bits, ok = select(mask, base)
     if not ok:
         return u64(sbi.INVALID_PARAM)
+    hart = csr.mhartid.read()
+    own = u64(1) << hart
+    shared.fence_kind[hart] = function
+    shared.fence_start[hart] = start
+    shared.fence_size[hart] = 0 if start == 0 and size == ~u64(0) else size
+    shared.fence_space[hart] = space
+    atomic("xchg", u64, shared.fence_left, hart << 3, u64(popcount(bits & ~own)))
+    for other in typed_range(u64(HARTS)):
+        if (bits & ~own) >> other & 1 != 0:
+            if atomic("or", u64, shared.asked, other << 3, own) == 0:
+                post(other, u64(MAIL_FENCE))
+    if bits & own != 0:
+        do_fence(hart)
     tries = u64(0)
-    while not compare_exchange(u64, shared.fence_lock, 0, 0, 1):
-        wait_for_others(tries)
-        tries += 1
-    shared.fence_start = start
-    shared.fence_size = 0 if start == 0 and size == ~u64(0) else size
-    shared.fence_space = space
-    shared.fence_by_space = function == SFENCE_VMA_ASID
-    why = u64(MAIL_FENCE_CODE) if function == FENCE_I else u64(MAIL_FENCE_MEMORY)
-    count = u64(0)
-    for hart in typed_range(u64(HARTS)):
-        count += bits >> hart & 1
-    atomic("xchg", u64, shared.fence_left, 0, count)
-    for hart in typed_range(u64(HARTS)):
-        if bits >> hart & 1 != 0:
-            post(hart, why)
-    tries = u64(0)
-    while read_once(u64, shared.fence_left, 0) != 0:
+    while read_once(u64, shared.fence_left, hart << 3) != 0:
         wait_for_others(tries)
         tries += 1
     fence()
-    atomic("xchg", u64, shared.fence_lock, 0, 0)
-    wake_others()
     return u64(sbi.SUCCESS)
 
 
@@ -241,7 +247,6 @@ def wait_for_start(hart: u64) -> None:
 def go(hart: u64, address: u64, argument: u64, mode: u64) -> None:
     """Leave for the supervisor: translation off, interrupts off (SBI 2.0, table 18)."""
     atomic("xchg", u64, shared.state, hart << 3, STARTED)
-    store(u32, CLINT_MSIP + (hart << 2), 0)
     csr.satp.write(u64(0))
     csr.mie.write(u64(MSIE))
     enter(address, hart, argument, mode | MPIE, u64(MPP | SIE | SPIE))

@@ -19,7 +19,7 @@ S, M = 1, 3
 STARTED, STOPPED, START_PENDING, STOP_PENDING, SUSPENDED = 0, 1, 2, 3, 4
 
 # Why a hart got a software interrupt (bits of Shared.mail).
-MAIL_SOFTWARE, MAIL_FENCE_CODE, MAIL_FENCE_MEMORY, MAIL_START = 1, 2, 4, 8
+MAIL_SOFTWARE, MAIL_FENCE, MAIL_START = 1, 2, 4
 
 
 class Boot(Struct):
@@ -37,14 +37,14 @@ class Shared(Struct):
     present: u64[16]  # 1 if there is such a hart
     start_address: u64[16]
     start_argument: u64[16]
-    fence_lock: u64[1]
-    fence_left: u64[1]  # harts that have not done the fence yet
-    asleep: u64[1]  # harts that sleep until a fence is done, as bits
+    asked: u64[16]  # whose fences each hart is to do, as bits
+    fence_left: u64[16]  # how many harts have not done each hart's fence yet
+    fence_kind: u64[16]  # what each hart's fence is: the function of SBI's RFENCE
+    fence_start: u64[16]
+    fence_size: u64[16]
+    fence_space: u64[16]
+    asleep: u64[1]  # harts that sleep until their fence is done, as bits
     console_lock: u64[1]
-    fence_start: u64
-    fence_size: u64
-    fence_space: u64
-    fence_by_space: bool
     has_stimecmp: bool
 
 
