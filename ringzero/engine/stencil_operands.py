@@ -19,6 +19,7 @@ def forget_values(s: Stitcher) -> None:
     """A block may be entered here: no register's value is at hand."""
     s.first = u64(NO_REGISTER)
     s.second = u64(NO_REGISTER)
+    s.window = u64(NO_REGISTER)
 
 
 @native(inline=True)

@@ -15,7 +15,7 @@ WORD, LONG, RELATIVE = range(3)  # 32 bits, 64 bits, 32 bits from where it stand
 INTERPRETED, PLAIN, BRANCH, CALL, INDIRECT = range(5)  # in this order: leaders.py compares
 # CALL: to pc + imm; INDIRECT: to a register
 KIND = 7
-READS_RS1, READS_RS2, GIVES_RD = 8, 16, 32
+READS_RS1, READS_RS2, GIVES_RD, ACCESSES, STORES = 8, 16, 32, 64, 128
 ENTRIES = 4096  # of each list in scratch space: more than a page has slots
 
 
@@ -73,6 +73,11 @@ class Stitcher(Struct):
     first: u64  # register whose value is at hand in the first place, or NO_REGISTER
     second: u64
     newer: u64  # which of them came later: 0 or 1
+    window: u64  # register around which a page's distance is known, or NO_REGISTER
+    window_low: u64  # the first offset that it holds for, + 2048
+    window_end: u64  # behind the last
+    window_stores: u64  # whether for stores too
+    windows: u64  # how many were opened
     labels: ptr[u32]  # by slot: 1 + where its block begins, in this trace
     begun: ptr[u16]  # slots with a label
     begun_count: u64

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from ringzero.engine import stencil_state as state
 from ringzero.engine import stencil_text as text
+from ringzero.engine import stencil_windows
 from ringzero.engine.stencil_parts import joined
 from ringzero.isa.instruction import BRANCH, JUMP, Instruction
 from ringzero.isa.registry import INSTRUCTIONS
@@ -45,7 +46,13 @@ class Piece:
 def make() -> bytes:
     """The tables for this host, compiled."""
     machine = binding.host_machine("small", "static")
-    return pack(pieces(binding.object_code(text.build(binding.host_target()), machine)))
+    target = binding.host_target()
+    found = pieces(binding.object_code(text.build(target), machine))
+    others = pieces(binding.object_code(stencil_windows.build(target), machine))
+    for name, piece in others.items():
+        if name != text.POOL and all(patch[1] != NUMBER[text.POOL] for patch in piece.patches):
+            found[name] = piece  # the constants are the other module's
+    return pack(found)
 
 
 def pieces(code: bytes) -> dict[str, Piece]:
@@ -107,6 +114,8 @@ def kind_of(one: Instruction) -> int:
         (state.READS_RS1, text.reads(one, "rs1")),
         (state.READS_RS2, text.reads(one, "rs2")),
         (state.GIVES_RD, text.gives_rd(one)),
+        (state.ACCESSES, text.accesses(one)),
+        (state.STORES, text.accesses(one) and one.destination is None),
     ):
         kind |= flag if holds else 0
     return kind

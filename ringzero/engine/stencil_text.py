@@ -7,7 +7,7 @@ handler, two registers' values, so that they need not be loaded again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import product
 
 from ringzero.engine import slots, stencil_access, stencil_floats, tlb
@@ -38,11 +38,11 @@ BIND: dict[Native, Native] = {
 }
 EXCLUDED = ("Zicbom", "Zicboz")
 SECTION = ".text.stencils"
-SIGNATURE = "ptr %core, ptr %ip, i64 %budget, i64 %vpage, i64 %first, i64 %second"
+SIGNATURE = "ptr %core, ptr %ip, i64 %budget, i64 %vpage, i64 %first, i64 %second, ptr %window"
 NUMBERS = (
     "rd", "rs1", "rs2", "rs3",  # registers, eight bytes each
     "rd_index", "rs1_index", "rs2_index", "rs3_index",
-    "imm", "pc", "size", "done", "slot", "handler",
+    "imm", "pc", "size", "done", "slot", "handler", "low", "room",
 )  # fmt: skip
 PLACES = ("next", "taken", "bail", "jump")  # symbols that are jumped to
 POOL = "pool"  # constants, at the beginning of code memory
@@ -52,11 +52,13 @@ SYMBOLS = (*NUMBERS, *PLACES, POOL)
 FIRST_RS1, SECOND_RS1, FIRST_RS2, SECOND_RS2, TO_SECOND, NO_RD, FAR_TARGET = (
     1 << bit for bit in range(7)
 )
+OPENS, INSIDE = NO_RD, FAR_TARGET  # of accesses, which never jump (`stencil_windows`)
 VARIANTS = 128
 AT_HAND = {"rs1": {FIRST_RS1: "%first", SECOND_RS1: "%second"},
            "rs2": {FIRST_RS2: "%first", SECOND_RS2: "%second"}}  # fmt: skip
 FREQUENT = ("I", "M")  # whose operands may be at hand
-KEPT, LOST = "i64 %first, i64 %second", "i64 poison, i64 poison"
+KEPT = "i64 %first, i64 %second, ptr %window"
+LOST = "i64 poison, i64 poison, ptr poison"
 EXIT, BAIL, COUNT, STUB = (
     "to_slot",
     "to_interpreter",
@@ -78,6 +80,7 @@ def variants(one: Instruction) -> list[int]:
     choices += [(0, TO_SECOND)] if gives_rd(one) else []
     choices += [(0, NO_RD)] if one.kind is JUMP else []
     choices += [(0, FAR_TARGET)] if one.may_jump_static else []
+    choices += [(0, OPENS, INSIDE)] if accesses(one) else []
     return [sum(chosen) for chosen in product(*choices)]
 
 
@@ -89,6 +92,12 @@ def reads(one: Instruction, operand: str) -> bool:
 def gives_rd(one: Instruction) -> bool:
     """Whether its result is at hand afterwards."""
     return one.kind not in (BRANCH, JUMP) and one.destination == "rd"
+
+
+def accesses(one: Instruction) -> bool:
+    """Whether it is a plain load or store at rs1 + imm, which may look through a window."""
+    near = one.memory and "rs1" in one.parameters and "imm" in one.sources
+    return near and one.extension in ("I", "F", "D")
 
 
 def name_of(one: Instruction, variant: int) -> str:
@@ -106,7 +115,7 @@ class StencilText(InstructionHandler):
 
     def __init__(self, program: Program, one: Instruction, variant: int = 0) -> None:
         super().__init__(program, one, 0, bool(variant & FAR_TARGET))
-        self.variant = variant
+        self.variant, self.window = variant, "%window"
 
     def define(self, name: str) -> str:
         """See `HandlerText`; a stencil has one argument more."""
@@ -180,7 +189,7 @@ class StencilText(InstructionHandler):
         self.label("on")
 
     def _plain(self) -> None:
-        results, kept = self._call(), KEPT
+        results, kept = self._call(), f"i64 %first, i64 %second, ptr {self.window}"
         if self.one.dirties_floats:
             status = self.load("mstatus")
             self.store("mstatus", self.value(f"or i64 {status}, {FS}"))
@@ -189,7 +198,8 @@ class StencilText(InstructionHandler):
             self.line(f"store i64 {results[0]}, ptr {self.register(array, 'rd')}")
         if gives_rd(self.one):
             second = self.variant & TO_SECOND
-            kept = f"i64 %first, i64 {results[0]}" if second else f"i64 {results[0]}, i64 %second"
+            both = ("%first", results[0]) if second else (results[0], "%second")
+            kept = f"i64 {both[0]}, i64 {both[1]}, ptr {self.window}"
         self.go("@next", kept=kept)
 
     def _spent(self) -> str:
@@ -210,7 +220,7 @@ class StencilText(InstructionHandler):
         self.line(f"br i1 {self._call()[0]}, label %taken, label %fall")
         self.label("taken")
         if self.far:
-            self._to(self.value(f"add i64 {self.pc()}, {self.immediate()}"), budget)
+            self._look_up(self.value(f"add i64 {self.pc()}, {self.immediate()}"), budget)
         else:
             self.go("@taken", budget=budget)
         self.label("fall")
@@ -295,16 +305,22 @@ class StencilText(InstructionHandler):
 def _stencils(program: Program) -> Iterator[str]:
     for one in filter(compilable, INSTRUCTIONS):
         for variant in variants(one):
-            yield StencilText(program, one, variant).text(name_of(one, variant))
+            if not (accesses(one) and variant & (OPENS | INSIDE)):
+                yield StencilText(program, one, variant).text(name_of(one, variant))
     for name in SPECIALS:
         yield StencilText(program, INSTRUCTIONS[0]).special(name)
 
 
 def build(target: Target) -> str:
-    """The text of all stencils for a target."""
+    """The text of all stencils for a target, but for those that look through windows."""
     program = Program(target, BIND)
     program.flagged.update(one.function for one in INSTRUCTIONS)
-    program.texts += _stencils(program)
+    return completed(program, _stencils(program))
+
+
+def completed(program: Program, stencils: Iterable[str]) -> str:
+    """The text of a module of stencils."""
+    program.texts += stencils
     program.texts += [f"@{name} = external global i8, !absolute_symbol !2" for name in NUMBERS]
     program.texts += [f"declare {CONVENTION} void @{name}({SIGNATURE})" for name in PLACES]
     program.texts += [

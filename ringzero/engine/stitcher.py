@@ -55,7 +55,9 @@ from ringzero.engine.stencil_code import (
     place,
 )
 from ringzero.engine.stencil_operands import at_hand, forget_values, make_room
+from ringzero.engine.stencil_runs import close_window, through_window
 from ringzero.engine.stencil_state import (
+    ACCESSES,
     BRANCH,
     ENTRIES,
     GIVES_RD,
@@ -221,7 +223,10 @@ def operation(shared: Shared, array: u64, slot: u64, kind: u8, done: u64) -> Non
         variant |= at_hand(s, u64(decoded.rs1)) * text.FIRST_RS1
     if kind & READS_RS2 != 0:
         variant |= at_hand(s, u64(decoded.rs2)) * text.FIRST_RS2
+    if kind & ACCESSES != 0:
+        variant |= through_window(shared, array, slot, kind)
     if kind & GIVES_RD != 0:
+        close_window(s, u64(decoded.rd))
         variant |= make_room(s, u64(decoded.rd))
     if is_jump(control) and decoded.rd == SINK:
         variant |= text.NO_RD
