@@ -51,7 +51,7 @@ HOT = 3  # slices that ended at one slot before Python hears of it
 FIRST = 1 << 63  # on an entry of the ring: not hot, but the first of its array
 BAILS = 1 << 62  # on an entry of the ring: regions often leave there
 GOALS = 1 << 61  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
-OFTEN = 2048  # side exits at one place before Python hears of it
+OFTEN = 8192  # side exits at one place before Python hears of it
 
 # Why `enter` came back (Core.why).
 RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)

@@ -181,6 +181,7 @@ class Explorer:
         self.code, self.limit = code, limit
         self.graph = Graph(head, leaders={head}, entries={head})
         self.pending = deque([head])
+        self.optional: set[int] = set()  # where only jumps through registers lead
         self.known: dict[int, bytes | None] = {0: code.page(0)}
 
     def graph_of_all(self) -> Graph:
@@ -189,6 +190,8 @@ class Explorer:
         while self.pending:
             at: int | None = self.pending.popleft()
             constants = Constants()
+            if at in self.optional and len(graph.operations) >= ENOUGH:
+                continue  # most of it would be compiled for each of its callers
             while at is not None and at not in graph.operations:
                 if len(graph.operations) >= self.limit:
                     graph.frontier.add(at)
@@ -263,7 +266,9 @@ class Explorer:
             leaders.add(op.offset)
         if op.next // PAGE != op.page:
             leaders.add(op.next)
-        if op.goes is not None:
+        if op.known is not None:
+            self._distant(op.known)
+        elif op.goes is not None:
             self._edge(op.goes)
         if op.one.kind is BRANCH:
             leaders.add(op.next)
@@ -279,12 +284,19 @@ class Explorer:
 
     def _edge(self, target: int) -> None:
         self.graph.leaders.add(target)
+        self.optional.discard(target)
+        self.pending.append(target)
+
+    def _distant(self, target: int) -> None:
+        if target not in self.graph.leaders:
+            self.optional.add(target)
+        self.graph.leaders.add(target)
         self.pending.append(target)
 
     def _guess(self, op: Operation) -> None:
         goals = self.graph.guesses[op.offset] = self.code.goals(op.offset)
         for target in goals:
-            self._edge(target)
+            self._distant(target)
 
     def _entry(self, offset: int) -> None:
         if offset // PAGE == 0:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
 
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at the samples
+RARELY = 4  # how much hotter a jump must be to have regions compiled again, while others wait
 COOLING = 0.5  # seconds after which heat counts half
 PATIENCE = 0.02  # seconds: a program that ends sooner needs no compiler
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
@@ -265,11 +266,8 @@ class Regions(Interpreter):
 
     def _make_hottest(self) -> None:
         jump, tells = self._restless.most_common(1)[0] if self._restless else ((0, 0), 0)
-        if tells > max(self._heat.values(), default=1):
+        if tells > RARELY * max(self._heat.values(), default=0):
             self._follow(*jump)
-            return
-        if not self._heat:
-            self._restless.clear()
             return
         hottest = max(self._heat, key=self._heat.__getitem__)
         self._warmth = self._heat.pop(hottest)

@@ -218,3 +218,16 @@ def test_targets_that_cover_little_are_not_compared_with() -> None:
     assert goals.of(place) == (-16,)
     assert not goals.learn(place, 1 << 40)
     assert goals.of((4, 0x80)) == ()
+
+
+def test_far_callees_are_followed_from_small_regions_only() -> None:
+    call = "auipc t1, 2\n    jalr ra, 0(t1)\n"
+    small, large = ("addi a0, a0, 1\n" * n + call + "    ret\n" for n in (8, 80))
+    for text, followed in ((small, True), (large, False)):
+        at = 0x2000 + (32 if followed else 320)
+        parts = {0: text, at: FUNCTION}
+        graph = explore(Code(lambda distance, parts=parts: _page(parts, distance)), 0)
+        assert (at in graph.operations) is followed
+        run = next(op for op in graph.operations.values() if op.one.name == "jalr" and op.calls)
+        assert run.goes == at
+        assert (run.next in graph.entries) is not followed
