@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ringzero.engine import stencil_text, tlb
+from ringzero.engine import stencil_access, stencil_text
 from ringzero.engine.handlers import CORE_OFFSET
 from ringzero.engine.region_access import load_checked, store_checked
 from ringzero.engine.stencil_text import INSIDE, OPENS, StencilText, accesses, name_of, number
@@ -47,7 +47,11 @@ class WindowText(StencilText):
         """Leave in `window` where address 0 would be, if the page is known and holds all."""
         base = self._argument("rs1").removeprefix("i64 ")
         low = self.value(f"add i64 {base}, {number('low')}")
-        find = tlb.write_entry if self.one.destination is None else tlb.read_entry
+        find = (
+            stencil_access.write_entry
+            if self.one.destination is None
+            else stencil_access.read_entry
+        )
         entry = self.inlined(find, f"i64 {low}")
         page = self.value(f"and i64 {low}, {PAGE}")
         known = self.value(f"icmp eq i64 {self.value(f'load i64, ptr {entry}')}, {page}")

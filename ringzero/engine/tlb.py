@@ -439,15 +439,3 @@ def fence_translation(hart: Hart, address: u64, asid: u64, which: u64) -> None:
 def execute_entry(core: Core, address: u64) -> TlbEntry:
     """The execute table's entry for an instruction address."""
     return entry_for(core, EXECUTES, address)
-
-
-@native(inline=True)
-def read_entry(core: Core, address: u64) -> TlbEntry:
-    """The read table's entry for an address."""
-    return entry_for(core, READS, address)
-
-
-@native(inline=True)
-def write_entry(core: Core, address: u64) -> TlbEntry:
-    """The write table's entry for an address."""
-    return entry_for(core, WRITES, address)
