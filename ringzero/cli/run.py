@@ -211,6 +211,7 @@ def _boot(
     """Run the plan until the guest ends for good; the exit code."""
     from ringzero.cli import terminal
     from ringzero.cli.session import STDIN, Session
+    from ringzero.lang import cache
     from ringzero.lang.cache_limit import limit, trim_if_written
     from ringzero.outcome import Rebooted
 
@@ -230,6 +231,7 @@ def _boot(
             _report(plan, machine, outcome, code, elapsed, stats, as_json)
             if ending is not None:
                 machine.abandon()
+                cache.settle()
                 trim_if_written(limit())
                 ending.quick = True
             return code

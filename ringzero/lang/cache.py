@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import os
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -103,6 +104,20 @@ def cached(kind: str, key: str, make: Callable[[], bytes]) -> bytes:
     if data is None:
         if announce is not None:
             announce(kind)
-        data = make()
-        write(kind, key, data)
+        making.append(kind)
+        try:
+            data = make()
+            write(kind, key, data)
+        finally:
+            making.remove(kind)
     return data
+
+
+making: list[str] = []
+"""Kinds of objects that threads of this process are making just now."""
+
+
+def settle() -> None:
+    """Wait until what is being made is kept: who ends the process before that loses it."""
+    while making:
+        time.sleep(0.01)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -126,3 +127,23 @@ def test_several_processes_at_once(folder: Path) -> None:
     running = [subprocess.Popen([*command, str(seed)]) for seed in range(3)]
     assert [process.wait(timeout=120) for process in running] == [0, 0, 0]
     assert sum(one.size for one in kept()) < 20 * 1000
+
+
+def test_settle_waits_for_what_is_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path))
+    begun, go_on = threading.Event(), threading.Event()
+
+    def make() -> bytes:
+        begun.set()
+        go_on.wait(10)
+        return b"made"
+
+    maker = threading.Thread(target=cache.cached, args=("kind", "key", make))
+    maker.start()
+    assert begun.wait(10)
+    threading.Timer(0.05, go_on.set).start()
+    cache.settle()
+    assert cache.read("kind", "key") == b"made"
+    maker.join()
