@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from ringzero.engine.blocks import clear_marks
 from ringzero.engine.core import (
+    ARRAY_MASKS,
     BESIDE,
-    CONTEXT_SIZE,
-    CONTEXTS,
     EXECUTES,
     LEAVING,
     LOG,
@@ -18,6 +17,8 @@ from ringzero.engine.core import (
     PAGE_STRIDE,
     READY,
     SEEN,
+    SET_SIZE,
+    SETS,
     STAMPED,
     TLB_SIZE,
     USERS,
@@ -54,7 +55,7 @@ from ringzero.engine.slots import (
     set_header,
     slot_array,
 )
-from ringzero.lang import fence, native, typed_range, u32, u64
+from ringzero.lang import ctz, fence, native, typed_range, u32, u64
 
 
 @native
@@ -159,20 +160,34 @@ def protect_code(shared: Shared, page: u64) -> u64:
 
 @native
 def drop_entries(core: Core, table: int, what: u64) -> bool:
-    """Drop the entries of a table, in all contexts, that stand for a page or a slot array."""
+    """Drop the entries of a table, in all sets, that stand for a page or a slot array."""
+    if table == WRITES:
+        left = core.by_frame[what & (TLB_SIZE - 1)]
+    else:
+        left = core.by_array[what // PAGE_STRIDE & (ARRAY_MASKS - 1)]
     dropped = False
-    for context in typed_range(u64(CONTEXTS)):
-        entered = core.filled[context]
-        if entered <= LOG:
-            for i in typed_range(entered):
-                place = u64(core.entered[context * LOG + i])
-                if table <= place < table + TLB_SIZE:
-                    entry = core.contexts[context * CONTEXT_SIZE + place]
-                    dropped = drop_entry(entry, table, what) or dropped
-        else:
-            for i in typed_range(u64(TLB_SIZE)):
-                entry = core.contexts[context * CONTEXT_SIZE + table + i]
+    while left != 0:
+        dropped = drop_from_set(core, u64(ctz(left)), table, what) or dropped
+        left = left & (left - 1)
+    return dropped
+
+
+@native
+def drop_from_set(core: Core, index: u64, table: int, what: u64) -> bool:
+    """The same in one set."""
+    dropped = False
+    here = core.sets[index]
+    filled = here.filled
+    if filled <= LOG:
+        for i in typed_range(filled):
+            place = u64(here.entered[i])
+            if table <= place < table + TLB_SIZE:
+                entry = core.tables[index * SET_SIZE + place]
                 dropped = drop_entry(entry, table, what) or dropped
+    else:
+        for i in typed_range(u64(TLB_SIZE)):
+            entry = core.tables[index * SET_SIZE + table + i]
+            dropped = drop_entry(entry, table, what) or dropped
     return dropped
 
 
@@ -197,9 +212,10 @@ def forget_everything(shared: Shared) -> u64:
     fence()
     for h in typed_range(shared.harts):
         core = core_at(shared, h)
-        for context in typed_range(u64(CONTEXTS)):
-            for i in typed_range(u64(TLB_SIZE)):
-                core.contexts[context * CONTEXT_SIZE + EXECUTES + i].tag = INVALID
+        for index in typed_range(u64(SETS)):
+            if core.sets[index].filled != 0:
+                for i in typed_range(u64(TLB_SIZE)):
+                    core.tables[index * SET_SIZE + EXECUTES + i].tag = INVALID
     return new_stamp(shared)
 
 

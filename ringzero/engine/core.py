@@ -11,14 +11,19 @@ from ringzero.isa.hart import Hart
 from ringzero.lang import Struct, native, ptr, reinterpret, u8, u16, u32, u64
 
 TLB_SIZE = 8192  # entries of one table, for 32 MiB; direct mapped
-LOG = 1024  # entries of a context that are remembered, so that emptying it looks at no others
 TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
 READS, WRITES, EXECUTES, CODES = (table * TLB_SIZE for table in range(TABLES))
-CONTEXTS = 8
-USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(5)  # UNUSUAL: MPRV or MXR
-GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, CONTEXTS)  # V=1: both stages in one
-CONTEXT_SIZE = TABLES * TLB_SIZE
+SET_SIZE = TABLES * TLB_SIZE
+SETS = 32  # per hart; a bit each in the masks below
+LOG = 1024  # entries of a set that are remembered, so that emptying it looks at no others
+ARRAY_MASKS = 4096
 
+# What of the hart's state a set is for (`tlb_sets`). UNUSUAL: MPRV or MXR; GUEST: V=1, both stages.
+CONTEXTS = 8
+USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(5)
+GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, CONTEXTS)
+
+LARGE = 512  # regions of 2 MiB that a set tells apart exactly
 LARGE_WORDS = 64
 
 SLICE = 16384  # instructions between looks at interrupts and deadlines
@@ -64,6 +69,31 @@ class TlbEntry(Struct):
 
     tag: u64
     offset: u64
+
+
+class TlbKey(Struct):
+    """Whose translations a set of tables holds."""
+
+    context: u64  # and, where that is UNUSUAL, the bits of the hart that matter then
+    space: u64  # satp or vsatp, as of the last use where address spaces share the set
+    guest: u64  # hgatp
+    regime: u64  # which fences concern it (`tlb_sets`)
+    digest: u64
+
+
+class TlbSet(Struct):
+    """A set of four tables: whose, and which entries may be in use."""
+
+    key: TlbKey
+    used: u64  # Core.chosen when it was last looked for; 0 for never
+    private: u64  # entries that were not global
+    filled: u64  # how often it was entered since it was empty
+    pieces: u64  # entries that are pieces of superpages
+    large: u64[512]  # type: ignore[valid-type]  # 1 + address >> 21: pieces of that superpage
+    others: u64[64]  # type: ignore[valid-type]  # bit (address >> 21) % 4096: where two met there
+    giga: u64  # bit (address >> 30) % 64: the same for pages above 2 MiB
+    tera: u64  # and above 1 GiB, wherever
+    entered: u16[1024]  # type: ignore[valid-type]  # the first LOG of its entries
 
 
 class Slot(Struct):
@@ -162,12 +192,15 @@ class Core(Struct):
     shared: ptr[Shared]
     memory: ptr[u8]  # Shared.memory again, one load nearer
     slots: ptr[u8]  # Shared.slots again
-    tlb: ptr[TlbEntry]  # the tables of the present context
-    contexts: ptr[TlbEntry]
+    tlb: ptr[TlbEntry]  # the tables of the present set
+    tables: ptr[TlbEntry]  # of all sets
+    sets: ptr[TlbSet]
     context: u64
-    filled: u64[8]  # type: ignore[valid-type]  # how often a context was entered since it was empty
-    large: u64[64]  # type: ignore[valid-type]  # bit (address >> 21) % 4096: a superpage's pieces
-    giga: u64  # bit (address >> 30) % 64: the same for pages above 2 MiB
+    set: u64
+    bound: u64[8]  # type: ignore[valid-type]  # per context 1 + its set in this address space, or 0
+    digests: u64[32]  # type: ignore[valid-type]  # of the sets' keys; 0 for a set never used
+    superpages: u64  # sets that hold pieces of superpages
+    chosen: u64  # how often a set was looked for
     scratch: ptr[Slot]  # a slot array of its own: single steps, instructions that cross pages
     scratch_slot: u64  # the one slot of it that does not halt
     number: u64  # among the cores
@@ -203,7 +236,12 @@ class Core(Struct):
     inside: u64  # whether the budget was spent in a region
     link: ptr[Link]  # what a region found wanting
     link_page: u64  # and the page it is about
-    entered: u16[8192]  # type: ignore[valid-type]  # per context the first LOG of its entries
+    claimed: u64  # sets taken for one that had none
+    emptied: u64  # sets emptied by fences, and by what voids all translations
+    fences: u64[4]  # type: ignore[valid-type]  # by what they name: address 1, address space 2
+    by_page: u32[8192]  # type: ignore[valid-type]  # sets that may hold a page; by index in tables
+    by_frame: u32[8192]  # type: ignore[valid-type]  # those with a page of RAM in the write table
+    by_array: u32[4096]  # type: ignore[valid-type]  # those with a slot array in the execute table
     wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
     quiet: u64  # what the hart may be using (`quiescence`)
     passed: u64  # the newest stamp when it last used nothing

@@ -13,14 +13,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ringzero.engine.core import (
-    CONTEXT_SIZE,
-    CONTEXTS,
     HEATS,
     LINK_COUNT,
-    LOG,
     NEWS,
     NO_WATCH,
     PAGE_STRIDE,
+    SET_SIZE,
+    SETS,
     SITES,
     SLICE,
     TARGETS,
@@ -31,6 +30,7 @@ from ringzero.engine.core import (
     Pair,
     Shared,
     TlbEntry,
+    TlbSet,
 )
 from ringzero.engine.hart_threads import (
     HartThreads,
@@ -168,7 +168,7 @@ class Interpreter:
 
     def _allocate(self, deterministic: bool) -> None:
         core_type, entry = view(Core), ctypes.sizeof(view(TlbEntry))
-        tables = CONTEXTS * CONTEXT_SIZE * entry
+        tables, sets = SETS * SET_SIZE * entry, SETS * ctypes.sizeof(view(TlbSet))
         arrays = SLOT_ARRAYS + self.count + 1
         self._parts = [
             _anonymous(ctypes.sizeof(view(Shared))),
@@ -186,10 +186,11 @@ class Interpreter:
             _anonymous(WORD_COUNT * 4),
             _anonymous(COMMON_SIZE),
             _anonymous(TARGETS * ctypes.sizeof(view(Pair))),
+            _anonymous(sets * self.count),
         ]
         places = [_address(part) for part in self._parts]
         shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases, *more = places
-        sites, links, words, common, targets = more
+        sites, links, words, common, targets, set_heads = more
         slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
         self.shared: Any = view(Shared).from_address(shared)
         self.shared_address = shared
@@ -217,16 +218,13 @@ class Interpreter:
         for index in range(self.count):
             at = cores + index * ctypes.sizeof(core_type)
             core = core_type.from_address(at)
-            core.shared, core.contexts = shared, tlbs + index * tables
+            core.shared, core.tables = shared, tlbs + index * tables
             core.memory, core.slots, core.handlers = s.memory, slots, s.handlers
-            core.tlb = core.contexts
+            core.tlb, core.sets = core.tables, set_heads + index * sets
             core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
             core.number, core.quiet = index, OUT
-            for context in range(CONTEXTS):
-                core.filled[context] = LOG + 1  # all of it is to be emptied
             self.cores.append(core)
             self.code.clear_scratch(at)
-            self.code.flush_all(at)
 
     # ---- called from native code
 

@@ -17,6 +17,7 @@ from ringzero.engine import (
     slots,
     stitcher,
     tlb,
+    tlb_fences,
     walks,
 )
 from ringzero.engine.handlers import (
@@ -42,13 +43,13 @@ BIND: dict[Native, Native] = {
     ports.physical_amo: physical.physical_amo,
     ports.physical_compare_exchange: physical.physical_compare_exchange,
     ports.now: physical.now,
-    ports.fence_translation: tlb.fence_translation,
+    ports.fence_translation: tlb_fences.fence_translation,
     paging.read_entry: walks.read_entry,
     **host_floats.BIND,
 }
 ROOTS = (
     changes.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
-    slots.decode_word, tlb.flush_all, bells.ring,
+    slots.decode_word, tlb_fences.flush_all, bells.ring,
     region_eviction.retire_regions, region_eviction.unlink_regions,
 )  # fmt: skip
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from ringzero.engine.core import (
     BESIDE,
-    CONTEXT_SIZE,
-    CONTEXTS,
     EXECUTES,
     NO_PAGE,
     ORIGINALS,
     PAGE_STRIDE,
     REGIONS,
+    SET_SIZE,
+    SETS,
     SLOT_BYTES,
     TLB_SIZE,
     TlbEntry,
@@ -126,8 +126,10 @@ class CodePages:
     def _context(self, base: int, array: int) -> int | None:
         """The execute table that leads from a virtual page to an array."""
         for core in self.cores:
-            for context in range(CONTEXTS):
-                table = core.contexts + (context * CONTEXT_SIZE + EXECUTES) * ENTRY
+            for index in range(SETS):
+                if core.digests[index] == 0:
+                    continue  # its memory was never touched
+                table = core.tables + (index * SET_SIZE + EXECUTES) * ENTRY
                 if self._entry(table, base) == array * PAGE_STRIDE:
                     return int(table)
         return None

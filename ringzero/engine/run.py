@@ -38,17 +38,20 @@ from ringzero.engine.physical import NEVER, now, take_wires, until
 from ringzero.engine.quiescence import OUT, acquire, become, pass_by, release
 from ringzero.engine.quiescence import RUNNING as IN_CODE
 from ringzero.engine.slots import INVALID, fill_scratch, original
-from ringzero.engine.tlb import (
-    PAGE_MASK,
-    execute_entry,
-    find_code,
-    flush_all,
-    flush_guest,
-    select_context,
-)
+from ringzero.engine.tlb import PAGE_MASK, execute_entry, find_code
+from ringzero.engine.tlb_fences import flush_all, flush_guests
+from ringzero.engine.tlb_sets import leave_space, select_set
 from ringzero.isa.access import fetch
 from ringzero.isa.clint import deadline
-from ringzero.isa.hart import FLOATS, GUEST_MAPPINGS, MAPPINGS, TRANSLATION, VIRTUAL, WAIT
+from ringzero.isa.hart import (
+    ADDRESS_SPACE,
+    FLOATS,
+    GUEST_MAPPINGS,
+    MAPPINGS,
+    TRANSLATION,
+    VIRTUAL,
+    WAIT,
+)
 from ringzero.isa.trap import (
     MTI,
     OF_INSTRUCTION,
@@ -100,9 +103,11 @@ def settle(core: Core) -> None:
     if changes & MAPPINGS != 0:
         flush_all(core)
     if changes & GUEST_MAPPINGS != 0:
-        flush_guest(core)
-    if changes & TRANSLATION != 0:
-        select_context(core)
+        flush_guests(core)
+    if changes & ADDRESS_SPACE != 0:
+        leave_space(core)
+    if changes & (TRANSLATION | ADDRESS_SPACE) != 0:
+        select_set(core)
     if changes & (TRANSLATION | FLOATS) != 0:
         core.floats = core.hart.mstatus & STATUS_FS
         if core.hart.virtual != 0 and core.hart.vsstatus & STATUS_FS != STATUS_FS:
@@ -350,7 +355,7 @@ def prepare(core: Core) -> None:
     if core.limit != NEVER:
         core.limit = core.hart.retired + (core.shared[0].limit - core.shared[0].elapsed)
     core.turn_end = core.hart.retired + core.shared[0].turn
-    core.hart.changes = core.hart.changes | TRANSLATION
+    core.hart.changes = core.hart.changes | TRANSLATION | ADDRESS_SPACE
     settle(core)
     interrupt_if_due(core)
 

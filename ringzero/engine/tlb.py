@@ -1,10 +1,9 @@
 """The translation cache, and memory access through it: what native engines bind for `isa.access`.
 
-Per context (mode and SUM) direct-mapped tables: read, write, execute, store beside code. What was
-entered is logged, so that a context is emptied at the cost of what it holds. A tag is
-compared with the address masked so that a misaligned access misses. Pages that hold decoded code,
-and watched pages, never enter the write table. The meaning stays `isa.access`'s: a miss runs that
-text.
+Direct-mapped tables: read, write, execute, store beside code; a set of them for each address space,
+mode and SUM (`tlb_sets`, `tlb_fences`). A tag is compared with the address masked so that a
+misaligned access misses. Pages that hold decoded code, and watched pages, never enter the write
+table. The meaning stays `isa.access`'s: a miss runs that text.
 """
 
 from __future__ import annotations
@@ -13,24 +12,11 @@ from ringzero.engine.arrays import code_page
 from ringzero.engine.changes import come_in, forget_code, is_in
 from ringzero.engine.core import (
     CODES,
-    CONTEXT_SIZE,
-    CONTEXTS,
     EXECUTES,
-    GUEST_SUPERVISOR,
-    GUEST_SUPERVISOR_SUM,
-    GUEST_USER,
-    LARGE_WORDS,
-    LOG,
-    MACHINE,
     NO_PAGE,
     PAGE_STRIDE,
     READS,
-    SUPERVISOR,
-    SUPERVISOR_SUM,
-    TABLES,
     TLB_SIZE,
-    UNUSUAL,
-    USER,
     WRITES,
     Core,
     TlbEntry,
@@ -39,20 +25,14 @@ from ringzero.engine.core import (
 )
 from ringzero.engine.physical import NOWHERE, atomically, backing
 from ringzero.engine.slots import INVALID, holds_code, stored_beside
+from ringzero.engine.tlb_sets import describe, enter
 from ringzero.engine.walks import find_page
 from ringzero.isa import access
-from ringzero.isa.hart import NO_RESERVATION, Hart, M, S
-from ringzero.isa.paging import (
-    STATUS_MPRV,
-    STATUS_MXR,
-    STATUS_SUM,
-    Translation,
-)
+from ringzero.isa.hart import NO_RESERVATION, Hart
+from ringzero.isa.paging import Translation
 from ringzero.isa.pmp import EXECUTE, READ, WRITE
-from ringzero.isa.rv_h import ADDRESS_GIVEN, OF_GUEST, OF_VIRTUAL
 from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault
 from ringzero.lang import (
-    advance,
     compare_exchange,
     fence,
     likely,
@@ -61,8 +41,6 @@ from ringzero.lang import (
     peek,
     poke,
     read_once,
-    typed_range,
-    u16,
     u64,
     write_once,
 )
@@ -238,8 +216,7 @@ def fill(core: Core, address: u64, kind: int) -> None:
     where = backing(core.shared[0], page, 4096)
     if where == NOWHERE:
         return
-    if found.size > 4096:
-        covered(core, address, found.size)
+    describe(core, address, found)
     tag = address & PAGE_MASK
     if kind == STORE:
         if found.permissions & (READ | WRITE) == READ | WRITE and unwatched(core, where):
@@ -273,37 +250,6 @@ def unwatched(core: Core, where: u64) -> bool:
     return where >> 12 != core.shared[0].watched
 
 
-@native
-def enter(core: Core, table: int, tag: u64, offset: u64) -> None:
-    """Cache one page."""
-    entered = core.filled[core.context]
-    if entered < LOG:
-        place = ((tag >> 12) & (TLB_SIZE - 1)) + table
-        core.entered[core.context * LOG + entered] = u16(place)
-    core.filled[core.context] = entered + 1
-    entry = entry_for(core, table, tag)
-    entry.tag = tag
-    entry.offset = offset
-
-
-@native
-def covered(core: Core, address: u64, size: u64) -> None:
-    """Remember that pieces of a superpage are in the tables: a fence for one drops them all."""
-    if size > 1 << 21:
-        core.giga = core.giga | (u64(1) << (address >> 30))
-    else:
-        word = (address >> 27) & (LARGE_WORDS - 1)
-        core.large[word] = core.large[word] | (u64(1) << (address >> 21))
-
-
-@native
-def in_superpage(core: Core, address: u64) -> bool:
-    """Whether pieces of a superpage around an address may be in the tables."""
-    word = (address >> 27) & (LARGE_WORDS - 1)
-    bits = (core.large[word] >> (address >> 21)) | (core.giga >> (address >> 30))
-    return bits & 1 != 0
-
-
 @native(cold=True)
 def find_code(core: Core, address: u64) -> u64:
     """The slot array (byte offset) of the page around an instruction address, or the fault."""
@@ -312,8 +258,7 @@ def find_code(core: Core, address: u64) -> u64:
     where = backing(core.shared[0], found.physical & PAGE_MASK, 4096)
     if where == NOWHERE or found.permissions & EXECUTE == 0:
         raise access_fault(core.hart, address, FETCH)
-    if found.size > 4096:
-        covered(core, address, found.size)
+    describe(core, address, found)
     shared = core.shared[0]
     offset = code_page(core, where >> 12)
     come_in(core, offset)
@@ -328,111 +273,6 @@ def find_code(core: Core, address: u64) -> u64:
             enter(core, EXECUTES, address & PAGE_MASK, offset)
             fence()
     return offset
-
-
-# ---- contexts and flushes
-
-
-@native
-def context_of(hart: Hart) -> u64:
-    """Which tables hold translations for the hart as it is."""
-    if hart.mstatus & (STATUS_MXR | STATUS_MPRV) != 0:
-        return UNUSUAL
-    if hart.virtual != 0:
-        return guest_context_of(hart)
-    if hart.mode == M:
-        return MACHINE
-    if hart.mode != S:
-        return USER
-    if hart.mstatus & STATUS_SUM != 0:
-        return SUPERVISOR_SUM
-    return SUPERVISOR
-
-
-@native
-def guest_context_of(hart: Hart) -> u64:
-    """The same while V=1."""
-    if hart.vsstatus & STATUS_MXR != 0:
-        return UNUSUAL
-    if hart.mode != S:
-        return GUEST_USER
-    if hart.vsstatus & STATUS_SUM != 0:
-        return GUEST_SUPERVISOR_SUM
-    return GUEST_SUPERVISOR
-
-
-@native
-def select_context(core: Core) -> None:
-    """Point the hart at the tables of its present context; the unusual one starts empty."""
-    context = context_of(core.hart)
-    core.tlb = advance(core.contexts, context * CONTEXT_SIZE)
-    core.context = context
-    if context == UNUSUAL:
-        clear_context(core, context)
-
-
-@native
-def clear_context(core: Core, context: u64) -> None:
-    """Empty the tables of a context."""
-    first = context * CONTEXT_SIZE
-    entered = core.filled[context]
-    if entered <= LOG:
-        for i in typed_range(entered):
-            core.contexts[first + u64(core.entered[context * LOG + i])].tag = INVALID
-    else:
-        for i in typed_range(u64(CONTEXT_SIZE)):
-            core.contexts[first + i].tag = INVALID
-    core.filled[context] = 0
-
-
-@native(cold=True)
-def flush_all(core: Core) -> None:
-    """Empty all tables."""
-    for context in typed_range(u64(CONTEXTS)):
-        if core.filled[context] != 0:
-            clear_context(core, context)
-    core.giga = 0
-    for i in typed_range(u64(LARGE_WORDS)):
-        core.large[i] = 0
-
-
-@native(cold=True)
-def flush_guest(core: Core) -> None:
-    """Empty the tables that may hold translations of guest virtual addresses."""
-    for context in typed_range(u64(UNUSUAL), u64(CONTEXTS)):
-        if core.filled[context] != 0:
-            clear_context(core, context)
-
-
-@native
-def flush_page(core: Core, address: u64) -> None:
-    """Drop one page from all tables; all of them when a superpage may have covered it."""
-    if in_superpage(core, address):
-        flush_all(core)
-        return
-    tag = address & PAGE_MASK
-    index = (address >> 12) & (TLB_SIZE - 1)
-    for context in typed_range(u64(CONTEXTS)):
-        if core.filled[context] != 0:
-            for table in range(TABLES):
-                entry = core.contexts[context * CONTEXT_SIZE + table * TLB_SIZE + index]
-                if entry.tag == tag:
-                    entry.tag = INVALID
-
-
-@native
-def fence_translation(hart: Hart, address: u64, asid: u64, which: u64) -> None:
-    """sfence.vma. Entries carry no ASID: satp writes have emptied the tables already.
-
-    What is fenced of a guest, by hfence or by itself, concerns its tables only; and a guest
-    physical address may be behind any of its entries.
-    """
-    if which & (ADDRESS_GIVEN | OF_GUEST) == ADDRESS_GIVEN:
-        flush_page(core_of(hart), address)
-    elif which & (OF_VIRTUAL | OF_GUEST) != 0 or hart.virtual != 0:
-        flush_guest(core_of(hart))
-    else:
-        flush_all(core_of(hart))
 
 
 @native(inline=True)

@@ -9,7 +9,7 @@ from ringzero.isa import csrs_supervisor as supervisor
 from ringzero.isa.csr import Csr, const, derived, rw, wlrl
 from ringzero.isa.csrs_machine import floats_dirty, hypervisor_present
 from ringzero.isa.csrs_supervisor import timer_enabled
-from ringzero.isa.hart import FLOATS, GUEST_MAPPINGS, INTERRUPTS, TRANSLATION, Hart
+from ringzero.isa.hart import ADDRESS_SPACE, FLOATS, INTERRUPTS, TRANSLATION, Hart
 from ringzero.isa.paging import BARE, SV39, SV57
 from ringzero.isa.trap import VSSI, interrupts_pending
 from ringzero.lang import native, u64
@@ -121,7 +121,7 @@ class vsatp(Csr, at=0x280):
     MODE, ASID, PPN = rw(63, 60), rw(59, 44), rw(43, 0)
     stands_for = supervisor.satp
     guards = (hypervisor_present,)
-    changes = GUEST_MAPPINGS
+    changes = ADDRESS_SPACE
 
     @native
     def get(hart: Hart, number: u64) -> u64:

@@ -14,7 +14,13 @@ from ringzero.isa.csrs_supervisor import (
     state_enabled,
     state_enables,
 )
-from ringzero.isa.hart import GUEST_INTERRUPTS, GUEST_MAPPINGS, INTERRUPTS, Hart
+from ringzero.isa.hart import (
+    ADDRESS_SPACE,
+    GUEST_INTERRUPTS,
+    GUEST_MAPPINGS,
+    INTERRUPTS,
+    Hart,
+)
 from ringzero.isa.paging import ADUE, BARE, PBMTE, SV39, SV57
 from ringzero.isa.trap import STCE, VSEI, VSSI, VSTI, interrupts_pending
 from ringzero.lang import native, u64
@@ -195,7 +201,7 @@ class hgatp(Csr, at=0x680):
 
     MODE, VMID, PPN = rw(63, 60), rw(57, 44), rw(43, 2)
     guards = (hypervisor_present, satp_allowed)
-    changes = GUEST_MAPPINGS
+    changes = ADDRESS_SPACE
 
     @native
     def get(hart: Hart, number: u64) -> u64:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringzero.isa.counters import TIME
 from ringzero.isa.csr import Csr, const, derived, rw, warl, wlrl
 from ringzero.isa.csrs_machine import SUPERVISOR_INTERRUPTS, floats_dirty, legal_cbie
-from ringzero.isa.hart import FLOATS, INTERRUPTS, MAPPINGS, TRANSLATION, Hart, M
+from ringzero.isa.hart import ADDRESS_SPACE, FLOATS, INTERRUPTS, TRANSLATION, Hart, M
 from ringzero.isa.paging import BARE, SV39, SV57
 from ringzero.isa.trap import SSI, STCE, interrupts_pending
 from ringzero.lang import native, u64
@@ -233,7 +233,7 @@ class satp(Csr, at=0x180):
     MODE, ASID, PPN = rw(63, 60), rw(59, 44), rw(43, 0)
     guards = (satp_allowed,)
     guest_guards = (satp_allowed_to_guest,)
-    changes = MAPPINGS
+    changes = ADDRESS_SPACE
 
     @native
     def get(hart: Hart, number: u64) -> u64:

@@ -17,8 +17,9 @@ TRANSLATION = 2
 CODE = 4
 WAIT = 8
 FLOATS = 16
-MAPPINGS = 32  # cached translations are void: satp, pmp*, menvcfg were written
-GUEST_MAPPINGS = 64  # those of VS and VU are: hgatp, vsatp, henvcfg were written
+MAPPINGS = 32  # cached translations are void: pmp*, menvcfg were written
+GUEST_MAPPINGS = 64  # those of VS and VU are: henvcfg was written
+ADDRESS_SPACE = 128  # others hold, and none are void: satp, vsatp, hgatp were written
 
 H = 1 << 7  # Hart.extensions: the hypervisor extension's letter in misa
 GUEST_INTERRUPTS = 0x1444  # SGEI, VSEI, VSTI, VSSI: delegated to S wherever H exists
