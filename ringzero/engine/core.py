@@ -23,7 +23,7 @@ CONTEXTS = 8
 USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(5)
 GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, CONTEXTS)
 
-LARGE = 512  # regions of 2 MiB that a set tells apart exactly
+LARGE = 1024  # places for the superpages that a set holds pieces of
 LARGE_WORDS = 64
 
 SLICE = 16384  # instructions between looks at interrupts and deadlines
@@ -89,10 +89,9 @@ class TlbSet(Struct):
     private: u64  # entries that were not global
     filled: u64  # how often it was entered since it was empty
     pieces: u64  # entries that are pieces of superpages
-    large: u64[512]  # type: ignore[valid-type]  # 1 + address >> 21: pieces of that superpage
-    others: u64[64]  # type: ignore[valid-type]  # bit (address >> 21) % 4096: where two met there
-    giga: u64  # bit (address >> 30) % 64: the same for pages above 2 MiB
-    tera: u64  # and above 1 GiB, wherever
+    large: u64[1024]  # type: ignore[valid-type]  # their numbers, each at one of two places
+    others: u64[64]  # type: ignore[valid-type]  # bit number % 4096: those that found no place
+    tera: u64  # whether pages above 1 GiB are among them
     entered: u16[1024]  # type: ignore[valid-type]  # the first LOG of its entries
 
 

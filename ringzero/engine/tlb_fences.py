@@ -12,8 +12,9 @@ from ringzero.engine.tlb_sets import (
     GUEST,
     OWN,
     clear_set,
-    in_giant,
-    in_region,
+    giga_number,
+    has_pieces,
+    mega_number,
     shared,
     translating,
 )
@@ -95,10 +96,8 @@ def fence_page(core: Core, regime: u64, address: u64, asid: u64, which: u64) -> 
         left = left & (left - 1)
         here = core.sets[index]
         if concerned(core, here, regime, asid, which):
-            if here.pieces != 0 and in_giant(here, address):
-                empty_set(core, index)
-            elif here.pieces != 0 and in_region(here, address >> 21):
-                drop_region(core, index, address >> 21)
+            if here.pieces != 0 and in_superpage(here, address):
+                drop_superpage(core, index, address)
             elif not drop_page(core, index, page, address & PAGE_MASK):
                 core.by_page[page] = core.by_page[page] & ~(u32(1) << u32(index))
 
@@ -117,13 +116,25 @@ def drop_page(core: Core, index: u64, page: u64, tag: u64) -> bool:
 
 
 @native
-def drop_region(core: Core, index: u64, region: u64) -> None:
-    """Drop what a set holds of a superpage of 2 MiB."""
-    first = (region << 9) & (TLB_SIZE - 1)
+def in_superpage(here: TlbSet, address: u64) -> bool:
+    """Whether pieces of a superpage around an address may be in a set."""
+    if here.tera != 0 or has_pieces(here, mega_number(address)):
+        return True
+    return has_pieces(here, giga_number(address))
+
+
+@native
+def drop_superpage(core: Core, index: u64, address: u64) -> None:
+    """Drop what a set holds of a superpage of 2 MiB; all it holds for a larger one."""
+    here = core.sets[index]
+    if here.tera != 0 or has_pieces(here, giga_number(address)):
+        empty_set(core, index)
+        return
+    first = index * SET_SIZE + ((address >> 12) & (TLB_SIZE - 512))
     for table in range(TABLES):
         for i in typed_range(u64(512)):
-            entry = core.tables[index * SET_SIZE + table * TLB_SIZE + first + i]
-            if entry.tag >> 21 == region:
+            entry = core.tables[first + table * TLB_SIZE + i]
+            if entry.tag >> 21 == address >> 21:
                 entry.tag = INVALID
 
 

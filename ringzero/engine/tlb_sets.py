@@ -230,33 +230,47 @@ def describe(core: Core, address: u64, found: Translation) -> None:
         if found.size > 1 << 30:
             present.tera = 1
         elif found.size > 1 << 21:
-            present.giga = present.giga | (u64(1) << (address >> 30))
+            note_superpage(present, giga_number(address))
         else:
-            note_region(present, address >> 21)
+            note_superpage(present, mega_number(address))
 
 
 @native
-def note_region(here: TlbSet, region: u64) -> None:
-    """Pieces of a superpage are in these 2 MiB."""
-    before = here.large[region & (LARGE - 1)]
-    if before != 0 and before != region + 1:
-        word = ((before - 1) >> 6) & (LARGE_WORDS - 1)
-        here.others[word] = here.others[word] | (u64(1) << (before - 1))
-    here.large[region & (LARGE - 1)] = region + 1
+def mega_number(address: u64) -> u64:
+    """Of the 2 MiB around an address."""
+    return (address >> 21) + 1
 
 
 @native
-def in_region(here: TlbSet, region: u64) -> bool:
-    """Whether pieces of a superpage may be in these 2 MiB of a set."""
-    if here.large[region & (LARGE - 1)] == region + 1:
+def giga_number(address: u64) -> u64:
+    """Of the 1 GiB around an address."""
+    return (address >> 30) + (1 << 50)
+
+
+@native
+def note_superpage(here: TlbSet, number: u64) -> None:
+    """Pieces of it are in a set."""
+    place = number & (LARGE - 1)
+    other = (number * 0x9E37_79B9_7F4A_7C15) >> 54
+    if here.large[place] == number or here.large[other] == number:
+        return
+    if here.large[place] == 0:
+        here.large[place] = number
+    elif here.large[other] == 0:
+        here.large[other] = number
+    else:
+        word = (number >> 6) & (LARGE_WORDS - 1)
+        here.others[word] = here.others[word] | (u64(1) << number)
+
+
+@native
+def has_pieces(here: TlbSet, number: u64) -> bool:
+    """Whether pieces of a superpage may be in a set."""
+    if here.large[number & (LARGE - 1)] == number:
         return True
-    return (here.others[(region >> 6) & (LARGE_WORDS - 1)] >> region) & 1 != 0
-
-
-@native
-def in_giant(here: TlbSet, address: u64) -> bool:
-    """Whether pieces of a larger one around an address may be in a set."""
-    return here.tera != 0 or (here.giga >> (address >> 30)) & 1 != 0
+    if here.large[(number * 0x9E37_79B9_7F4A_7C15) >> 54] == number:
+        return True
+    return (here.others[(number >> 6) & (LARGE_WORDS - 1)] >> number) & 1 != 0
 
 
 @native
@@ -295,7 +309,6 @@ def clear_set(core: Core, index: u64) -> None:
     here.private = 0
     if here.pieces != 0:
         here.pieces = 0
-        here.giga = 0
         here.tera = 0
         for i in typed_range(u64(LARGE)):
             here.large[i] = 0
