@@ -46,7 +46,17 @@ def statistics_text(counters: Counters | ExitStats, elapsed: float) -> str:
 def profile_text(profile: Profile) -> str:
     """How an engine executed what the counters tell."""
     share = profile.in_regions / max(profile.slices, 1)
+    kinds = ("of everything", "by address", "by address space", "by both")
+    fences = [
+        f"{count:>16,}  translation: fences {kind}"
+        for kind, count in zip(kinds, profile.fences, strict=False)
+        if count
+    ]
     lines = [
+        *fences,
+        f"{profile.emptied:>16,}  translation: sets of tables emptied by fences",
+        f"{profile.spaces:>16,}  translation: sets looked for, as an address space was entered",
+        f"{profile.fresh:>16,}  translation: sets taken anew",
         f"{share:>16.1%}  of {profile.slices:,} slices ended in compiled regions",
         f"{profile.loaded:>16,}  regions loaded",
         f"{profile.compiled:>16,}  of them compiled in this run",

@@ -417,6 +417,10 @@ class Interpreter:
             sum(core.region_slices for core in self.cores),
             sum(core.bails for core in self.cores),
             found,
+            fences=tuple(sum(core.fences[i] for core in self.cores) for i in range(4)),
+            spaces=sum(core.chosen for core in self.cores),
+            fresh=sum(core.claimed for core in self.cores),
+            emptied=sum(core.emptied for core in self.cores),
         )
 
     def close(self) -> None:

@@ -86,6 +86,10 @@ class Profile:
     evicted: int = 0  # how often the oldest of them were given back
     stitched: int = 0  # instructions that code was stitched for
     emptied: int = 0  # how often the oldest eighth of stitched code was given back
+    fences: tuple[int, ...] = ()  # of translation: by nothing, address, address space, both
+    spaces: int = 0  # looks for the translations of an address space
+    fresh: int = 0  # of those, for one of which there were none
+    emptied_sets: int = 0  # tables that fences emptied
 
 
 class Harts(Protocol):

@@ -8,7 +8,7 @@ import pytest
 
 from ringzero.isa.csr import Csr, CsrError, const, rw
 from ringzero.isa.csrs import ALL, NUMBERS, csr_read, csr_write
-from ringzero.isa.hart import INTERRUPTS, MAPPINGS, TRANSLATION, Hart, M, S, U, reset
+from ringzero.isa.hart import ADDRESS_SPACE, INTERRUPTS, MAPPINGS, TRANSLATION, Hart, M, S, U, reset
 from ringzero.isa.trap import ILLEGAL_INSTRUCTION, STCE, Trap, pending_interrupt
 from ringzero.lang import u64
 
@@ -228,7 +228,7 @@ def test_device_lines_are_ored_into_mip(hart: Any) -> None:
 
 
 def test_writes_say_what_engines_look_at_again(hart: Any) -> None:
-    for name, bit in (("mie", INTERRUPTS), ("satp", MAPPINGS), ("pmpcfg0", MAPPINGS),
+    for name, bit in (("mie", INTERRUPTS), ("satp", ADDRESS_SPACE), ("pmpcfg0", MAPPINGS),
                       ("mstatus", TRANSLATION | INTERRUPTS)):  # fmt: skip
         hart.changes = u64(0)
         write_only(hart, name, 0)
