@@ -54,7 +54,7 @@ def profile_text(profile: Profile) -> str:
     ]
     lines = [
         *fences,
-        f"{profile.emptied:>16,}  translation: sets of tables emptied by fences",
+        f"{profile.emptied_sets:>16,}  translation: sets of tables emptied by fences",
         f"{profile.spaces:>16,}  translation: sets looked for, as an address space was entered",
         f"{profile.fresh:>16,}  translation: sets taken anew",
         f"{share:>16.1%}  of {profile.slices:,} slices ended in compiled regions",

@@ -420,7 +420,7 @@ class Interpreter:
             fences=tuple(sum(core.fences[i] for core in self.cores) for i in range(4)),
             spaces=sum(core.chosen for core in self.cores),
             fresh=sum(core.claimed for core in self.cores),
-            emptied=sum(core.emptied for core in self.cores),
+            emptied_sets=sum(core.emptied for core in self.cores),
         )
 
     def close(self) -> None:
