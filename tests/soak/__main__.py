@@ -29,6 +29,8 @@ ROUNDS = (
     # Interrupts and translations of other harts.
     "--timer {n} --signal {n} --sigq {n} --tlb-shootdown 2 --affinity 2 --clone {n} --yield {n}",
 )
+# Powering off loses what the serial driver has not sent yet; stty waits for that (TCSADRAIN).
+DRAIN = "status=$?; stty opost; echo ended with $status; stty opost; exit $status"
 TROUBLE = re.compile(
     r"\b(BUG:|Oops|WARNING:|Call Trace|soft lockup|rcu: INFO|segfault|stress-ng: fail|unhandled)"
 )
@@ -44,7 +46,8 @@ def files(command: str) -> tuple[Path, Path]:
 def soak(harts: int, seconds: int, words: str, engine: str) -> tuple[str, str]:
     """One round: what was wrong, or nothing; and which tiers executed it."""
     stress = words.format(n=harts)
-    kernel, initrd = files(f"stress-ng {stress} --verify --timeout {seconds} --oomable 2>&1")
+    command = f"stress-ng {stress} --verify --timeout {seconds} --oomable 2>&1"
+    kernel, initrd = files(f"{command}; {DRAIN}")
     append = "console=ttyS0 panic=-1 ringzero.run=/bench/soak"
     with Machine(
         kernel=kernel, initrd=initrd, append=append, memory="1G", cpus=harts, engine=engine
