@@ -20,6 +20,7 @@ from ringzero.lang import (
     peek,
     poke,
     ptr,
+    read_acquire,
     read_once,
     reinterpret,
     u8,
@@ -118,7 +119,7 @@ def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u
 def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
     """See `isa.access.load_reserved`."""
     where = place(hart, READS, kind, address)
-    value = u64(read_once(kind, core_of(hart).memory, where))
+    value = u64(read_acquire(kind, core_of(hart).memory, where))
     hart.reservation = where + core_of(hart).shared[0].ram_base
     hart.reservation_value = value
     return value

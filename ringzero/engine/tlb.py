@@ -40,6 +40,7 @@ from ringzero.lang import (
     original,
     peek,
     poke,
+    read_acquire,
     read_once,
     u64,
     write_once,
@@ -167,7 +168,7 @@ def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
     entry = entry_for(core, READS, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
         where = address + entry.offset
-        value = u64(read_once(kind, core.memory, where))
+        value = u64(read_acquire(kind, core.memory, where))
         hart.reservation = where + core.shared[0].ram_base
         hart.reservation_value = value
         return value
@@ -179,7 +180,9 @@ def load_reserved_missed(hart: Hart, kind: type, address: u64) -> u64:
     """Fill, then the definition."""
     if address & (kind.bits // 8 - 1) == 0:
         fill(core_of(hart), address, LOAD)
-    return load_reserved_definition(hart, kind, address)
+    value = load_reserved_definition(hart, kind, address)
+    fence()
+    return value
 
 
 @native(inline=True)

@@ -1,7 +1,7 @@
 """A, atomic instructions: Zalrsc and Zaamo (unprivileged spec, "A" extension).
 
-Every atomic is sequentially consistent, which is stronger than any aq and rl bits ask for. They
-must be naturally aligned; `access` raises where they are not.
+An AMO or sc is sequentially consistent, which is stronger than any aq and rl bits ask for; lr is an
+acquire, whatever its bits. They must be naturally aligned; `access` raises where they are not.
 """
 
 from __future__ import annotations

@@ -80,13 +80,14 @@ def _poke(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
     return Known(None)
 
 
-def _read_once(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
-    kind = _known(e, arguments[0], node)
-    where = _at_offset(e, arguments[1], arguments[2], node)
-    size = kind.bits // 8
-    return Value(
-        kind, e.temporary(f"load atomic {llvm_type(kind)}, ptr {where} monotonic, align {size}")
-    )
+def _read(order: str) -> Emit:
+    def emit(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
+        kind = _known(e, arguments[0], node)
+        where = _at_offset(e, arguments[1], arguments[2], node)
+        text = f"load atomic {llvm_type(kind)}, ptr {where} {order}, align {kind.bits // 8}"
+        return Value(kind, e.temporary(text))
+
+    return emit
 
 
 def _write_once(e: Expressions, arguments: list[Item], node: ast.AST) -> Item:
@@ -195,7 +196,8 @@ INTRINSICS: dict[str, Emit] = {
     "unlikely": _expect("false"),
     "peek": _peek,
     "poke": _poke,
-    "read_once": _read_once,
+    "read_once": _read("monotonic"),
+    "read_acquire": _read("acquire"),
     "write_once": _write_once,
     "atomic": _atomic,
     "compare_exchange": _compare_exchange,

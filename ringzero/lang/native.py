@@ -275,6 +275,12 @@ def read_once(kind: Any, base: Any, offset: Any) -> Any:
 
 
 @Intrinsic
+def read_acquire(kind: Any, base: Any, offset: Any) -> Any:
+    """`read_once`, before all accesses that follow."""
+    return peek(kind, base, offset)
+
+
+@Intrinsic
 def write_once(kind: Any, base: Any, offset: Any, value: Any) -> None:
     """`poke` of a naturally aligned `kind` as one access that other threads see whole."""
     poke(kind, base, offset, value)
@@ -377,6 +383,7 @@ __all__ = [
     "poke",
     "popcount",
     "port",
+    "read_acquire",
     "read_once",
     "reinterpret",
     "sdiv",
