@@ -13,6 +13,8 @@ from ringzero.engine.core import (
     EXECUTES,
     LEAVING,
     LOG,
+    MADE,
+    NEWS,
     NO_PAGE,
     PAGE_STRIDE,
     READY,
@@ -107,7 +109,19 @@ def make_code_page(core: Core, page: u64) -> u64:
     if written != 0 and shared.parallel != 0:
         await_all(core, written, new_stamp(shared), STORES, u64(DECODING))
     set_header(shared, array, READY, 1)
+    tell(shared, array * PAGE_STRIDE | MADE, u64(0))
     return array + 1
+
+
+@native
+def tell(shared: Shared, news: u64, pc: u64) -> None:
+    """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
+    acquire(shared)
+    shared.news[shared.told & (NEWS - 1)] = news
+    shared.news[(shared.told + 1) & (NEWS - 1)] = pc
+    fence()
+    shared.told += 2
+    release(shared)
 
 
 @native

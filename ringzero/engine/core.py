@@ -55,6 +55,7 @@ TARGETS = 4096  # entries of the table of indirect jumps; a power of two
 HOT = 3  # slices that ended at one slot before Python hears of it
 FIRST = 1 << 63  # on an entry of the ring: not hot, but the first of its array
 BAILS = 1 << 62  # on an entry of the ring: regions often leave there
+MADE = 1 << 60  # on an entry of the ring: the array was made just now
 GOALS = 1 << 61  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
 OFTEN = 8192  # side exits at one place before Python hears of it
 

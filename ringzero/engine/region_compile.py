@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ringzero.engine.core import PAGE_STRIDE
 from ringzero.engine.region_exits import LINK_SIZE
 from ringzero.engine.region_generations import Generations
 from ringzero.engine.region_graph import PAGE, Graph
@@ -43,6 +45,17 @@ class Region:
         """Where its instructions begin on its own page."""
         return [offset for offset, _ in self.operations if 0 <= offset < PAGE]
 
+    def place_of(self, home: int, array: int, offset: int) -> int | None:
+        """Where it has an instruction of some slot array, if it stands in that of `home`."""
+        distances = [0] if home == array else []
+        for distance, link in self.links:
+            if ctypes.c_uint64.from_address(link).value == array * PAGE_STRIDE:
+                distances.append(distance)
+        for distance in distances:
+            if any(at == distance * PAGE + offset for at, _ in self.operations):
+                return distance * PAGE + offset
+        return None
+
 
 class RegionCompiler:
     """Makes regions, in a background thread; its objects live until they are given back."""
@@ -58,12 +71,15 @@ class RegionCompiler:
         self.code = Generations()
         self.compiled = self.loaded = 0
 
-    def known(self, page: bytes) -> Known:
-        """The regions that earlier runs compiled from a page with this content."""
-        found = Known(page)
-        for region in self._load(self.store.load(page)):
-            found.add(region)
-        return found
+    def stored(self, name: str) -> list[Region]:
+        """The regions that earlier runs compiled from a page of this name."""
+        return self._load(self.store.load(name)) if name in self.store.names else []
+
+    def known(self, page: bytes, loaded: list[Region] | None = None) -> Known:
+        """What earlier runs compiled from a page with this content, if that is not loaded."""
+        return Known(page).with_all(
+            self.stored(self.store.name(page)) if loaded is None else loaded
+        )
 
     def region(self, graph: Graph, page: bytes, known: Known, apart: frozenset[int]) -> Region:
         """Compile a graph around a page, and keep it for later runs."""

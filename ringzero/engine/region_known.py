@@ -47,6 +47,12 @@ class Known:
     regions: dict[int, list[Region]] = field(default_factory=dict)  # by their heads
     hopeless: set[tuple[int, bytes]] = field(default_factory=set)  # heads where none can be made
 
+    def with_all(self, regions: Iterable[Region]) -> Known:
+        """Itself, with all of these."""
+        for one in regions:
+            self.add(one)
+        return self
+
     def add(self, region: Region) -> None:
         """In the place of one that was made of the same bytes."""
         others = self.regions.setdefault(region.head, [])

@@ -8,11 +8,14 @@ stale entry is never found; damaged ones read as absent. `lang.cache_limit` boun
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ringzero.lang import cache
 
-FOLDER = "regions"
+FOLDER, PROFILES = "regions", "profiles"
 
 
 @dataclass(frozen=True)
@@ -77,15 +80,24 @@ class RegionStore:
 
     def __init__(self, key: str) -> None:
         self.kind = f"{FOLDER}/{key}"
+        self.profiles = f"{PROFILES}/{key}"
 
     @staticmethod
     def name(page: bytes) -> str:
         """The file of a page's content."""
         return cache.digest(page)
 
-    def load(self, page: bytes) -> list[Stored]:
-        """Everything compiled from a page with this content."""
-        data = cache.read(self.kind, self.name(page))
+    @cached_property
+    def names(self) -> set[str]:
+        """Pages of which there is something, as of the first look; what others add comes later."""
+        try:
+            return set(os.listdir(cache.folder() / self.kind))
+        except OSError:
+            return set()
+
+    def load(self, name: str) -> list[Stored]:
+        """Everything compiled from a page of this name."""
+        data = cache.read(self.kind, name)
         try:
             return unpack(data) if data else []
         except (ValueError, TypeError, AttributeError):  # whole, but nothing that `pack` made
@@ -93,6 +105,17 @@ class RegionStore:
 
     def save(self, page: bytes, regions: list[Stored]) -> None:
         """Add to what is there; another process may have added too."""
-        both = [*self.load(page), *regions]
+        name = self.name(page)
+        both = [*self.load(name), *regions]
         present = {(region.head, region.pieces, region.digest): region for region in both}
-        cache.write(self.kind, self.name(page), pack(list(present.values())))
+        cache.write(self.kind, name, pack(list(present.values())))
+        self.names.add(name)
+
+    def profile(self, guest: str) -> list[str]:
+        """The names of pages whose regions a guest used, in the order of their use."""
+        data = cache.read(self.profiles, guest) or b""
+        return [name for name in data.decode("ascii", "replace").split() if name.isalnum()]
+
+    def save_profile(self, guest: str, names: Iterable[str]) -> None:
+        """Note them for the guest's next run."""
+        cache.write(self.profiles, guest, "\n".join(names).encode())

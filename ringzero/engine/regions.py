@@ -14,13 +14,15 @@ import sys
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ringzero.engine.code_limit import region_limit
-from ringzero.engine.core import BAILS, FIRST, GOALS, NEWS, PAGE_STRIDE
+from ringzero.engine.core import BAILS, FIRST, GOALS, MADE, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
+from ringzero.engine.region_ahead import Ahead
 from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
@@ -32,7 +34,7 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
     from ringzero.engine.region_pages import CodePages
 
 PAGE = 4096
-POLL = 0.004  # seconds between two looks at the samples
+POLL = 0.004  # seconds between two looks at what is hot
 RARELY = 4  # how much hotter a jump must be to have regions compiled again, while others wait
 COOLING = 0.5  # seconds after which heat counts half
 PATIENCE = 0.02  # seconds: a program that ends sooner needs no compiler
@@ -60,7 +62,9 @@ class Regions(Interpreter):
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
         self._pcs: dict[tuple[int, int], int] = {}
+        self._told: deque[tuple[int, int]] = deque()  # what native code told: slot and pc
         self._new_arrays: deque[int] = deque()
+        self._knowing = threading.RLock()  # held where what is known of pages changes
         self._leaky: deque[tuple[int, int]] = deque()
         self._restless: Counter[tuple[int, int]] = Counter()  # jumps that go where none expects
         self._followed: set[tuple[int, int, int]] = set()
@@ -73,8 +77,8 @@ class Regions(Interpreter):
         self._running = threading.Event()
         self._closed = False
         self.installed = self.mended = self.evicted = 0
-        self._thread = threading.Thread(target=self._work, name="regions", daemon=True)
-        self._thread.start()
+        self._threads = [threading.Thread(target=self._work, name="regions", daemon=True)]
+        self._threads[0].start()
 
     # ---- the harts' thread
 
@@ -142,18 +146,29 @@ class Regions(Interpreter):
     # ---- the compiling thread
 
     def _work(self) -> None:
+        self._guarded(self._compile_what_is_hot)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            self._compile_what_is_hot()
+            work()
         except BaseException as error:
             self._fail(error)  # raised where the machine is run: never lost in a thread
 
     def _compile_what_is_hot(self) -> None:
         self._running.wait()
         time.sleep(PATIENCE)
+        if self._closed:
+            return
+        code, most = self._compiler.code, self._code_limit
+        ahead, _ = self._ahead, self._pages  # made by one thread only
+        listen = threading.Thread(target=self._guarded, args=(self._listen_on,), daemon=True)
+        self._threads.append(listen)
+        listen.start()
+        ahead.load(self._compiler.stored, lambda: self._closed or code.newest.full(most))
         while not self._closed:
-            if "_compiler" in vars(self):
-                self._make_room()
+            self._make_room()
             self._take_news()
+            ahead.keep()
             self._cool()
             if self._new_arrays:
                 self._look_up(self._new_arrays.popleft())
@@ -164,6 +179,11 @@ class Regions(Interpreter):
             else:
                 self._running.wait(1.0)
                 time.sleep(POLL)
+        ahead.keep(now=True)
+
+    @functools.cached_property
+    def _ahead(self) -> Ahead:
+        return Ahead(self.memory, self._compiler.store)
 
     @functools.cached_property
     def _compiler(self) -> RegionCompiler:
@@ -183,13 +203,33 @@ class Regions(Interpreter):
 
         return Goals()
 
+    def _listen_on(self) -> None:
+        """On a thread of its own: compiling one region takes longer than many pages run."""
+        while not self._closed:
+            self._listen()
+            self._running.wait(1.0)
+            time.sleep(POLL / 2)
+
+    def _listen(self) -> None:
+        """Take over what native code has told; what is loaded for a new page is ready at once."""
+        with self._knowing:
+            total = int(self.shared.told)
+            ring = (ctypes.c_uint64 * NEWS).from_address(self.shared.news)
+            for index in range(max(self._seen, total - NEWS), total, 2):
+                slot, pc = ring[index % NEWS], ring[(index + 1) % NEWS]
+                if slot & MADE:
+                    self._given.pop(slot % MADE // PAGE_STRIDE, None)  # another page had the array
+                    self._look_up(slot % MADE // PAGE_STRIDE, loaded=True)
+                else:
+                    self._told.append((slot, pc))
+            self._seen = total
+
     def _take_news(self) -> None:
-        """Take over what native code has told: slot arrays, heat, and where regions leave."""
-        total = int(self.shared.told)
-        ring = (ctypes.c_uint64 * NEWS).from_address(self.shared.news)
-        for index in range(max(self._seen, total - NEWS), total, 2):
-            slot, pc = ring[index % NEWS], ring[(index + 1) % NEWS]
-            place = slot & (GOALS - 1)
+        """Heed what native code has told: slot arrays, heat, and where regions leave."""
+        self._listen()
+        while self._told:
+            slot, pc = self._told.popleft()
+            place = slot % MADE
             array, offset = place // PAGE_STRIDE, place % PAGE_STRIDE // 8
             if slot & FIRST:
                 self._bases[array] = pc & -PAGE
@@ -201,7 +241,6 @@ class Regions(Interpreter):
             else:
                 self._heat[array, offset] += 1
                 self._pcs[array, offset] = pc
-        self._seen = total
 
     def _learn(self, array: int, offset: int, distance: int) -> None:
         """An indirect jump often goes so far."""
@@ -209,24 +248,24 @@ class Regions(Interpreter):
         if self._goals.learn((array, offset), distance) and known not in self._followed:
             self._restless[array, offset] += 1
 
-    def _look_up(self, array: int) -> None:
-        """What earlier runs compiled from this page."""
+    def _look_up(self, array: int, *, loaded: bool = False) -> None:
+        """What earlier runs compiled from this page; only what is loaded, if `loaded` says so."""
         owner = self._pages.owner(array)
-        if owner is None:
-            return
-        self._recall(array, owner, self._pages.content(owner))
+        if owner is not None:
+            self._recall(array, owner, self._pages.content(owner), loaded=loaded)
 
     def _make_room(self) -> None:
         """Where the limit is reached, let the harts leave the oldest code, and free it."""
         oldest = self._compiler.code.surplus(self._code_limit)
         if oldest is None:
             return
-        self._leaving = oldest
-        while self._leaving is not None and not self._closed:
-            self._interrupt()
-            time.sleep(POLL)
-        if self._leaving is None:
-            self._forget(oldest)
+        with self._knowing:  # so nothing more of it is handed over
+            self._leaving = oldest
+            while self._leaving is not None and not self._closed:
+                self._interrupt()
+                time.sleep(POLL)
+            if self._leaving is None:
+                self._forget(oldest)
 
     def _forget(self, oldest: Generation) -> None:
         """No hart runs it any more. What is hot still comes back from disk, a page at a time."""
@@ -234,35 +273,35 @@ class Regions(Interpreter):
         for known in gone:
             del self._made[known.page]
         self._given = {array: one for array, one in self._given.items() if one not in gone}
+        self._ahead.forget(oldest.number)
         self._compiler.code.free(oldest)
 
-    def _known_of(self, array: int, page: bytes) -> Known:
-        """What is known of a page. It stays what it was while the page changes only where nothing
-        was executed: there may be data.
-        """
+    def _known_of(self, array: int, page: bytes, loaded: bool = False) -> Known | None:
+        """What is known of a page; as before where only what never ran has changed."""
         before = self._given.get(array)
         if before is not None and before.page != page:
             if not self._pages.code_changed(array, before.page, page):
                 return before
         if page not in self._made:
-            self._made[page] = self._compiler.known(page)
+            regions = self._ahead.take(page)
+            if regions is None and loaded:
+                return None
+            self._made[page] = self._compiler.known(page, regions)
         return self._made[page]
 
-    def _recall(self, array: int, owner: int, page: bytes) -> bool:
-        """Hand over all that is known of a page with this content, if its slots hold none of it.
-
-        So it is when a slice first ends in the page, when the guest has patched the page, and when
-        stores into its code or the limit of code have dropped its regions.
-        """
-        before, known = self._given.get(array), self._known_of(array, page)
-        if before is known and self._pages.holds_regions(array):
-            return False
-        self._given[array] = known
-        regions = known.fitting(page)
-        if all(one[0] != array for one in self._ready.copy()):
-            for region in regions:
-                self._hand_over(array, owner, region)
-        return bool(regions)
+    def _recall(self, array: int, owner: int, page: bytes, *, loaded: bool = False) -> bool:
+        """Hand over all that is known of a page with this content, if its slots hold none of it:
+        because it is new, or patched, or because stores or the limit of code have dropped that."""
+        with self._knowing:
+            before, known = self._given.get(array), self._known_of(array, page, loaded)
+            if known is None or (before is known and self._pages.holds_regions(array)):
+                return False
+            self._given[array] = known
+            regions = known.fitting(page)
+            if all(one[0] != array for one in self._ready.copy()):
+                for region in regions:
+                    self._hand_over(array, owner, region)
+            return bool(regions)
 
     def _make_hottest(self) -> None:
         jump, tells = self._restless.most_common(1)[0] if self._restless else ((0, 0), 0)
@@ -292,12 +331,15 @@ class Regions(Interpreter):
         self._bases[array] = pc & -PAGE
         if self._recall(array, owner, page):
             return  # what is hot still will be told of again
-        known = self._given[array]
+        known = self._given.get(array)
+        if known is None:
+            return  # the page has no array any more
         region = known.at(offset, page)
         if region is None and (offset, page[offset : offset + 4]) not in known.hopeless:
             region = self._compile(array, page, offset, pc)
         if region is not None:
-            self._hand_over(array, owner, region)
+            with self._knowing:
+                self._hand_over(array, owner, region)
 
     def _compile(self, array: int, page: bytes, offset: int, pc: int) -> Region | None:
         code = self._pages.around(array, page, pc)
@@ -313,9 +355,11 @@ class Regions(Interpreter):
             if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
                 self._heat[array, at] += self._warmth // 2
                 self._pcs[array, at] = (pc & -PAGE) + at
-        known = self._given[array]
+        known = self._given.get(array)
         if self._pages.data_beside(array):  # one look for several would leave each time
             apart = frozenset(graph.operations)
+        if known is None:
+            return None
         if not graph.operations:
             known.hopeless.add((offset, page[offset : offset + 4]))
             return None
@@ -340,9 +384,11 @@ class Regions(Interpreter):
     def _holding(self, array: int, offset: int) -> list[tuple[int, Region, int]]:
         """The regions that hold an instruction, with their slot array, and its place in each."""
         found = []
-        for home, known in self._given.items():
+        with self._knowing:
+            given = list(self._given.items())
+        for home, known in given:
             for region in known.all():
-                at = self._linear(region, home, array, offset)
+                at = region.place_of(home, array, offset)
                 if at is not None:
                     found.append((home, region, at))
         return found
@@ -355,26 +401,17 @@ class Regions(Interpreter):
         if owner is None or base is None:
             return
         page, pc = self._pages.content(owner), base + region.head
-        if self._known_of(home, page) is not self._given[home] or not region.fits(page):
+        if self._known_of(home, page) is not self._given.get(home) or not region.fits(page):
             return
         code = self._pages.around(home, page, pc).replacing(region.entries, goals)
         made = self._compile_code(home, page, region.head, pc, code, apart)
         if made is not None:
-            self._hand_over(home, owner, made)
+            with self._knowing:
+                self._hand_over(home, owner, made)
             self.mended += 1
 
-    def _linear(self, region: Region, home: int, array: int, offset: int) -> int | None:
-        """An instruction's place in a region, if it is there."""
-        distances = [0] if home == array else []
-        for distance, link in region.links:
-            if ctypes.c_uint64.from_address(link).value == array * PAGE_STRIDE:
-                distances.append(distance)
-        for distance in distances:
-            if any(at == distance * PAGE + offset for at, _ in region.operations):
-                return distance * PAGE + offset
-        return None
-
     def _hand_over(self, array: int, owner: int, region: Region) -> None:
+        self._ahead.use(self._given.get(array))
         self._ready.append((array, owner, region))
         self._interrupt()
 
@@ -405,6 +442,7 @@ class Regions(Interpreter):
         """End the compiling thread before memory goes away."""
         self._closed = True
         self._running.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         super().close()
         trim_if_written(self._cache_limit)

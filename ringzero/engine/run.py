@@ -6,7 +6,7 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 
 from __future__ import annotations
 
-from ringzero.engine.arrays import release_array
+from ringzero.engine.arrays import release_array, tell
 from ringzero.engine.bells import sleep
 from ringzero.engine.core import (
     BAILS,
@@ -16,7 +16,6 @@ from ringzero.engine.core import (
     HEATS,
     HOT,
     LIMIT,
-    NEWS,
     OFTEN,
     PAGE_STRIDE,
     RUNNING,
@@ -35,7 +34,7 @@ from ringzero.engine.core import (
 )
 from ringzero.engine.indirect import sampled_jump
 from ringzero.engine.physical import NEVER, now, take_wires, until
-from ringzero.engine.quiescence import OUT, acquire, become, pass_by, release
+from ringzero.engine.quiescence import OUT, become, pass_by
 from ringzero.engine.quiescence import RUNNING as IN_CODE
 from ringzero.engine.slots import INVALID, fill_scratch, original
 from ringzero.engine.tlb import PAGE_MASK, execute_entry, find_code
@@ -63,7 +62,7 @@ from ringzero.isa.trap import (
     pending_interrupt,
     take_trap,
 )
-from ringzero.lang import address_of, fence, native, peek, poke, ptr, typed_range, u64
+from ringzero.lang import address_of, native, peek, poke, ptr, typed_range, u64
 
 LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
@@ -298,17 +297,6 @@ def bailed(core: Core, slot: ptr[Slot]) -> u64:
         tell(shared, place | BAILS, 0)
     kept = original(shared, place // PAGE_STRIDE, (place % PAGE_STRIDE) // SLOT_BYTES)
     return kept if kept != 0 else slot[0].handler
-
-
-@native
-def tell(shared: Shared, news: u64, pc: u64) -> None:
-    """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
-    acquire(shared)
-    shared.news[shared.told & (NEWS - 1)] = news
-    shared.news[(shared.told + 1) & (NEWS - 1)] = pc
-    fence()
-    shared.told += 2
-    release(shared)
 
 
 @native(cold=True)
