@@ -82,6 +82,7 @@ def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
             if changed < shared.harts:
                 ring(shared, changed)
             take_wires(core)
+            take_timer(core)
             return True
     core.answered = False
     become(core, u64(IN_DEVICE))
@@ -104,6 +105,15 @@ def take_wires(core: Core) -> None:
     if clint.software(shared.clint, core.number) != 0:
         kept |= 1 << MSI
     core.hart.lines = (lines & ~(1 << MTI | 1 << MSI)) | kept
+
+
+@native
+def take_timer(core: Core) -> None:
+    """The timer's line, as it is now."""
+    lines = core.hart.lines & ~(1 << MTI)
+    if now(core.hart) >= clint.deadline(core.shared[0].clint, core.number):
+        lines |= 1 << MTI
+    core.hart.lines = lines
 
 
 @native

@@ -33,7 +33,7 @@ from ringzero.engine.core import (
     core_at,
 )
 from ringzero.engine.indirect import sampled_jump
-from ringzero.engine.physical import NEVER, now, take_wires, until
+from ringzero.engine.physical import NEVER, take_timer, take_wires, until
 from ringzero.engine.quiescence import OUT, become, pass_by
 from ringzero.engine.quiescence import RUNNING as IN_CODE
 from ringzero.engine.slots import INVALID, fill_scratch, original
@@ -52,7 +52,6 @@ from ringzero.isa.hart import (
     WAIT,
 )
 from ringzero.isa.trap import (
-    MTI,
     OF_INSTRUCTION,
     STATUS_FS,
     STCE,
@@ -119,10 +118,7 @@ def settle(core: Core) -> None:
 def interrupt_if_due(core: Core) -> None:
     """Take the interrupt that is due, if one is."""
     take_wires(core)
-    if now(core.hart) >= deadline(core.shared[0].clint, core.number):
-        core.hart.lines = core.hart.lines | (1 << MTI)
-    else:
-        core.hart.lines = core.hart.lines & ~(1 << MTI)
+    take_timer(core)
     cause = pending_interrupt(core.hart)
     if cause != 0:
         core.waiting = False

@@ -9,6 +9,8 @@ from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import compare, state
 from tests.engine.test_indirect import Learning, machine
 
+pytestmark = pytest.mark.usefixtures("cold_regions")
+
 COPY = """
     auipc s4, 5
     addi s5, s4, {from}

@@ -35,6 +35,8 @@ end:
     j end
 """
 
+pytestmark = pytest.mark.usefixtures("cold_regions")
+
 ADD = 0x00750533  # add a0, a0, t2; and with t1, once bit 20 is another
 
 # Every 64th round the addition becomes another, and back.
@@ -89,14 +91,6 @@ def run(change: str) -> Seeing:
     compare(state(expected, its_memory), state(regions, memory))
     assert isinstance(regions, Seeing)
     return regions
-
-
-@pytest.fixture(autouse=True)
-def cold(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing that earlier tests compiled."""
-    monkeypatch.setattr(
-        "ringzero.engine.region_store.FOLDER", f"regions-{tmp_path_factory.mktemp('cold').name}"
-    )
 
 
 def test_data_beside_code_changes_no_region() -> None:

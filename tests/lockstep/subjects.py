@@ -12,6 +12,7 @@ from contextlib import nullcontext
 from typing import Any, Protocol
 
 from ringzero.engine.reference import ReferenceEngine
+from ringzero.isa import clint
 from ringzero.isa.hart import VIRTUAL, Hart, add_hypervisor, reset
 from ringzero.lang import Array, u64
 from ringzero.machine.memory import GuestMemory
@@ -128,7 +129,7 @@ class ReferenceSubject:
 
 
 class InterpreterSubject:
-    """The native interpreter on the same bare board: its RAM, and a bus for the CLINT."""
+    """The native interpreter on the same bare board: its RAM, and its own CLINT."""
 
     hypervisor = False
 
@@ -138,14 +139,14 @@ class InterpreterSubject:
         self.size = size
         self.memory = GuestMemory(size, RAM)
         self.address = self.memory.address_of_buffer
-        self.board = BareBoard(0)
-        self.board.changed = self._lines
-        self.native: Any = Interpreter(self.memory, self.board, 1, deterministic=True)
+        self.native: Any = Interpreter(self.memory, BareBoard(0), 1, deterministic=True)
+        self.clint = bytearray(clint.SIZE)
+        self.native.share_clint(CLINT, self.clint)
         self.hart = self.native.hart(0)
 
     def load(self, image: bytes) -> None:
         """The state out of reset, in place: a new interpreter would cost more than its program."""
-        self.board.timer, self.board.software = (1 << 64) - 1, 0
+        self.clint[:] = bytes(clint.MTIMECMP) + b"\xff" * (clint.SIZE - clint.MTIMECMP)
         self.memory.write(RAM, image.ljust(self.size, b"\0"))
         fresh = Hart()
         reset(fresh, 0, RAM)
@@ -160,9 +161,6 @@ class InterpreterSubject:
         core = self.native.cores[0]
         core.seen = core.counted = core.waiting = 0
         self.native.flush_translations()
-
-    def _lines(self, lines: int) -> None:
-        self.native.set_lines(0, MSIP_LINE | MTIP_LINE, lines)
 
     def step(self) -> None:
         """One step, at mtime 0 as Spike has it."""
