@@ -9,6 +9,7 @@ waits for nobody, and code that others run waits for those, once.
 from __future__ import annotations
 
 from ringzero.engine.arrays import drop_entries
+from ringzero.engine.beside import holds_code
 from ringzero.engine.core import (
     EXECUTES,
     LEAVING,
@@ -22,7 +23,7 @@ from ringzero.engine.core import (
     hart_bit,
 )
 from ringzero.engine.quiescence import acquire, new_stamp, release
-from ringzero.engine.slots import forget_slots, header, holds_code, set_header
+from ringzero.engine.slots import forget_slots, header, set_header
 from ringzero.lang import atomic, fence, native, typed_range, u64
 
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 from ringzero.engine.blocks import drop_stencils, number_at, set_number
 from ringzero.engine.core import (
-    BESIDE,
     CHANGES,
     LEAVING,
     LINKS,
-    NO_PAGE,
     ORIGINALS,
     PAGE_SLOTS,
     PAGE_STRIDE,
@@ -43,6 +41,7 @@ from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import (
     address_of,
     advance,
+    atomic,
     fence,
     native,
     peek,
@@ -200,30 +199,48 @@ def decode_slot(core: Core, slot: ptr[Slot]) -> None:
     shared = core.shared[0]
     core.decoded += 1
     if shared.parallel == 0:
-        decode_into(shared, slot)
-    elif not decode_shared(shared, slot, hart_bit(core)):
+        decode_into(shared, slot, code_at(shared, slot))
+    elif not decode_here(core, slot):
         tries = u64(0)
         become(core, u64(DECODING))
-        while not decode_shared(shared, slot, hart_bit(core)):
+        while not decode_here(core, slot):
             give_way(shared, tries)
             tries += 1
+
+
+@native
+def decode_here(core: Core, slot: ptr[Slot]) -> bool:
+    """`decode_shared` by a hart that goes on in the array.
+
+    It may have been sent away from there meanwhile: it is a user again, and running, before anyone
+    can change the slot once more.
+    """
+    shared = core.shared[0]
+    by = hart_bit(core)
+    acquire(shared)
+    done = decode_shared(shared, slot, by)
+    if done:
         become(core, u64(RUNNING))
+        array = (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE
+        atomic("or", u64, shared.slots, array * PAGE_STRIDE + USERS, by)
+    release(shared)
+    return done
 
 
 @native
 def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
-    """Decode a slot while other harts run; False: a hart may be reading what stood there.
+    """Decode a slot while other harts run, the lock being held; False: a hart may be reading what
+    stood there.
 
     `by` is the hart that decodes, as a bit.
     """
     array = (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE
-    acquire(shared)
     done = slot[0].handler != shared.handlers[DECODE]
     leaving = header(shared, array, LEAVING) & ~by
     if not done and all_passed(shared, leaving, header(shared, array, STAMPED), OPERANDS):
         set_header(shared, array, LEAVING, 0)
         before = code_at(shared, slot)
-        decode_into(shared, slot)
+        decode_into(shared, slot, before)
         fence()
         done = code_at(shared, slot) == before
         if not done:  # a store came in between, and may not have seen that this is code now
@@ -231,7 +248,6 @@ def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
             fence()
             set_header(shared, array, LEAVING, header(shared, array, USERS))
             set_header(shared, array, STAMPED, new_stamp(shared))
-    release(shared)
     return done
 
 
@@ -242,16 +258,21 @@ def code_at(shared: Shared, slot: ptr[Slot]) -> u32:
     page = u64(shared.owners[distance // PAGE_STRIDE])
     offset = (distance % PAGE_STRIDE) // (SLOT_BYTES // 2)
     where = (page << 12) + offset
-    word = u32(read_once(u16, shared.memory, where))
-    if word & 3 == 3 and offset != 0xFFE:
-        word = word | (u32(read_once(u16, shared.memory, where + 2)) << 16)
-    return word
+    word = u32(0)
+    if offset & 2 == 0:  # all of it at once, where it can be: another hart may be storing it
+        word = read_once(u32, shared.memory, where)
+    elif offset & 4 == 0:
+        word = u32(read_once(u64, shared.memory, where - 2) >> 16 & 0xFFFF_FFFF)
+    else:
+        word = u32(read_once(u16, shared.memory, where))
+        if offset != 0xFFE:
+            word = word | (u32(read_once(u16, shared.memory, where + 2)) << 16)
+    return word if word & 3 == 3 and offset != 0xFFE else word & 0xFFFF
 
 
 @native
-def decode_into(shared: Shared, slot: ptr[Slot]) -> None:
-    """Decode what a slot stands for."""
-    word = code_at(shared, slot)
+def decode_into(shared: Shared, slot: ptr[Slot], word: u32) -> None:
+    """Decode what a slot stands for, which is in memory."""
     distance = address_of(slot) - address_of(shared.slots)
     offset = (distance % PAGE_STRIDE) // (SLOT_BYTES // 2)
     if word & 3 == 3 and offset == 0xFFE:
@@ -369,9 +390,13 @@ def decode_all(shared: Shared, array: u64, wanted: ptr[u8]) -> u64:
     tries = u64(0)
     for i in typed_range(u64(PAGE_SLOTS)):
         if wanted[i] != 0 and slots[i].handler == shared.handlers[DECODE]:
+            acquire(shared)
             while not decode_shared(shared, advance(slots, i), u64(0)):
+                release(shared)
                 give_way(shared, tries)
                 tries += 1
+                acquire(shared)
+            release(shared)
     return changes
 
 
@@ -390,38 +415,3 @@ def install_region(shared: Shared, array: u64, slot: u64, address: u64, changes:
         drop_stencils(shared, array, WARM, True)  # blocks jump to each other past their slots
     release(shared)
     return fine
-
-
-# ---- stores beside code
-
-
-@native
-def holds_code(shared: Shared, where: u64, size: u64) -> bool:
-    """Whether a store touches what was decoded."""
-    present = u64(shared.pages[where >> 12])
-    if present == NO_PAGE:
-        return False
-    slots = slot_array(shared, present - 1)
-    first = where & 0xFFF
-    low = first >> 1
-    if low > 0:
-        low -= 1
-    high = (first + size + 1) >> 1
-    if high > PAGE_SLOTS:
-        high = u64(PAGE_SLOTS)
-    for i in typed_range(low, high):  # noqa: SIM110 — no generators when compiled
-        if slots[i].handler != shared.handlers[DECODE]:
-            return True
-    return False
-
-
-@native
-def stored_beside(shared: Shared, page: u64) -> None:
-    """Count stores beside a page's code: many mean that the page may hold none any more."""
-    present = u64(shared.pages[page])
-    if present != NO_PAGE:
-        count = header(shared, present - 1, BESIDE) + 1
-        if count >> (10 + u64(shared.releases[page] & 15)) != 0:
-            shared.idle_array = present
-            count = u64(0)
-        set_header(shared, present - 1, BESIDE, count)

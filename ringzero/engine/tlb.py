@@ -9,6 +9,7 @@ table. The meaning stays `isa.access`'s: a miss runs that text.
 from __future__ import annotations
 
 from ringzero.engine.arrays import code_page
+from ringzero.engine.beside import holds_code, stored_beside
 from ringzero.engine.changes import come_in, forget_code, is_in
 from ringzero.engine.core import (
     CODES,
@@ -24,7 +25,7 @@ from ringzero.engine.core import (
     hart_bit,
 )
 from ringzero.engine.physical import NOWHERE, atomically, backing
-from ringzero.engine.slots import INVALID, holds_code, stored_beside
+from ringzero.engine.slots import INVALID
 from ringzero.engine.tlb_sets import describe, enter
 from ringzero.engine.walks import find_page
 from ringzero.isa import access

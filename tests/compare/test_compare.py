@@ -92,12 +92,15 @@ def test_a_walk_of_two_stages_reads_more_entries(costs: Costs) -> None:
 
 def test_where_shadow_wins_and_where_two_stages_do(results: Results) -> None:
     rows = {row.operation: row for row in results.paging()}
-    assert rows["page_fault"].verdict == "two stages"
+    fault = rows["page_fault"]
+    assert fault.verdict.startswith("two stages")
+    assert fault.price is None or fault.price > 100  # far above what a reading costs anywhere
     missing = rows["tlb_miss"]
     assert missing.verdict == "shadow" or (missing.price or 0) < 3
     assert rows["page_table_update"].verdict.startswith("two stages up to")
     assert (rows["space_switch"].price or 0) > 10
-    assert results.data()["paging"]["page_fault"] == {"price": None, "verdict": "two stages"}
+    told = results.data()["paging"]["page_fault"]
+    assert told == {"price": fault.price, "verdict": fault.verdict}
 
 
 def test_equal_measurements_have_equal_figures(costs: Costs) -> None:
