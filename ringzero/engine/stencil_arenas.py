@@ -14,8 +14,6 @@ from ringzero.engine.slots import WARM
 from ringzero.engine.stencil_state import Stitcher
 from ringzero.lang import native, peek, poke, typed_range, u64
 
-ARENAS = 8
-SMALLEST = 64 << 10  # bytes of an arena
 TRACE_ROOM = 32 << 10  # for which it is worth to begin a trace
 EXIT_ROOM = 64  # bytes of a way out, behind the trace
 MARGIN = 1024  # one more instruction, and leaving there

@@ -16,6 +16,8 @@ INTERPRETED, PLAIN, BRANCH, CALL, INDIRECT = range(5)  # in this order: leaders.
 # CALL: to pc + imm; INDIRECT: to a register
 KIND = 7
 READS_RS1, READS_RS2, GIVES_RD, ACCESSES, STORES = 8, 16, 32, 64, 128
+ARENAS = 8  # of code memory, used in turns
+SMALLEST = 64 << 10  # bytes of an arena
 ENTRIES = 4096  # of each list in scratch space: more than a page has slots
 
 

@@ -16,9 +16,8 @@ from ringzero.engine.code_limit import VARIABLE, stitched_limit
 from ringzero.engine.core import PAGE_SLOTS
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Profile
-from ringzero.engine.stencil_arenas import ARENAS, SMALLEST
 from ringzero.engine.stencil_parts import parts, tables
-from ringzero.engine.stencil_state import ENTRIES, Fix, Stitcher
+from ringzero.engine.stencil_state import ARENAS, ENTRIES, SMALLEST, Fix, Stitcher
 from ringzero.errors import RingzeroError
 from ringzero.lang.host import view
 

@@ -36,7 +36,7 @@ PROGRAMS = (
     Program("records", "records", 150_000, INTEGER, "list, state machine and CRC"),
     Program("calls", "calls", 120_000_000, INTEGER, "calls through a table of functions"),
     Program("copy", "arrays", 24_000, MEMORY, "memory copied and compared, by words and bytes"),
-    Program("stride", "arrays", 4_500, MEMORY, "16 MB touched with a page's stride"),
+    Program("stride", "arrays", 9_000, MEMORY, "16 MB touched with a page's stride"),
     Program("beside", "beside", 20_000_000, BESIDE, "stores into the page that holds the loop"),
     Program("mandelbrot", "floating", 20_000, FLOAT, "multiply, add, compare in doubles"),
     Program("orbits", "floating", 40_000_000, FLOAT, "divide and square root in doubles"),
