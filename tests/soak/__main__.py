@@ -50,7 +50,12 @@ def soak(harts: int, seconds: int, words: str, engine: str) -> tuple[str, str]:
     kernel, initrd = files(f"{command}; {DRAIN}")
     append = "console=ttyS0 panic=-1 ringzero.run=/bench/soak"
     with Machine(
-        kernel=kernel, initrd=initrd, append=append, memory="1G", cpus=harts, engine=engine
+        kernel=kernel,
+        initrd=initrd,
+        append=append,
+        memory=f"{512 + 256 * harts}M",
+        cpus=harts,
+        engine=engine,
     ) as machine:
         outcome = machine.run(timeout=seconds * 20 + 600)
         said = machine.recorder.data.decode(errors="replace")
