@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from ringzero.engine.blocks import LEADER, number_at
 from ringzero.engine.core import MARKS, PAGE_SLOTS, PAGE_STRIDE, SLOT_BYTES, Core, Shared, Slot
+from ringzero.engine.decoding import decode_slot
 from ringzero.engine.quiescence import acquire, release
 from ringzero.engine.slots import (
     COUNT,
@@ -16,7 +17,6 @@ from ringzero.engine.slots import (
     FAR,
     SINK,
     WARM,
-    decode_slot,
     original,
     slot_array,
 )

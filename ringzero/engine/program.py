@@ -8,12 +8,14 @@ from ringzero.engine import (
     bells,
     changes,
     core,
+    decoding,
     host_floats,
     leaders,
     physical,
     region_eviction,
     region_links,
     run,
+    samples,
     slots,
     stitcher,
     tlb,
@@ -48,8 +50,8 @@ BIND: dict[Native, Native] = {
     **host_floats.BIND,
 }
 ROOTS = (
-    changes.forget_range, slots.clear_scratch, slots.decode_all, slots.install_region,
-    slots.decode_word, tlb_fences.flush_all, bells.ring,
+    changes.forget_range, slots.clear_scratch, decoding.decode_all, slots.install_region,
+    decoding.decode_word, tlb_fences.flush_all, bells.ring,
     region_eviction.retire_regions, region_eviction.unlink_regions,
 )  # fmt: skip
 
@@ -148,7 +150,7 @@ class Special(HandlerText):
 
     def bail(self) -> str:
         """A region gives an instruction to the interpreter: to the handler under any region."""
-        handler, _ = self.call(run.bailed, "ptr %core", "ptr %ip")
+        handler, _ = self.call(samples.bailed, "ptr %core", "ptr %ip")
         self.tail(self.value(f"inttoptr i64 {handler} to ptr"))
         return self.define("bail")
 

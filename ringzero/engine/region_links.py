@@ -8,12 +8,12 @@ the array's end, unbinds it (`slots.drop_regions`).
 from __future__ import annotations
 
 from ringzero.engine.core import CHANGES, EXECUTES, PAGE_STRIDE, Core, Link, Shared
+from ringzero.engine.decoding import decode_slot
 from ringzero.engine.quiescence import acquire, release
 from ringzero.engine.slots import (
     DECODE,
     INVALID,
     add_link,
-    decode_slot,
     header,
     link_number,
     remove_link,

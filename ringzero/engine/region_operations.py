@@ -20,9 +20,8 @@ from ringzero.engine.region_library import (
     symbol,
 )
 from ringzero.engine.region_windows import Window, windows
+from ringzero.engine.tlb import PAGE_MASK
 from ringzero.lang.host import view
-
-PAGE_MASK = -4096
 
 
 class RegionOperations(RegionExits):

@@ -22,8 +22,6 @@ from ringzero.isa.floating import DYNAMIC, FRM
 from ringzero.isa.instruction import BRANCH, JUMP
 from ringzero.isa.softfloat import RNE
 
-PAGE_MASK = -4096
-
 
 class RegionText(RegionOperations):
     """Emits the function of one graph."""

@@ -13,7 +13,7 @@ import functools
 import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,6 +23,8 @@ from ringzero.engine.core import BAILS, FIRST, GOALS, MADE, NEWS, PAGE_STRIDE
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
 from ringzero.engine.region_ahead import Ahead
+from ringzero.engine.region_heat import Heat
+from ringzero.engine.region_install import Installer
 from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
@@ -35,8 +37,6 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
 
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at what is hot
-RARELY = 4  # how much hotter a jump must be to have regions compiled again, while others wait
-COOLING = 0.5  # seconds after which heat counts half
 PATIENCE = 0.02  # seconds: a program that ends sooner needs no compiler
 SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
 
@@ -56,27 +56,21 @@ class Regions(Interpreter):
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
         self._cache_limit = limit()
         self._code_limit = region_limit()
-        self._leaving: Generation | None = None  # until no hart is in it
-        self._stamp: int | None = None  # of what leaves, when it is out of its slots
-        self._standing: dict[int, set[int]] = {}  # by generation: slot arrays that its regions had
+        self._installer = Installer(self.code, self.shared, self.shared_address)
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self._heat: Counter[tuple[int, int]] = Counter()  # (slot array, page offset)
-        self._pcs: dict[tuple[int, int], int] = {}
+        self._heat = Heat()
         self._told: deque[tuple[int, int]] = deque()  # what native code told: slot and pc
         self._new_arrays: deque[int] = deque()
         self._knowing = threading.RLock()  # held where what is known of pages changes
         self._leaky: deque[tuple[int, int]] = deque()
-        self._restless: Counter[tuple[int, int]] = Counter()  # jumps that go where none expects
         self._followed: set[tuple[int, int, int]] = set()
         self._made: dict[bytes, Known] = {}  # by the content of pages that were looked up on disk
         self._given: dict[int, Known] = {}  # what a slot array was given last
         self._bases: dict[int, int] = {}  # where in virtual memory a slot array was run
-        self._ready: deque[tuple[int, int, Region]] = deque()
         self._seen = self._warmth = 0
-        self._cooling = 0.0
         self._running = threading.Event()
         self._closed = False
-        self.installed = self.mended = self.evicted = 0
+        self.mended = 0
         self._threads = [threading.Thread(target=self._work, name="regions", daemon=True)]
         self._threads[0].start()
 
@@ -104,44 +98,15 @@ class Regions(Interpreter):
 
     def between(self) -> None:
         """Between two stretches of native code, or beside harts on threads of their own."""
-        if self._leaving is not None:
-            self._retire(self._leaving)
-        self._install()
+        if self._installer.leaving is not None:
+            self._installer.retire(self._installer.leaving)
+        if self._installer.ready:
+            self._installer.install(self._pages)
 
-    def _retire(self, oldest: Generation) -> None:
-        """Take the oldest code away from where harts find it; say when they have left it."""
-        code, shared = self.code, self.shared_address
-        if self._stamp is None:
-            waiting = [one for one in self._ready if one[2].born != oldest.number]
-            self._ready.clear()
-            self._ready.extend(waiting)
-            arrays = bytearray(int(self.shared.slot_arrays))
-            for array in self._standing.pop(oldest.number, ()):
-                arrays[array] = 1
-            self._stamp = int(code.retire_regions(shared, bytes(arrays)))
-        if code.unlink_regions(shared, self._stamp, oldest.first_link, oldest.links):
-            self._stamp = self._leaving = None
-            self.evicted += 1
-
-    def _install(self) -> None:
-        shared = self.shared_address
-        while self._ready:
-            array, owner, region = self._ready.popleft()
-            if self._pages.owner(array) != owner or not self._admits(owner, region):
-                continue
-            wanted = bytearray(PAGE // 2)
-            for offset in region.offsets:
-                wanted[offset // 2] = 1
-            changes = self.code.decode_all(shared, array, bytes(wanted))
-            if not self._admits(owner, region):  # from here on a store to the region is a change
-                continue
-            for entry in region.entries:
-                self.code.install_region(shared, array, entry // 2, region.address, changes)
-            self._standing.setdefault(region.born, set()).add(array)
-            self.installed += 1
-
-    def _admits(self, owner: int, region: Region) -> bool:
-        return region.fits(self._pages.content(owner))
+    @property
+    def installed(self) -> int:
+        """Regions that were put into slots."""
+        return self._installer.installed
 
     # ---- the compiling thread
 
@@ -169,12 +134,12 @@ class Regions(Interpreter):
             self._make_room()
             self._take_news()
             ahead.keep()
-            self._cool()
+            self._heat.cool()
             if self._new_arrays:
                 self._look_up(self._new_arrays.popleft())
             elif self._leaky:
                 self._mend(*self._leaky.popleft())
-            elif self._heat or self._restless:
+            elif self._heat:
                 self._make_hottest()
             else:
                 self._running.wait(1.0)
@@ -239,14 +204,13 @@ class Regions(Interpreter):
             elif slot & GOALS:
                 self._learn(array, offset, pc)
             else:
-                self._heat[array, offset] += 1
-                self._pcs[array, offset] = pc
+                self._heat.add((array, offset), pc)
 
     def _learn(self, array: int, offset: int, distance: int) -> None:
         """An indirect jump often goes so far."""
         known = (array, offset, distance)
         if self._goals.learn((array, offset), distance) and known not in self._followed:
-            self._restless[array, offset] += 1
+            self._heat.jumps[array, offset] += 1
 
     def _look_up(self, array: int, *, loaded: bool = False) -> None:
         """What earlier runs compiled from this page; only what is loaded, if `loaded` says so."""
@@ -260,11 +224,11 @@ class Regions(Interpreter):
         if oldest is None:
             return
         with self._knowing:  # so nothing more of it is handed over
-            self._leaving = oldest
-            while self._leaving is not None and not self._closed:
+            self._installer.leaving = oldest
+            while self._installer.leaving is not None and not self._closed:
                 self._interrupt()
                 time.sleep(POLL)
-            if self._leaving is None:
+            if self._installer.leaving is None:
                 self._forget(oldest)
 
     def _forget(self, oldest: Generation) -> None:
@@ -298,30 +262,18 @@ class Regions(Interpreter):
                 return False
             self._given[array] = known
             regions = known.fitting(page)
-            if all(one[0] != array for one in self._ready.copy()):
+            if not self._installer.waits_for(array):
                 for region in regions:
                     self._hand_over(array, owner, region)
             return bool(regions)
 
     def _make_hottest(self) -> None:
-        jump, tells = self._restless.most_common(1)[0] if self._restless else ((0, 0), 0)
-        if tells > RARELY * max(self._heat.values(), default=0):
+        jump = self._heat.take_jump()
+        if jump is not None:
             self._follow(*jump)
             return
-        hottest = max(self._heat, key=self._heat.__getitem__)
-        self._warmth = self._heat.pop(hottest)
-        self._make(*hottest, self._pcs.pop(hottest))
-
-    def _cool(self) -> None:
-        """What was hot long ago counts less."""
-        if time.monotonic() < self._cooling:
-            return
-        self._cooling = time.monotonic() + COOLING
-        self._restless = +Counter({place: n // 2 for place, n in self._restless.items()})
-        for place in list(self._heat):
-            self._heat[place] //= 2
-            if not self._heat[place]:
-                del self._heat[place], self._pcs[place]
+        place, pc, self._warmth = self._heat.take_place()
+        self._make(*place, pc)
 
     def _make(self, array: int, offset: int, pc: int) -> None:
         owner = self._pages.owner(array)
@@ -353,8 +305,7 @@ class Regions(Interpreter):
         graph = explore(code, offset)
         for at in graph.frontier:
             if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
-                self._heat[array, at] += self._warmth // 2
-                self._pcs[array, at] = (pc & -PAGE) + at
+                self._heat.add((array, at), (pc & -PAGE) + at, self._warmth // 2)
         known = self._given.get(array)
         if self._pages.data_beside(array):  # one look for several would leave each time
             apart = frozenset(graph.operations)
@@ -373,7 +324,6 @@ class Regions(Interpreter):
 
     def _follow(self, array: int, offset: int) -> None:
         """A jump often goes where no region expects it."""
-        del self._restless[array, offset]
         found = self._goals.of((array, offset))
         self._followed.update((array, offset, distance % (1 << 64)) for distance in found)
         for home, region, at in self._holding(array, offset):
@@ -412,7 +362,7 @@ class Regions(Interpreter):
 
     def _hand_over(self, array: int, owner: int, region: Region) -> None:
         self._ahead.use(self._given.get(array))
-        self._ready.append((array, owner, region))
+        self._installer.ready.append((array, owner, region))
         self._interrupt()
 
     def _interrupt(self) -> None:
@@ -433,9 +383,9 @@ class Regions(Interpreter):
             compiled=compiler.compiled,
             again=self.mended,
             loaded=compiler.loaded,
-            waiting=len(self._heat),
+            waiting=len(self._heat.places),
             compiled_bytes=compiler.code.bytes,
-            evicted=self.evicted,
+            evicted=self._installer.evicted,
         )
 
     def close(self) -> None:

@@ -6,23 +6,14 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 
 from __future__ import annotations
 
-from ringzero.engine.arrays import release_array, tell
+from ringzero.engine.arrays import release_array
 from ringzero.engine.bells import sleep
 from ringzero.engine.core import (
-    BAILS,
     FAULT,
-    FIRST,
-    GOALS,
-    HEATS,
-    HOT,
     LIMIT,
-    OFTEN,
     PAGE_STRIDE,
     RUNNING,
-    SEEN,
-    SITES,
     SLICE,
-    SLOT_BYTES,
     STEPPED,
     STOPPED,
     TURN,
@@ -32,12 +23,12 @@ from ringzero.engine.core import (
     Slot,
     core_at,
 )
-from ringzero.engine.indirect import sampled_jump
+from ringzero.engine.decoding import fill_scratch
 from ringzero.engine.physical import NEVER, take_timer, take_wires, until
 from ringzero.engine.quiescence import OUT, become, pass_by
 from ringzero.engine.quiescence import RUNNING as IN_CODE
-from ringzero.engine.slots import INVALID, fill_scratch, original
-from ringzero.engine.tlb import PAGE_MASK, execute_entry, find_code
+from ringzero.engine.samples import sample
+from ringzero.engine.tlb import find_code
 from ringzero.engine.tlb_fences import flush_all, flush_guests
 from ringzero.engine.tlb_sets import leave_space, select_set
 from ringzero.isa.access import fetch
@@ -61,7 +52,7 @@ from ringzero.isa.trap import (
     pending_interrupt,
     take_trap,
 )
-from ringzero.lang import address_of, native, peek, poke, ptr, typed_range, u64
+from ringzero.lang import address_of, native, ptr, typed_range, u64
 
 LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
@@ -217,82 +208,6 @@ def begin_slice(core: Core) -> u64:
     length = slice_length(core)
     core.horizon = core.hart.retired + length
     return length
-
-
-@native
-def sample(core: Core, slot: u64) -> None:
-    """A slice ended at a slot: tell Python of new slot arrays, and of what has become hot."""
-    shared = core.shared[0]
-    pc = core.hart.pc
-    core.slices += 1
-    if slot // PAGE_STRIDE >= shared.slot_arrays:
-        return
-    notice(shared, slot, pc)
-    jump, distance = sampled_jump(core)
-    if jump != INVALID:
-        tell(shared, jump | GOALS, distance)
-    if core.inside != 0:
-        core.inside = 0
-        return
-    if holds_region(shared, slot):
-        # What the interpreter executed came before it: from where a region ended.
-        pc = core.left
-        entry = execute_entry(core, pc)
-        if entry.tag != pc & PAGE_MASK:
-            return
-        slot = entry.offset + ((pc & 0xFFE) << 3)
-        if holds_region(shared, slot):
-            return
-        notice(shared, slot, pc)
-    heat(shared, slot, pc)
-
-
-@native
-def holds_region(shared: Shared, slot: u64) -> bool:
-    """Whether a region is entered at a slot."""
-    return original(shared, slot // PAGE_STRIDE, (slot % PAGE_STRIDE) // SLOT_BYTES) != 0
-
-
-@native
-def notice(shared: Shared, slot: u64, pc: u64) -> None:
-    """Tell of a slot array where no slice has ended before."""
-    seen = (slot // PAGE_STRIDE) * PAGE_STRIDE + SEEN
-    if peek(u64, shared.slots, seen) == 0:
-        poke(u64, shared.slots, seen, u64(1))
-        tell(shared, slot | FIRST, pc)
-
-
-@native
-def heat(shared: Shared, slot: u64, pc: u64) -> None:
-    """Count a slice for a slot."""
-    warm = shared.heat[((slot >> 4) ^ (slot >> 16)) & (HEATS - 1)]
-    if warm.slot != slot:
-        if warm.count > 1:
-            warm.count -= 1
-            return
-        warm.slot = slot
-        warm.count = 0
-    warm.count += 1
-    if warm.count >= HOT:
-        warm.count = 0
-        tell(shared, slot, pc)
-
-
-@native
-def bailed(core: Core, slot: ptr[Slot]) -> u64:
-    """A region left by a side exit: count it, and give the interpreter's handler of the slot."""
-    shared = core.shared[0]
-    core.bails += 1
-    place = address_of(slot) - address_of(shared.slots)
-    site = shared.sites[((place >> 4) ^ (place >> 16)) & (SITES - 1)]
-    if site.slot != place:
-        site.slot = place
-        site.count = 0
-    site.count += 1
-    if site.count == OFTEN:
-        tell(shared, place | BAILS, 0)
-    kept = original(shared, place // PAGE_STRIDE, (place % PAGE_STRIDE) // SLOT_BYTES)
-    return kept if kept != 0 else slot[0].handler
 
 
 @native(cold=True)

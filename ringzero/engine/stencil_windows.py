@@ -13,12 +13,12 @@ from ringzero.engine import stencil_access, stencil_text
 from ringzero.engine.handlers import CORE_OFFSET
 from ringzero.engine.region_access import load_checked, store_checked
 from ringzero.engine.stencil_text import INSIDE, OPENS, StencilText, accesses, name_of, number
+from ringzero.engine.tlb import PAGE_MASK
 from ringzero.isa import access
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang.compiler import Program, Target
 
 BIND = {access.load: load_checked, access.store: store_checked}
-PAGE = -4096
 
 
 class WindowText(StencilText):
@@ -53,9 +53,9 @@ class WindowText(StencilText):
             else stencil_access.read_entry
         )
         entry = self.inlined(find, f"i64 {low}")
-        page = self.value(f"and i64 {low}, {PAGE}")
+        page = self.value(f"and i64 {low}, {PAGE_MASK}")
         known = self.value(f"icmp eq i64 {self.value(f'load i64, ptr {entry}')}, {page}")
-        within = self.value(f"and i64 {low}, {~PAGE}")
+        within = self.value(f"and i64 {low}, {~PAGE_MASK}")
         fits = self.value(f"icmp ule i64 {within}, {number('room')}")
         self.raises = True
         self.line(f"br i1 {known}, label %known, label %raised, !prof !4")

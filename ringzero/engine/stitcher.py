@@ -11,6 +11,7 @@ from __future__ import annotations
 from ringzero.engine import stencil_text as text
 from ringzero.engine.blocks import COUNTED, LEADER, is_stencil, number_at
 from ringzero.engine.core import PAGE_SLOTS, PAGE_STRIDE, SLOT_BYTES, Core, Shared, Slot
+from ringzero.engine.decoding import decode_slot
 from ringzero.engine.leaders import (
     has_target,
     is_jump,
@@ -26,7 +27,6 @@ from ringzero.engine.slots import (
     FAR,
     SINK,
     WARM,
-    decode_slot,
     original,
     slot_array,
 )

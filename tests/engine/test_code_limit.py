@@ -31,9 +31,9 @@ def test_a_run_goes_on_as_before_without_its_regions(seed: int) -> None:
         if turn == 1:
             had, oldest = regions.installed, regions._compiler.code.newest
             assert oldest.bytes > 0
-            regions._leaving = oldest
+            regions._installer.leaving = oldest
             regions.between()
-            assert regions._leaving is None  # no hart runs: none is in it
+            assert regions._installer.leaving is None  # no hart runs: none is in it
             regions._forget(oldest)
             assert regions._compiler.code.bytes == 0
             regions.compile_here()
@@ -101,6 +101,6 @@ def test_regions_that_a_store_dropped_come_back_together() -> None:
     memory.write(BASE, memory.read(BASE, 8192))  # as before, but code was stored to
     assert not any(regions._pages.holds_regions(a) for a in range(regions.shared.slot_used))
     regions._look_up(0)
-    regions._install()
+    regions.between()
     assert regions.installed > had + 1
     assert regions._compiler.compiled == compiled

@@ -19,6 +19,7 @@ from ringzero.lang import Array
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from ringzero.outcome import PoweredOff
+from tests.engine.machines import begin, give_numbers
 from tests.engine.random_programs import BASE, DATA, program, registers
 
 STATE = [
@@ -35,16 +36,8 @@ def start(make: Any, seed: int, floats: bool = False, base: int = BASE) -> tuple
     harts = make(memory, Bus(), 1, deterministic=True)
     memory.write(base, program(seed, floats=floats, base=base))
     memory.write(DATA - 4096, bytes(range(256)) * 32)
-    hart = harts.hart(0)
-    fields = {"pc": base, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
-              "reservation": (1 << 64) - 1}  # fmt: skip
-    for name, value in fields.items():
-        setattr(hart, name, type(getattr(hart, name))(value))
-    values = registers(seed)
-    for number in range(1, 32):
-        hart.x[number] = type(hart.x[number])(values[number])
-    for number in range(32):
-        hart.f[number] = type(hart.f[number])(values[32 + number])
+    hart = begin(harts, base)
+    give_numbers(hart, registers(seed))
     return harts, memory
 
 
@@ -123,7 +116,7 @@ class Eager(Regions):
         for array in range(int(self.shared.slot_used)):
             if self._pages._context(pc & -4096, array) is not None:
                 self._make(array, pc % 4096, pc)
-                self._install()
+                self.between()
 
 
 @KINDS

@@ -13,6 +13,7 @@ from ringzero.engine.region_graph import Code, explore
 from ringzero.isa.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from tests.engine.machines import begin
 from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import Eager, compare, finish, state
 
@@ -103,9 +104,10 @@ class Learning(Eager):
     def learn(self) -> None:
         """Take over what native code told, and compile again what is concerned."""
         self._take_news()
-        for jump in list(self._restless):
+        while self._heat.jumps:
+            jump, _ = self._heat.jumps.popitem()
             self._follow(*jump)
-        self._install()
+        self.between()
 
     def all_regions(self) -> list[Region]:
         """What was compiled."""
@@ -118,11 +120,7 @@ def machine(make: Any, parts: dict[int, str], rounds: int = 600) -> tuple[Any, G
     harts = make(memory, Bus(), 1, deterministic=True)
     for distance, text in parts.items():
         memory.write(BASE + distance, assemble_text(text, BASE + distance))
-    hart = harts.hart(0)
-    fields = {"pc": BASE, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
-              "reservation": (1 << 64) - 1}  # fmt: skip
-    for name, value in fields.items():
-        setattr(hart, name, type(getattr(hart, name))(value))
+    hart = begin(harts, BASE)
     hart.x[19] = rounds
     return harts, memory
 

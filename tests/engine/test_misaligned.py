@@ -55,7 +55,7 @@ def test_misaligned_accesses_stay_inside(source: int, target: int) -> None:
         regions.learn()
         while regions._leaky:
             regions._mend(*regions._leaky.popleft())
-        regions._install()
+        regions.between()
     left = regions.profile().side_exits
     assert left > 8192, "nothing here leaves a region"
     expected.run(400_000)

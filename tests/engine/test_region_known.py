@@ -12,6 +12,7 @@ from ringzero.engine.region_pages import CodePages
 from ringzero.isa.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from tests.engine.machines import begin
 from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import Eager, compare, finish, state
 
@@ -68,11 +69,7 @@ def machine(make: Any, change: str) -> tuple[Any, GuestMemory]:
     place = code.index(ADD.to_bytes(4, "little"))
     code = assemble_text(PROGRAM.format(change=change.format(add=place)), BASE)
     memory.write(BASE, code)
-    hart = harts.hart(0)
-    fields = {"pc": BASE, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
-              "reservation": (1 << 64) - 1}  # fmt: skip
-    for name, value in fields.items():
-        setattr(hart, name, type(getattr(hart, name))(value))
+    hart = begin(harts, BASE)
     hart.x[9] = BASE
     return harts, memory
 

@@ -15,10 +15,12 @@ from ringzero.isa.program import assemble_text
 from ringzero.lang.host import view
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from tests.engine.machines import begin, open_memory
 from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import Eager, compare, finish, state
 
 TABLES = BASE + 0x10_0000
+SATP = 8 << 60 | TABLES >> 12  # Sv39
 ONE, TWO, DATA, STACK = (BASE + 0x20_0000 + 4096 * i for i in range(4))
 CODE = 0x40_0000  # virtual: the loop, the page that changes, data, page table, an alias, stack
 PTE = 0xCF  # valid, readable, writable, executable, accessed, dirty
@@ -102,15 +104,12 @@ def machine(make: Any, change: str, last: str) -> tuple[Any, GuestMemory]:
     _write(memory, DATA + 256, ONE >> 2 | PTE)
     _write(memory, DATA + 264, TWO >> 2 | PTE)
     _write(memory, DATA, 12345)
-    hart = harts.hart(0)
-    fields = {"pc": CODE, "mode": 1, "satp": 8 << 60 | TABLES >> 12, "stvec": CODE + 0x100,
-              "mstatus": 0xA_0000_0000, "medeleg": 0xFFFF, "stimecmp": (1 << 64) - 1,
-              "reservation": (1 << 64) - 1}  # fmt: skip
-    for name, value in fields.items():
-        setattr(hart, name, type(getattr(hart, name))(value))
+    hart = begin(
+        harts, CODE, mode=1, satp=8 << 60 | TABLES >> 12, stvec=CODE + 0x100, medeleg=0xFFFF
+    )
     for number, value in ((2, 0x5800), (19, 3000), (21, 0x3008), (22, 0x4000), (23, 0x2000)):
         hart.x[number] = CODE + value if number != 19 else value
-    hart.pmpcfg[0], hart.pmpaddr[0] = 0x1F, (1 << 54) - 1
+    open_memory(hart)
     return harts, memory
 
 

@@ -13,10 +13,12 @@ from ringzero.engine.region_windows import loops, windows
 from ringzero.isa.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from tests.engine.machines import begin, open_memory
 from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import Eager, compare, finish, state
 
 TABLES = BASE + 0x10_0000
+SATP = 8 << 60 | TABLES >> 12  # Sv39
 FRAMES = BASE + 0x20_0000
 CODE, DATA = 0x40_0000, 0x41_0000  # virtual
 ALL, READ_ONLY = 0xCF, 0xC3  # of a page table entry
@@ -82,17 +84,14 @@ def machine(make: Any, step: int, second: int, change: str) -> tuple[Any, GuestM
     for index, frame in enumerate(frames):
         memory.write(frame, bytes((7 * i + index) & 0xFF for i in range(4096)))
         _write(memory, lowest + 8 * (16 + index), frame >> 2 | (second if index == 1 else ALL))
-    hart = harts.hart(0)
-    fields = {"pc": CODE, "mode": 1, "satp": 8 << 60 | TABLES >> 12, "stvec": CODE + 0x200,
-              "mstatus": 0xA_0000_0000, "medeleg": 0xFFFF, "stimecmp": (1 << 64) - 1,
-              "reservation": (1 << 64) - 1}  # fmt: skip
-    for name, value in fields.items():
-        setattr(hart, name, type(getattr(hart, name))(value))
+    hart = begin(
+        harts, CODE, mode=1, satp=8 << 60 | TABLES >> 12, stvec=CODE + 0x200, medeleg=0xFFFF
+    )
     end = DATA + 4096
     for number, value in ((2, DATA + 0x3100), (18, end - 40 * step - 16), (20, end - 41 * step),
                           (21, CODE + 4096 + 8 * 16), (24, step), (25, 30)):  # fmt: skip
         hart.x[number] = value
-    hart.pmpcfg[0], hart.pmpaddr[0] = 0x1F, (1 << 54) - 1
+    open_memory(hart)
     return harts, memory
 
 

@@ -20,6 +20,7 @@ from ringzero.isa.program import assemble_text
 from ringzero.isa.registry import BY_NAME
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from tests.engine.machines import begin, give_numbers
 from tests.engine.random_programs import BASE, COUNTERS, block, registers
 from tests.engine.test_engines_agree import Eager, compare, state
 
@@ -133,14 +134,8 @@ def start(make: Any, seed: int) -> tuple[Any, GuestMemory]:
         memory.write(place, pick.randbytes(3 * 4096))
     for at, value in page_tables():
         memory.write(at, value.to_bytes(8, "little"))
-    hart, values = harts.hart(0), registers(seed)
-    fields = {"pc": BASE, "mode": 3, "mstatus": 0xA_0000_0000, "stimecmp": (1 << 64) - 1,
-              "reservation": (1 << 64) - 1}  # fmt: skip
-    for name, value in fields.items():
-        setattr(hart, name, type(getattr(hart, name))(value))
-    for number in range(1, 32):
-        hart.x[number] = type(hart.x[number])(values[number])
-        hart.f[number] = type(hart.f[number])(values[32 + number])
+    hart = begin(harts, BASE)
+    give_numbers(hart, registers(seed))
     return harts, memory
 
 

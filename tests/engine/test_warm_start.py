@@ -30,7 +30,7 @@ def test_another_machine_finds_what_one_has_used() -> None:
     for _ in range(4):
         second.run(2900)
         second._listen()
-        second._install()
+        second.between()
     assert second.installed > 0
     assert second._compiler.loaded == loaded  # from what was loaded at the start
     compare(state(first, memory), state(second, its_memory))

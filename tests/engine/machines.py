@@ -1,0 +1,31 @@
+"""A hart at the start of a test's program, and two engines that run it side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+NEVER = (1 << 64) - 1  # no deadline; no reservation
+
+
+def begin(harts: Any, pc: int, *, mode: int = 3, **more: int) -> Any:
+    """Hart 0 about to execute at `pc`, with 64-bit S and U modes; `more` are fields of its own."""
+    hart = harts.hart(0)
+    fields = {"pc": pc, "mode": mode, "mstatus": 0xA_0000_0000, "stimecmp": NEVER,
+              "reservation": NEVER} | more  # fmt: skip
+    for name, value in fields.items():
+        setattr(hart, name, type(getattr(hart, name))(value))
+    return hart
+
+
+def give_numbers(hart: Any, values: Sequence[int]) -> None:
+    """x and f registers, of the 64 that `random_programs.registers` makes."""
+    for number in range(32):
+        if number:
+            hart.x[number] = type(hart.x[number])(values[number])
+        hart.f[number] = type(hart.f[number])(values[32 + number])
+
+
+def open_memory(hart: Any) -> None:
+    """PMP that lets S and U do everything."""
+    hart.pmpcfg[0], hart.pmpaddr[0] = 0x1F, (1 << 54) - 1
