@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, M
-from ringzero.isa.names import F_NUMBERS, X_NUMBERS
-from ringzero.isa.trap import Trap
+from ringzero.isa.privileged.trap import Trap
+from ringzero.isa.tools.names import F_NUMBERS, X_NUMBERS
 from ringzero.lang import Array, u64
 from ringzero.machine.clock import Clock
 
@@ -67,7 +67,9 @@ class Csrs:
         return copy
 
     def _number(self, name: str) -> u64:
-        from ringzero.isa.csrs import NUMBERS  # every CSR's definition: when one is asked for
+        from ringzero.isa.csrs.registry import (
+            NUMBERS,  # every CSR's definition: when one is asked for
+        )
 
         if name not in NUMBERS:
             raise UsageError(f"There is no CSR {name!r} on this machine: see docs/isa.md.")
@@ -75,7 +77,7 @@ class Csrs:
 
     def read(self, name: str) -> int:
         """The value that M-mode reads."""
-        from ringzero.isa.csrs import csr_read
+        from ringzero.isa.csrs.registry import csr_read
 
         copy = self._copy()
         copy.mode, copy.virtual = u64(M), u64(0)
@@ -86,7 +88,7 @@ class Csrs:
 
     def write(self, name: str, value: int) -> None:
         """Write as M-mode does."""
-        from ringzero.isa.csrs import csr_write
+        from ringzero.isa.csrs.registry import csr_write
 
         copy = self._copy()
         mode, copy.mode = copy.mode, u64(M)
@@ -108,7 +110,7 @@ class Csrs:
 
 def stopped_at(machine: Machine, pc: int) -> tuple[int | None, str]:
     """The word at a pc and its disassembly, where the pc is a physical address in RAM."""
-    from ringzero.isa.disassembler import disassemble
+    from ringzero.isa.tools.disassembler import disassemble
 
     if not machine.memory.contains(pc, 4):
         return None, "no memory there"

@@ -41,7 +41,7 @@ def elf(
 
 def program(lines: Sequence[str]) -> bytes:
     """Assembly lines as code bytes."""
-    from ringzero.isa.assembler import assemble
+    from ringzero.isa.tools.program import assemble
 
     return b"".join(assemble(line).to_bytes(4, "little") for line in lines)
 

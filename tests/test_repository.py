@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 MOST_LINES = 450
 """About 400 is the house style; a little room keeps a file from being cut at the wrong place."""
 
-LISTS = ("ringzero/isa/rv_",)
+LISTS = ("ringzero/isa/instructions/rv_",)
 """Lists: instructions as in the manual's tables, and a compiler's one method per kind of node."""
 
 WIDTH = 100

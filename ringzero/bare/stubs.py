@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from ringzero.isa.names import X_NUMBERS
-from ringzero.isa.program import Program
+from ringzero.isa.tools.names import X_NUMBERS
+from ringzero.isa.tools.program import Program
 from ringzero.lang import Struct, Stub, u64
 
 # Touches no memory that compiled text can see, yet neither repeatable nor to be moved.

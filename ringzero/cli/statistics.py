@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ringzero.isa.names import X_NAMES
+from ringzero.isa.tools.names import X_NAMES
 from ringzero.outcome import Counters
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from ringzero.engine.core import Core, Shared
 from ringzero.engine.quiescence import BELLS
 from ringzero.isa.clint import deadline
 from ringzero.isa.ports import now
-from ringzero.isa.trap import MTI, STCE, STI, VSTI
+from ringzero.isa.privileged.trap import MTI, STCE, STI, VSTI
 from ringzero.lang import (
     Struct,
     address_of,

@@ -28,8 +28,8 @@ from ringzero.isa import floating as text
 from ringzero.isa.extend import sext32
 from ringzero.isa.floating import DYNAMIC, box, rounding, unbox
 from ringzero.isa.hart import Hart
+from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.isa.softfloat import NX, RNE, RTZ, Format, equal, less_than, minimum
-from ringzero.isa.trap import STATUS_FS
 from ringzero.lang import (
     Fixed,
     Intrinsic,

@@ -8,7 +8,7 @@ from ringzero.engine.core import Core, Shared, core_of, hart_bit
 from ringzero.engine.quiescence import IN_DEVICE, RUNNING, become
 from ringzero.isa import clint
 from ringzero.isa.hart import Hart
-from ringzero.isa.trap import MSI, MTI
+from ringzero.isa.privileged.trap import MSI, MTI
 from ringzero.lang import (
     address_of,
     atomic,

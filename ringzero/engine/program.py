@@ -28,8 +28,9 @@ from ringzero.engine.handlers import (
     handler_names,
     handlers,
 )
-from ringzero.isa import access, paging, ports
+from ringzero.isa import ports
 from ringzero.isa.compressed import RULES
+from ringzero.isa.privileged import access, paging
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang.compiler import Program, Target, result_type
 from ringzero.lang.native import Native

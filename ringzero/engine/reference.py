@@ -13,13 +13,12 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, Protocol
 
-from ringzero.isa.access import fetch
 from ringzero.isa.decode import decode
 from ringzero.isa.decoded import Decoded
 from ringzero.isa.hart import VIRTUAL, WAIT, Hart
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
-from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.access import fetch
+from ringzero.isa.privileged.trap import (
     ILLEGAL_INSTRUCTION,
     INTERRUPT,
     STCE,
@@ -32,6 +31,7 @@ from ringzero.isa.trap import (
     require_fp,
     take_trap,
 )
+from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 from ringzero.lang import atomic, u32, u64
 
 

@@ -10,7 +10,7 @@ from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.reference import ReferenceEngine, Step
 from ringzero.isa import clint
 from ringzero.isa.hart import Hart
-from ringzero.isa.trap import MTI
+from ringzero.isa.privileged.trap import MTI
 from ringzero.lang import u64
 
 TURN = 100  # steps of one hart before the next one's turn

@@ -11,7 +11,7 @@ from ringzero.engine.core import READS, WRITES, core_of
 from ringzero.engine.physical import atomically
 from ringzero.engine.tlb import PAGE_MASK, entry_for, store_beside, within_page
 from ringzero.isa.hart import NO_RESERVATION, Hart
-from ringzero.isa.trap import Trap
+from ringzero.isa.privileged.trap import Trap
 from ringzero.lang import (
     Struct,
     compare_exchange,

@@ -9,9 +9,10 @@ Instructions with a reserved mode in rm, which would trap, are not inside either
 from __future__ import annotations
 
 from ringzero.engine import host_floats
-from ringzero.isa import csrs, floating
+from ringzero.isa import floating
 from ringzero.isa.csr import read_csr, write_csr
-from ringzero.isa.csrs_user import fcsr, fflags, frm
+from ringzero.isa.csrs import registry as csrs
+from ringzero.isa.csrs.user import fcsr, fflags, frm
 from ringzero.isa.floating import DYNAMIC
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import Instruction

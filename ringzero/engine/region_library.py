@@ -14,8 +14,9 @@ from collections.abc import Iterable
 
 from ringzero.engine import region_access, region_floats
 from ringzero.engine.physical import now
-from ringzero.isa import access, ports
+from ringzero.isa import ports
 from ringzero.isa.instruction import SYSTEM, Instruction
+from ringzero.isa.privileged import access
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import binding, cache
 from ringzero.lang.compiler import Program, result_type

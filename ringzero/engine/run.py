@@ -31,7 +31,6 @@ from ringzero.engine.samples import sample
 from ringzero.engine.tlb import find_code
 from ringzero.engine.tlb_fences import flush_all, flush_guests
 from ringzero.engine.tlb_sets import leave_space, select_set
-from ringzero.isa.access import fetch
 from ringzero.isa.clint import deadline
 from ringzero.isa.hart import (
     ADDRESS_SPACE,
@@ -42,7 +41,8 @@ from ringzero.isa.hart import (
     VIRTUAL,
     WAIT,
 )
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.access import fetch
+from ringzero.isa.privileged.trap import (
     OF_INSTRUCTION,
     STATUS_FS,
     STCE,

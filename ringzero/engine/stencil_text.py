@@ -20,8 +20,9 @@ from ringzero.engine.handlers import (
     InstructionHandler,
 )
 from ringzero.engine.physical import now
-from ringzero.isa import access, ports
+from ringzero.isa import ports
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
+from ringzero.isa.privileged import access
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang.compiler import Program, Target, passed_type
 from ringzero.lang.host import view

@@ -14,7 +14,7 @@ from ringzero.engine.handlers import CORE_OFFSET
 from ringzero.engine.region_access import load_checked, store_checked
 from ringzero.engine.stencil_text import INSIDE, OPENS, StencilText, accesses, name_of, number
 from ringzero.engine.tlb import PAGE_MASK
-from ringzero.isa import access
+from ringzero.isa.privileged import access
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang.compiler import Program, Target
 

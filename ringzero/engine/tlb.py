@@ -28,11 +28,11 @@ from ringzero.engine.physical import NOWHERE, atomically, backing
 from ringzero.engine.slots import INVALID
 from ringzero.engine.tlb_sets import describe, enter
 from ringzero.engine.walks import find_page
-from ringzero.isa import access
 from ringzero.isa.hart import NO_RESERVATION, Hart
-from ringzero.isa.paging import Translation
-from ringzero.isa.pmp import EXECUTE, READ, WRITE
-from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault
+from ringzero.isa.privileged import access
+from ringzero.isa.privileged.paging import Translation
+from ringzero.isa.privileged.pmp import EXECUTE, READ, WRITE
+from ringzero.isa.privileged.trap import FETCH, LOAD, STORE, access_fault
 from ringzero.lang import (
     compare_exchange,
     fence,

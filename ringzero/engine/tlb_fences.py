@@ -19,8 +19,8 @@ from ringzero.engine.tlb_sets import (
     translating,
 )
 from ringzero.isa.hart import Hart
-from ringzero.isa.rv_h import OF_GUEST, OF_VIRTUAL
-from ringzero.isa.rv_priv import ADDRESS_GIVEN, ASID_GIVEN
+from ringzero.isa.instructions.rv_h import OF_GUEST, OF_VIRTUAL
+from ringzero.isa.instructions.rv_priv import ADDRESS_GIVEN, ASID_GIVEN
 from ringzero.lang import ctz, native, typed_range, u32, u64
 
 PAGE_MASK = ~0xFFF

@@ -7,9 +7,9 @@ where the cache hits.
 from __future__ import annotations
 
 from ringzero.engine.core import MACHINE, Core, core_of
-from ringzero.isa import paging
 from ringzero.isa.hart import Hart
-from ringzero.isa.paging import Translation, translate_page
+from ringzero.isa.privileged import paging
+from ringzero.isa.privileged.paging import Translation, translate_page
 from ringzero.lang import native, original, u64
 
 read_entry_definition = original(paging.read_entry)

@@ -16,9 +16,9 @@ from typing import Any
 from ringzero.errors import RingzeroError
 from ringzero.hypervisor.kallsyms import Symbol, covering, symbols
 from ringzero.hypervisor.techniques import TECHNIQUES
-from ringzero.isa.csrs import NUMBERS
+from ringzero.isa.csrs.registry import NUMBERS
 from ringzero.isa.decode import lookup
-from ringzero.isa.disassembler import disassemble
+from ringzero.isa.tools.disassembler import disassemble
 
 SYSTEM, FENCES = 0x73, 0x0F  # opcodes that sensitive instructions have
 IMAGE_MAGIC = (0x38, b"RSC\x05")

@@ -13,8 +13,8 @@ from ringzero.hypervisor.layout import PAGE, Vm, status
 from ringzero.hypervisor.sensitive import SYSTEM
 from ringzero.isa.compressed import expand
 from ringzero.isa.encoding import Field
+from ringzero.isa.privileged.trap import STATUS_SIE
 from ringzero.isa.registry import BY_NAME
-from ringzero.isa.trap import STATUS_SIE
 from ringzero.lang import Struct, load, native, store, typed_range, u16, u32, u64
 
 PRESERVED = 0x0FFC_0318

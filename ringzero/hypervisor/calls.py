@@ -10,8 +10,8 @@ from ringzero.bare.hypercalls import DELIVER, EXTENSION
 from ringzero.hypervisor import console, hypercalls, machines, serial, shadow
 from ringzero.hypervisor.layout import OPEN_RAM, Vm
 from ringzero.hypervisor.techniques import PARAVIRT
-from ringzero.isa.paging import ADUE
-from ringzero.isa.trap import SSI
+from ringzero.isa.privileged.paging import ADUE
+from ringzero.isa.privileged.trap import SSI
 from ringzero.lang import load, native, store, u8, u32, u64
 
 SUCCESS, NOT_SUPPORTED, INVALID_PARAM, DENIED, ALREADY_AVAILABLE = 0, -2, -3, -4, -6

@@ -23,10 +23,10 @@ from ringzero.hypervisor.layout import (
 from ringzero.hypervisor.shadow import LEAF, SHARED, found
 from ringzero.isa.compressed import expand
 from ringzero.isa.hart import S
-from ringzero.isa.paging import PPN, A, D, U, V, W, X
-from ringzero.isa.pmp import EXECUTE, READ, WRITE
+from ringzero.isa.privileged.paging import PPN, A, D, U, V, W, X
+from ringzero.isa.privileged.pmp import EXECUTE, READ, WRITE
+from ringzero.isa.privileged.trap import LOAD, STORE, Trap
 from ringzero.isa.registry import BY_NAME
-from ringzero.isa.trap import LOAD, STORE, Trap
 from ringzero.lang import load, native, store, typed_range, u8, u32, u64
 
 # What is known of a page: the copy's number plus one, how often it was dropped, loads seen from it.

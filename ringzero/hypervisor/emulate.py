@@ -10,12 +10,12 @@ from ringzero.hypervisor import shadow
 from ringzero.hypervisor.layout import PAGE, Vm
 from ringzero.hypervisor.shadow import is_open
 from ringzero.hypervisor.techniques import HARDWARE
-from ringzero.isa import rv_i, rv_priv, rv_zicsr
-from ringzero.isa.access import fetch
 from ringzero.isa.decoded import Decoded
 from ringzero.isa.hart import Hart
+from ringzero.isa.instructions import rv_i, rv_priv, rv_zicsr
+from ringzero.isa.privileged.access import fetch
+from ringzero.isa.privileged.trap import FETCH, LOAD, STORE, access_fault, illegal_instruction
 from ringzero.isa.registry import INSTRUCTIONS
-from ringzero.isa.trap import FETCH, LOAD, STORE, access_fault, illegal_instruction
 from ringzero.lang import load, native, reinterpret, u16, u64
 
 CSR, RETURN, FENCE, WAIT, READ, WRITE, OTHER = range(7)  # layout.KINDS

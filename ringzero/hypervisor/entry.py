@@ -10,7 +10,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import assembled, offsets, stub
 from ringzero.hypervisor.layout import STACK_SIZE, Vm
 from ringzero.isa.hart import Hart
-from ringzero.isa.names import X_NUMBERS
+from ringzero.isa.tools.names import X_NUMBERS
 from ringzero.lang import Stub, u64
 from ringzero.lang.host import view
 

@@ -30,10 +30,10 @@ from ringzero.hypervisor.layout import (
     vms,
 )
 from ringzero.hypervisor.techniques import HARDWARE, TRANSLATE
-from ringzero.isa.counters import TIME
 from ringzero.isa.decode import decode
 from ringzero.isa.hart import WAIT, S, U
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.counters import TIME
+from ringzero.isa.privileged.trap import (
     ECALL_FROM_U,
     FETCH,
     FETCH_PAGE,

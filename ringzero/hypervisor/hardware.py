@@ -13,14 +13,14 @@ from ringzero.bare.text import put, put_decimal
 from ringzero.hypervisor import machines, stages
 from ringzero.hypervisor.entry import guest_trap, trap
 from ringzero.hypervisor.layout import CRASHED, NEVER, Vm, config, machine, status
-from ringzero.isa import csrs_supervisor
-from ringzero.isa.counters import TIME
 from ringzero.isa.csr import read_csr, write_csr
-from ringzero.isa.csrs_machine import SUPERVISOR_INTERRUPTS
+from ringzero.isa.csrs import supervisor as csrs_supervisor
+from ringzero.isa.csrs.machine import SUPERVISOR_INTERRUPTS
 from ringzero.isa.hart import GUEST_INTERRUPTS, H
-from ringzero.isa.paging import ADUE, PBMTE
-from ringzero.isa.rv_priv import GUEST_VTW
-from ringzero.isa.trap import (
+from ringzero.isa.instructions.rv_priv import GUEST_VTW
+from ringzero.isa.privileged.counters import TIME
+from ringzero.isa.privileged.paging import ADUE, PBMTE
+from ringzero.isa.privileged.trap import (
     BREAKPOINT,
     ECALL_FROM_U,
     FETCH_ACCESS,

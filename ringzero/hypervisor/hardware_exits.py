@@ -20,7 +20,7 @@ from ringzero.hypervisor.layout import (
     status,
 )
 from ringzero.isa.decode import decode
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.trap import (
     ECALL_FROM_VS,
     FETCH_ACCESS,
     FETCH_GUEST_PAGE,

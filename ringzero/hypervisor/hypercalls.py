@@ -31,9 +31,9 @@ from ringzero.bare.hypercalls import (
 from ringzero.hypervisor import calls, machines, quick, shadow
 from ringzero.hypervisor.entry import shared_trap, trap
 from ringzero.hypervisor.layout import PAGE, Vm, machine
-from ringzero.isa import csrs_supervisor
 from ringzero.isa.csr import write_csr
-from ringzero.isa.paging import STATUS_SUM
+from ringzero.isa.csrs import supervisor as csrs_supervisor
+from ringzero.isa.privileged.paging import STATUS_SUM
 from ringzero.lang import address_of, load, native, typed_range, u64
 
 INVALID_ADDRESS = -5

@@ -15,7 +15,7 @@ from pathlib import Path
 from ringzero.hypervisor import layout, sites
 from ringzero.hypervisor.build import KERNEL_OFFSET
 from ringzero.hypervisor.kallsyms import NoSymbols, Symbol, covering, symbols
-from ringzero.isa.disassembler import disassemble
+from ringzero.isa.tools.disassembler import disassemble
 from ringzero.lang.host import view
 from ringzero.lang.image import Image
 

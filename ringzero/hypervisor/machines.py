@@ -31,7 +31,7 @@ from ringzero.hypervisor.layout import (
     status,
     vms,
 )
-from ringzero.isa.trap import interrupts_pending
+from ringzero.isa.privileged.trap import interrupts_pending
 from ringzero.lang import address_of, native, store, typed_range, u32, u64
 
 RESTARTED, KILLED, FAILED = 129, 137, 1

@@ -35,8 +35,8 @@ from ringzero.hypervisor.layout import (
 )
 from ringzero.hypervisor.techniques import HARDWARE, TRANSLATE
 from ringzero.isa.hart import S, reset
-from ringzero.isa.paging import ADUE, PBMTE
-from ringzero.isa.trap import MEI, MTI, SEI, SSI, STATUS_FS, STATUS_MPP, STCE, STI
+from ringzero.isa.privileged.paging import ADUE, PBMTE
+from ringzero.isa.privileged.trap import MEI, MTI, SEI, SSI, STATUS_FS, STATUS_MPP, STCE, STI
 from ringzero.lang import address_of, native, typed_range, u64
 from ringzero.lang.host import view
 

@@ -12,9 +12,9 @@ from ringzero.bare.stubs import csr
 from ringzero.hypervisor import hypercalls, quick, shadow, shared
 from ringzero.hypervisor.layout import CALLS, EXCEPTIONS, INSTRUCTIONS, LOG, PAGE, Status, Vm
 from ringzero.isa.hart import S, U
-from ringzero.isa.paging import ADUE, PPN, STATUS_MXR, STATUS_SUM
-from ringzero.isa.rv_priv import after_return
-from ringzero.isa.trap import (
+from ringzero.isa.instructions.rv_priv import after_return
+from ringzero.isa.privileged.paging import ADUE, PPN, STATUS_MXR, STATUS_SUM
+from ringzero.isa.privileged.trap import (
     BREAKPOINT,
     ECALL_FROM_U,
     FETCH,

@@ -17,8 +17,8 @@ from ringzero.hypervisor.sensitive import AGAIN, SLOW
 from ringzero.hypervisor.shadow import found
 from ringzero.isa.compressed import expand
 from ringzero.isa.decode import decode
-from ringzero.isa.paging import A, D, R, U, V
-from ringzero.isa.trap import FETCH, STORE, Trap
+from ringzero.isa.privileged.paging import A, D, R, U, V
+from ringzero.isa.privileged.trap import FETCH, STORE, Trap
 from ringzero.lang import load, native, u16, u32, u64
 
 STORE_OPCODE, FLAGS = 0x23, 0x3FF

@@ -6,7 +6,7 @@ Context 0 would be the machine mode that the guest does not have; context 1 is i
 from __future__ import annotations
 
 from ringzero.hypervisor.layout import UART_SOURCE, Vm
-from ringzero.isa.trap import SEI
+from ringzero.isa.privileged.trap import SEI
 from ringzero.lang import native, u64
 
 PENDING, ENABLE, THRESHOLD, CLAIM = 0x1000, 0x2080, 0x20_1000, 0x20_1004

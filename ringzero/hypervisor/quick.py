@@ -25,11 +25,12 @@ from ringzero.hypervisor.sensitive import (
     UXL,
     VISIBLE,
 )
-from ringzero.isa import csrs_supervisor, rv_priv
 from ringzero.isa.csr import read_csr, write_csr
+from ringzero.isa.csrs import supervisor as csrs_supervisor
 from ringzero.isa.hart import Hart, S, U
-from ringzero.isa.paging import STATUS_SUM
-from ringzero.isa.trap import (
+from ringzero.isa.instructions import rv_priv
+from ringzero.isa.privileged.paging import STATUS_SUM
+from ringzero.isa.privileged.trap import (
     ECALL_FROM_U,
     FETCH,
     FETCH_PAGE,

@@ -13,8 +13,8 @@ from typing import Any
 from ringzero.hypervisor import layout
 from ringzero.hypervisor.devices import NAMES
 from ringzero.hypervisor.techniques import TECHNIQUES
-from ringzero.isa.csrs import NUMBERS
-from ringzero.isa.trap import CAUSES, INTERRUPT_NAMES
+from ringzero.isa.csrs.registry import NUMBERS
+from ringzero.isa.privileged.trap import CAUSES, INTERRUPT_NAMES
 from ringzero.lang.host import view
 from ringzero.lang.image import Image
 

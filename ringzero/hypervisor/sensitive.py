@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringzero.isa.trap import STATUS_SIE, STATUS_SPIE, STATUS_SPP
+from ringzero.isa.privileged.trap import STATUS_SIE, STATUS_SPIE, STATUS_SPP
 
 SSTATUS = 0x100
 VISIBLE = 0xC_6122

@@ -25,7 +25,7 @@ from ringzero.hypervisor.layout import (
     status,
 )
 from ringzero.isa.hart import S
-from ringzero.isa.paging import (
+from ringzero.isa.privileged.paging import (
     BARE,
     OWN,
     PPN,
@@ -45,8 +45,8 @@ from ringzero.isa.paging import (
     walk,
     well_formed,
 )
-from ringzero.isa.pmp import ALL
-from ringzero.isa.trap import page_fault
+from ringzero.isa.privileged.pmp import ALL
+from ringzero.isa.privileged.trap import page_fault
 from ringzero.lang import load, native, store, typed_range, u64
 
 LEAF = R | W | X

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from ringzero.bare.hypercalls import OFFSETS as AT
 from ringzero.bare.hypercalls import VERSION
 from ringzero.hypervisor.layout import Vm, machine
-from ringzero.isa import csrs_supervisor
-from ringzero.isa.counters import TIME
 from ringzero.isa.csr import Csr, read_csr, write_csr
+from ringzero.isa.csrs import supervisor as csrs_supervisor
 from ringzero.isa.hart import S, U
-from ringzero.isa.trap import STATUS_FS, STATUS_SIE
+from ringzero.isa.privileged.counters import TIME
+from ringzero.isa.privileged.trap import STATUS_FS, STATUS_SIE
 from ringzero.lang import load, native, store, u64
 
 ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do

@@ -13,8 +13,8 @@ from ringzero.hypervisor import bodies, copies, liveness, shadow, words
 from ringzero.hypervisor.layout import PAGE, Vm, status
 from ringzero.hypervisor.sensitive import FENCE, FENCE_MASK, SSTATUS, SYSTEM
 from ringzero.isa.compressed import expand
-from ringzero.isa.csrs import NUMBERS
-from ringzero.isa.trap import FETCH, Trap
+from ringzero.isa.csrs.registry import NUMBERS
+from ringzero.isa.privileged.trap import FETCH, Trap
 from ringzero.lang import ctz, load, native, store, u16, u32, u64
 
 SITES, SIZE, TRIES = 8192, 48, 16  # entries of the table, their bytes, how many are looked at

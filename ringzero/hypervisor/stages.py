@@ -10,7 +10,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import stub
 from ringzero.hypervisor.layout import OPEN_RAM, Vm
 from ringzero.hypervisor.shadow import new_table
-from ringzero.isa.paging import SV39, A, D, R, U, V, W, X
+from ringzero.isa.privileged.paging import SV39, A, D, R, U, V, W, X
 from ringzero.lang import load, native, store, u64
 
 VMID_SHIFT = 44

@@ -14,7 +14,7 @@ from ringzero.hypervisor.layout import (
     config,
     status,
 )
-from ringzero.isa.trap import CAUSES, INTERRUPT_NAMES
+from ringzero.isa.privileged.trap import CAUSES, INTERRUPT_NAMES
 from ringzero.lang import native, ptr, typed_range, u8, u64
 
 CAUSE_NAMES = tuple(CAUSES.items())

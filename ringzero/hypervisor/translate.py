@@ -32,7 +32,7 @@ from ringzero.hypervisor.sensitive import (
     SYSTEM,
 )
 from ringzero.isa.hart import S
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.trap import (
     BREAKPOINT,
     ECALL_FROM_U,
     FETCH,

@@ -13,8 +13,21 @@ from ringzero.hypervisor import shadow
 from ringzero.hypervisor.layout import FIRMWARE, GUEST_RAM, PAGE, SUPERPAGE, Root, Vm
 from ringzero.hypervisor.sensitive import SD, UXL, VISIBLE
 from ringzero.isa.hart import S
-from ringzero.isa.paging import BARE, PPN, STATUS_MXR, STATUS_SUM, SV39, A, D, R, U, V, W, X
-from ringzero.isa.trap import STATUS_FS
+from ringzero.isa.privileged.paging import (
+    BARE,
+    PPN,
+    STATUS_MXR,
+    STATUS_SUM,
+    SV39,
+    A,
+    D,
+    R,
+    U,
+    V,
+    W,
+    X,
+)
+from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.lang import load, native, store, typed_range, u64
 
 CODE_PAGES = 10  # then two filters, and a page table of the guest's

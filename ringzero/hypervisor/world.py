@@ -9,8 +9,9 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor import devices, shadow
 from ringzero.hypervisor.layout import OPEN_RAM, Vm
-from ringzero.isa import pmp, ports
+from ringzero.isa import ports
 from ringzero.isa.hart import Hart
+from ringzero.isa.privileged import pmp
 from ringzero.lang import load, native, reinterpret, store, u64
 
 

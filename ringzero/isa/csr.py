@@ -2,7 +2,7 @@
 
 A CSR is a class: `class mtvec(Csr, at=0x305)`, its body names the fields. The machinery derives
 reading, legalising writes and checking permission from it. `csr_read` and `csr_write` are typed
-functions, unrolled over all CSRs; the definitions stand in `csrs_*.py`.
+functions, unrolled over all CSRs; the definitions stand in `csrs/`.
 """
 
 from __future__ import annotations

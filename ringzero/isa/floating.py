@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ringzero.isa.extend import sext32
 from ringzero.isa.hart import Hart
+from ringzero.isa.privileged.trap import dirty_fp, illegal_instruction
 from ringzero.isa.softfloat import (
     RMM,
     Format,
@@ -16,7 +17,6 @@ from ringzero.isa.softfloat import (
     from_unsigned,
     to_integer,
 )
-from ringzero.isa.trap import dirty_fp, illegal_instruction
 from ringzero.lang import Native, native, u64, unlikely
 
 DYNAMIC = 7  # rm: the mode is in fcsr.frm

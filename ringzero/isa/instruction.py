@@ -2,7 +2,7 @@
 
 `@insn(template, row, extension=…)` makes one of a function. The signature is the footprint: values
 come in by parameter name, and the result goes to the row's destination (`rd` or `frd`). Definitions
-stand in `rv_*.py`; `registry.py` collects them.
+stand in `instructions/rv_*.py`; `registry.py` collects them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""All instructions: every `rv_*.py` of this package, imported in the order of their names.
+"""All instructions: every `instructions/rv_*.py`, imported in the order of their names.
 
 An instruction's index in INSTRUCTIONS is what decoder and engines call it by; it is stable for
 one version of the definitions. Two encodings that overlap are refused here.
@@ -11,25 +11,25 @@ from collections import defaultdict
 from collections.abc import Sequence
 from importlib import import_module
 
-from ringzero.isa import instruction
+from ringzero.isa import instruction, instructions
 from ringzero.isa.encoding import EncodingError
 from ringzero.isa.instruction import Instruction
 
 
 def _collect() -> tuple[Instruction, ...]:
-    files = sorted(os.listdir(os.path.dirname(__file__)))
+    files = sorted(os.listdir(os.path.dirname(instructions.__file__)))
     names = [file[:-3] for file in files if file.startswith("rv_") and file.endswith(".py")]
-    modules = [import_module(f"ringzero.isa.{name}") for name in names]
+    modules = [import_module(f"{instructions.__name__}.{name}") for name in names]
     order = {module.__name__: index for index, module in enumerate(modules)}
     ours = [one for one in instruction.defined if one.function.module in order]
     return tuple(sorted(ours, key=lambda one: order[one.function.module]))
 
 
-def check(instructions: Sequence[Instruction]) -> None:
+def check(ones: Sequence[Instruction]) -> None:
     """Refuse two instructions of one name, or that one word could both mean."""
     groups: dict[int, list[Instruction]] = defaultdict(list)
     names: dict[str, Instruction] = {}
-    for one in instructions:
+    for one in ones:
         if names.setdefault(one.name, one) is not one:
             raise EncodingError(f"{one.name} is defined twice")
         if one.mask & 0x7F != 0x7F:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ringzero.errors import UsageError
 from ringzero.inspection import copy_of
 from ringzero.isa.hart import VIRTUAL, Hart, M
-from ringzero.isa.paging import (
+from ringzero.isa.privileged.paging import (
     ADUE,
     BARE,
     PBMT,
@@ -35,7 +35,7 @@ from ringzero.isa.paging import (
     translate_page,
     translate_span,
 )
-from ringzero.isa.trap import CAUSES, FETCH, LOAD, OF_GUEST, STORE, Trap
+from ringzero.isa.privileged.trap import CAUSES, FETCH, LOAD, OF_GUEST, STORE, Trap
 from ringzero.lang import u64
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringzero.isa.hart import H
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, give_numbers

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 
-from ringzero.isa.assembler import encode
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
-from ringzero.isa.program import assemble_text
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS
+from ringzero.isa.tools.assembler import encode
+from ringzero.isa.tools.program import assemble_text
 
 BASE = 0x8000_0000
 DATA = BASE + 0x1_0000

@@ -16,7 +16,7 @@ from ringzero.engine.core import SETS
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Stop, Why
 from ringzero.engine.reference_harts import ReferenceHarts
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.fence_guest import (

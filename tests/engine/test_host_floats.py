@@ -16,8 +16,8 @@ from ringzero.engine import host_floats, region_floats
 from ringzero.engine.core import Core
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import Instruction
+from ringzero.isa.privileged.trap import Trap
 from ringzero.isa.softfloat import DOUBLE, HALF, NX, SINGLE
-from ringzero.isa.trap import Trap
 from ringzero.lang import Native, advance, native, peek, poke, ptr, u8, u64
 from ringzero.lang.host import HostLibrary, view
 from tests.isa.float_instructions import FLOATS, SHAPES, TRAPPED, apply

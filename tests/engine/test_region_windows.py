@@ -10,7 +10,7 @@ from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.region_flow import blocks
 from ringzero.engine.region_graph import Code, explore
 from ringzero.engine.region_windows import loops, windows
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, open_memory

@@ -8,7 +8,7 @@ import pytest
 
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.stencils import Stencils
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.random_programs import BASE

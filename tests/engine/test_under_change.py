@@ -15,9 +15,9 @@ import pytest
 
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.reference_harts import ReferenceHarts
-from ringzero.isa.assembler import encode
-from ringzero.isa.program import assemble_text
 from ringzero.isa.registry import BY_NAME
+from ringzero.isa.tools.assembler import encode
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, give_numbers

@@ -13,7 +13,7 @@ import pytest
 
 from ringzero.hypervisor.build import Built, Guest, build
 from ringzero.hypervisor.techniques import TECHNIQUES
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 
 MEGABYTE = 1 << 20
 SMALL = 8 * MEGABYTE

@@ -9,7 +9,7 @@ import pytest
 
 from ringzero import guests
 from ringzero.hypervisor.analyze import TECHNIQUES, TREATMENT, NotAKernel, analyze, classify
-from ringzero.isa.assembler import assemble
+from ringzero.isa.tools.program import assemble
 
 CLASSES = {
     "csrrci t0, sstatus, 2": "interrupt toggle",

@@ -7,12 +7,12 @@ import random
 import pytest
 
 from ringzero.hypervisor.quick import HARMLESS, VISIBLE, status_access
-from ringzero.isa import rv_zicsr
-from ringzero.isa.assembler import encode
 from ringzero.isa.hart import SXL_64, UXL_64, Hart, S
-from ringzero.isa.paging import STATUS_SUM
+from ringzero.isa.instructions import rv_zicsr
+from ringzero.isa.privileged.paging import STATUS_SUM
+from ringzero.isa.privileged.trap import STATUS_FS, STATUS_SIE
 from ringzero.isa.registry import BY_NAME
-from ringzero.isa.trap import STATUS_FS, STATUS_SIE
+from ringzero.isa.tools.assembler import encode
 from ringzero.lang import u64
 
 SSTATUS = 0x100

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.isa.csrs import NUMBERS
-from ringzero.isa.program import assemble_text
+from ringzero.isa.csrs.registry import NUMBERS
+from ringzero.isa.tools.program import assemble_text
 from ringzero.lang.image import READ, WRITE, Label, Segment, write
 from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME, Guest, build, technique
 

@@ -14,8 +14,7 @@ import pytest
 
 from ringzero.hypervisor import report
 from ringzero.hypervisor.build import Guest, build
-from ringzero.isa.assembler import assemble
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble, assemble_text
 from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME
 from tests.hypervisor.test_same_state import HANDLER, MIX, STEPS, bare, program
 

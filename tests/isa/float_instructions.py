@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ringzero.isa import rv_d, rv_f, rv_zfh
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import Instruction
-from ringzero.isa.trap import Trap
+from ringzero.isa.instructions import rv_d, rv_f, rv_zfh
+from ringzero.isa.privileged.trap import Trap
 from ringzero.lang import Native, native, u64
 from tests.isa.spike_floats import TRAPPED
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringzero.isa.assembler import AssemblyError, assemble, encode
-from ringzero.isa.disassembler import disassemble, listing
 from ringzero.isa.instruction import Instruction
-from ringzero.isa.names import EXACT
-from ringzero.isa.program import assemble_text, labels, li
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS
+from ringzero.isa.tools.assembler import AssemblyError, encode
+from ringzero.isa.tools.disassembler import disassemble, listing
+from ringzero.isa.tools.names import EXACT
+from ringzero.isa.tools.program import assemble, assemble_text, labels, li
 from ringzero.lang import u64
 
 UNKNOWN_TO_GNU = frozenset({"Zicond", "Zacas"})  # binutils 2.40 has none of these

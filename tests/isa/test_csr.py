@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from ringzero.isa.csr import Csr, CsrError, const, rw
-from ringzero.isa.csrs import ALL, NUMBERS, csr_read, csr_write
+from ringzero.isa.csrs.registry import ALL, NUMBERS, csr_read, csr_write
 from ringzero.isa.hart import ADDRESS_SPACE, INTERRUPTS, MAPPINGS, TRANSLATION, Hart, M, S, U, reset
-from ringzero.isa.trap import ILLEGAL_INSTRUCTION, STCE, Trap, pending_interrupt
+from ringzero.isa.privileged.trap import ILLEGAL_INSTRUCTION, STCE, Trap, pending_interrupt
 from ringzero.lang import u64
 
 ONES = (1 << 64) - 1

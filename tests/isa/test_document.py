@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ringzero.isa.document import PAGE, page
+from ringzero.isa.tools.document import PAGE, page
 
 
 def test_the_page_is_current() -> None:
-    assert PAGE.read_text() == page(), "run: python -m ringzero.isa.document --write"
+    assert PAGE.read_text() == page(), "run: python -m ringzero.isa.tools.document --write"

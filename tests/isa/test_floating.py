@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ringzero.isa import rv_d, rv_f, rv_zfh
 from ringzero.isa.floating import accrue, box, rounding, unbox
 from ringzero.isa.hart import Hart, M
+from ringzero.isa.instructions import rv_d, rv_f, rv_zfh
+from ringzero.isa.privileged.trap import ILLEGAL_INSTRUCTION, Trap
 from ringzero.isa.softfloat import DOUBLE, HALF, NV, NX, OF, SINGLE, Format
-from ringzero.isa.trap import ILLEGAL_INSTRUCTION, Trap
 from ringzero.lang import u64
 
 RAM = 0x8000_0000

@@ -18,8 +18,8 @@ from ringzero.engine import host_floats
 from ringzero.engine.core import Core
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import Instruction
+from ringzero.isa.privileged.trap import ILLEGAL_INSTRUCTION
 from ringzero.isa.softfloat import DOUBLE, HALF, NV, NX, SINGLE, Format, from_unsigned
-from ringzero.isa.trap import ILLEGAL_INSTRUCTION
 from ringzero.lang import Native
 from tests.isa import spike_floats
 from tests.isa.float_instructions import FLOATS, SHAPES, TRAPPED, wrapped

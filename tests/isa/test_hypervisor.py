@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ringzero.isa.csrs import NUMBERS, csr_read, csr_write
+from ringzero.isa.csrs.registry import NUMBERS, csr_read, csr_write
 from ringzero.isa.hart import GUEST_INTERRUPTS, H, Hart, M, S, add_hypervisor, reset
-from ringzero.isa.registry import BY_NAME
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.trap import (
     ILLEGAL_INSTRUCTION,
     INTERRUPT,
     STCE,
@@ -19,6 +18,7 @@ from ringzero.isa.trap import (
     pending_interrupt,
     take_trap,
 )
+from ringzero.isa.registry import BY_NAME
 from ringzero.lang import u64
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from ringzero.isa.hart import Hart, M, S, U
+from ringzero.isa.privileged.trap import ILLEGAL_INSTRUCTION, LOAD_ACCESS, STORE_ACCESS, Trap
 from ringzero.isa.registry import BY_NAME
-from ringzero.isa.trap import ILLEGAL_INSTRUCTION, LOAD_ACCESS, STORE_ACCESS, Trap
 from ringzero.lang import convert, peek, poke, u64
 from ringzero.lang.native import atomic, compare_exchange
 

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from ringzero.engine.reference import ReferenceEngine
-from ringzero.isa.access import load, store
 from ringzero.isa.hart import Hart, M, S, U, reset
-from ringzero.isa.paging import Translation, translate, translate_page
-from ringzero.isa.pmp import ALL, SPLIT, pmp_permissions
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.access import load, store
+from ringzero.isa.privileged.paging import Translation, translate, translate_page
+from ringzero.isa.privileged.pmp import ALL, SPLIT, pmp_permissions
+from ringzero.isa.privileged.trap import (
     FETCH,
     FETCH_PAGE,
     LOAD,

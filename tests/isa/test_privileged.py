@@ -8,8 +8,7 @@ import pytest
 
 from ringzero.engine.reference import ReferenceEngine, Step
 from ringzero.isa.hart import Hart, M, S, U, reset
-from ringzero.isa.program import assemble_text
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.trap import (
     BREAKPOINT,
     FETCH_ACCESS,
     ILLEGAL_INSTRUCTION,
@@ -17,6 +16,7 @@ from ringzero.isa.trap import (
     STORE_ACCESS,
     pending_interrupt,
 )
+from ringzero.isa.tools.program import assemble_text
 from ringzero.lang import u64
 from tests.lockstep.subjects import RAM, BareBoard
 

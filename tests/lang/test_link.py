@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from elftools.elf.elffile import ELFFile
 
-from ringzero.isa.assembler import assemble
 from ringzero.isa.decode import decode
 from ringzero.isa.decoded import Decoded
+from ringzero.isa.tools.program import assemble
 from ringzero.lang import Struct, Stub, address_of, native, u8, u32, u64
 from ringzero.lang.baremetal import build, cached_image
 from ringzero.lang.image import Image

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from ringzero.isa.csrs import NUMBERS
-from ringzero.isa.disassembler import disassemble
+from ringzero.isa.csrs.registry import NUMBERS
+from ringzero.isa.tools.disassembler import disassemble
 from tests.lockstep.generate import Program
 from tests.lockstep.layout import RAM, SIZE, WATCHED
 from tests.lockstep.spike import Spike

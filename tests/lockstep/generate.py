@@ -10,9 +10,9 @@ from __future__ import annotations
 import random
 from functools import cache
 
-from ringzero.isa.assembler import encode
-from ringzero.isa.program import assemble_text, labels
 from ringzero.isa.registry import BY_NAME
+from ringzero.isa.tools.assembler import encode
+from ringzero.isa.tools.program import assemble_text, labels
 from tests.lockstep import guests, values
 from tests.lockstep.layout import (
     CHUNK_BYTES,

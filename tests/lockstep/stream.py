@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import random
 
-from ringzero.isa.assembler import encode
 from ringzero.isa.compressed import RULES, Rule
-from ringzero.isa.csrs import ALL, NUMBERS
-from ringzero.isa.csrs_machine import hypervisor_present
+from ringzero.isa.csrs.machine import hypervisor_present
+from ringzero.isa.csrs.registry import ALL, NUMBERS
 from ringzero.isa.decode import lookup
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS
+from ringzero.isa.tools.assembler import encode
 from tests.lockstep import values
 
 POINTERS = (2, 8, 9)

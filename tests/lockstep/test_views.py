@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringzero.isa.csr import Csr, read_csr
-from ringzero.isa.csrs import ALL
+from ringzero.isa.csrs.registry import ALL
 from ringzero.isa.hart import H, Hart
 from ringzero.lang import Array, u64
 from tests.lockstep.views import QUICK

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ringzero.isa.csrs import ALL
-from ringzero.isa.csrs_hypervisor import DELEGABLE, FEATURES
+from ringzero.isa.csrs.hypervisor import DELEGABLE, FEATURES
+from ringzero.isa.csrs.registry import ALL
 from ringzero.isa.extensions import misa
 from ringzero.isa.hart import GUEST_INTERRUPTS, Hart
-from ringzero.isa.trap import STCE
+from ringzero.isa.privileged.trap import STCE
 
 SSTATUS = 0x8000_0003_000C_6122
 STIP, VSTIP = 1 << 5, 1 << 6

@@ -8,7 +8,7 @@ from ringzero import guests
 from ringzero.errors import UsageError
 from ringzero.guests.pages import DEVICES, UART
 from ringzero.isa.hart import M
-from ringzero.isa.trap import LOAD_PAGE
+from ringzero.isa.privileged.trap import LOAD_PAGE
 from ringzero.outcome import Paused
 from ringzero.trace.guest_walk import GuestWalk, running, walk_now, walk_of_guest
 from ringzero.virtual import VirtualMachines, Vm

@@ -6,7 +6,7 @@ import pytest
 
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, add_hypervisor, reset
-from ringzero.isa.trap import LOAD_GUEST_PAGE, LOAD_PAGE, STORE_PAGE
+from ringzero.isa.privileged.trap import LOAD_GUEST_PAGE, LOAD_PAGE, STORE_PAGE
 from ringzero.lang import u64
 from ringzero.trace.walk import Walk, walk
 

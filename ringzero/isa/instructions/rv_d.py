@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ringzero.isa.access import load, store
 from ringzero.isa.floating import chosen, compared, converted, floating, fused, integer, one, two
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import insn
+from ringzero.isa.privileged.access import load, store
 from ringzero.isa.softfloat import (
     DOUBLE,
     SINGLE,

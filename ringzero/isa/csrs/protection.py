@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ringzero.isa.csr import Csr, const, rw
 from ringzero.isa.hart import MAPPINGS, PMP_ENTRIES, Hart
-from ringzero.isa.pmp import LOCKED, READ, TOR, WRITE, entry_configuration
+from ringzero.isa.privileged.pmp import LOCKED, READ, TOR, WRITE, entry_configuration
 from ringzero.lang import native, typed_range, u64
 
 ENTRY = 0x9F  # L, A, X, W, R

@@ -6,10 +6,10 @@ Which modes may use them menvcfg and senvcfg say: CBIE, CBCFE and CBZE (privileg
 
 from __future__ import annotations
 
-from ringzero.isa.access import CLEAN, FLUSH, INVALIDATE, cache_block, zero_block
 from ringzero.isa.hart import Hart, M, U
 from ringzero.isa.instruction import insn
-from ringzero.isa.trap import illegal_instruction, virtual_instruction
+from ringzero.isa.privileged.access import CLEAN, FLUSH, INVALIDATE, cache_block, zero_block
+from ringzero.isa.privileged.trap import illegal_instruction, virtual_instruction
 from ringzero.lang import native, u64
 
 CBIE, CBCFE, CBZE = 3 << 4, 1 << 6, 1 << 7

@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-from ringzero.isa.counters import (
-    cycle_count,
-    instret_count,
-    set_cycle_count,
-    set_inhibit,
-    set_instret_count,
-)
 from ringzero.isa.csr import Csr, const, derived, rw, warl, wlrl
 from ringzero.isa.extensions import misa as misa_value
 from ringzero.isa.hart import (
@@ -20,7 +13,14 @@ from ringzero.isa.hart import (
     H,
     Hart,
 )
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.counters import (
+    cycle_count,
+    instret_count,
+    set_cycle_count,
+    set_inhibit,
+    set_instret_count,
+)
+from ringzero.isa.privileged.trap import (
     SEI,
     SSI,
     STATUS_FS,

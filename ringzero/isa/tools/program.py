@@ -1,5 +1,6 @@
 """Assembly programs: labels, pseudo-instructions and directives, in two passes.
 
+`assemble("addi a0, a0, 1")` gives one word, `assemble_text` the bytes of many lines.
 The first pass gives every statement its address and size, the second its bytes. Pseudo-instructions
 are the psABI's and GNU's; addresses that text names (`la`, `call`, `tail`) are always two words.
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ringzero.isa.assembler import (
+from ringzero.isa.tools.assembler import (
     AssemblyError,
     Symbols,
     assemble_instruction,
@@ -286,6 +287,14 @@ def assemble_text(source: str, origin: int = 0, symbols: Mapping[str, int] | Non
     program = Program(origin, symbols)
     program.read(source)
     return program.bytes()
+
+
+def assemble(text: str, *, pc: int = 0, symbols: Mapping[str, int] | None = None) -> int:
+    """The word of one instruction at `pc`; one that pseudo-instructions give in one word too."""
+    code = assemble_text(text, pc, symbols)
+    if len(code) != 4:
+        raise AssemblyError(f"{text!r} is {len(code)} bytes: use assemble_text()")
+    return int.from_bytes(code, "little")
 
 
 def labels(source: str, origin: int = 0) -> dict[str, int]:

@@ -9,9 +9,9 @@ is what one access needs. Privileged spec 12.3.2 (the algorithm), chapters 13 (S
 from __future__ import annotations
 
 from ringzero.isa.hart import Hart, M, S
-from ringzero.isa.pmp import ALL, EXECUTE, READ, WRITE, pmp_permissions
 from ringzero.isa.ports import physical_compare_exchange, physical_read
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.pmp import ALL, EXECUTE, READ, WRITE, pmp_permissions
+from ringzero.isa.privileged.trap import (
     FETCH,
     FETCH_PAGE,
     LOAD,

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from ringzero.isa import csrs_supervisor as supervisor
 from ringzero.isa.csr import Csr, const, derived, rw, wlrl
-from ringzero.isa.csrs_machine import floats_dirty, hypervisor_present
-from ringzero.isa.csrs_supervisor import timer_enabled
+from ringzero.isa.csrs import supervisor
+from ringzero.isa.csrs.machine import floats_dirty, hypervisor_present
+from ringzero.isa.csrs.supervisor import timer_enabled
 from ringzero.isa.hart import ADDRESS_SPACE, FLOATS, INTERRUPTS, TRANSLATION, Hart
-from ringzero.isa.paging import BARE, SV39, SV57
-from ringzero.isa.trap import VSSI, interrupts_pending
+from ringzero.isa.privileged.paging import BARE, SV39, SV57
+from ringzero.isa.privileged.trap import VSSI, interrupts_pending
 from ringzero.lang import native, u64
 
 

@@ -5,11 +5,11 @@ Single values stand boxed in 64-bit registers; arithmetic rounds by rm and accru
 
 from __future__ import annotations
 
-from ringzero.isa.access import load, store
 from ringzero.isa.extend import sext32
 from ringzero.isa.floating import box, chosen, compared, floating, fused, integer, one, two, unbox
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import insn
+from ringzero.isa.privileged.access import load, store
 from ringzero.isa.softfloat import (
     SINGLE,
     classify,

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from ringzero.isa import (
-    csrs_guest,
-    csrs_hypervisor,
-    csrs_machine,
-    csrs_protection,
-    csrs_supervisor,
-    csrs_user,
-)
 from ringzero.isa.csr import BY_NAME, CSRS, Csr, read_csr, write_csr
+from ringzero.isa.csrs import guest, hypervisor, machine, protection, supervisor, user
 from ringzero.isa.hart import Hart, M, S
-from ringzero.isa.trap import illegal_instruction, virtual_instruction
+from ringzero.isa.privileged.trap import illegal_instruction, virtual_instruction
 from ringzero.lang import native, u64
 
-DEFINITIONS = (
-    csrs_user, csrs_supervisor, csrs_machine, csrs_protection, csrs_hypervisor, csrs_guest,
-)  # fmt: skip
+DEFINITIONS = (user, supervisor, machine, protection, hypervisor, guest)
 ALL: tuple[type[Csr], ...] = tuple(sorted(CSRS, key=lambda csr: csr.first))
 NUMBERS: dict[str, int] = dict(sorted(BY_NAME.items(), key=lambda item: item[1]))
 

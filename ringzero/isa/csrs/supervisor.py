@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ringzero.isa.counters import TIME
 from ringzero.isa.csr import Csr, const, derived, rw, warl, wlrl
-from ringzero.isa.csrs_machine import SUPERVISOR_INTERRUPTS, floats_dirty, legal_cbie
+from ringzero.isa.csrs.machine import SUPERVISOR_INTERRUPTS, floats_dirty, legal_cbie
 from ringzero.isa.hart import ADDRESS_SPACE, FLOATS, INTERRUPTS, TRANSLATION, Hart, M
-from ringzero.isa.paging import BARE, SV39, SV57
-from ringzero.isa.trap import SSI, STCE, interrupts_pending
+from ringzero.isa.privileged.counters import TIME
+from ringzero.isa.privileged.paging import BARE, SV39, SV57
+from ringzero.isa.privileged.trap import SSI, STCE, interrupts_pending
 from ringzero.lang import native, u64
 
 STATUS_TVM = 1 << 20

@@ -6,10 +6,10 @@ privileged instructions in `rv_priv.py`.
 
 from __future__ import annotations
 
-from ringzero.isa.access import load, store
 from ringzero.isa.extend import sext8, sext16, sext32
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import BRANCH, JUMP, insn
+from ringzero.isa.privileged.access import load, store
 from ringzero.lang import fence, i32, i64, u8, u16, u32, u64
 
 # Constants and jumps (2.4.1, 2.5.1)

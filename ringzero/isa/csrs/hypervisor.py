@@ -1,13 +1,13 @@
 """Hypervisor CSRs (privileged spec 21.2): what HS-mode holds for the guests it runs.
 
-They exist on harts with the H extension; the CSRs of the guest itself stand in `csrs_guest.py`.
+They exist on harts with the H extension; the CSRs of the guest itself stand in `guest.py`.
 """
 
 from __future__ import annotations
 
 from ringzero.isa.csr import Csr, const, rw, warl
-from ringzero.isa.csrs_machine import hypervisor_present, legal_cbie
-from ringzero.isa.csrs_supervisor import (
+from ringzero.isa.csrs.machine import hypervisor_present, legal_cbie
+from ringzero.isa.csrs.supervisor import (
     environment_enabled,
     guest_state_enables,
     satp_allowed,
@@ -21,8 +21,8 @@ from ringzero.isa.hart import (
     INTERRUPTS,
     Hart,
 )
-from ringzero.isa.paging import ADUE, BARE, PBMTE, SV39, SV57
-from ringzero.isa.trap import STCE, VSEI, VSSI, VSTI, interrupts_pending
+from ringzero.isa.privileged.paging import ADUE, BARE, PBMTE, SV39, SV57
+from ringzero.isa.privileged.trap import STCE, VSEI, VSSI, VSTI, interrupts_pending
 from ringzero.lang import native, u64
 
 DELEGABLE = 1 << VSSI | 1 << VSTI | 1 << VSEI  # interrupts that VS-mode may take

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ringzero.isa.access import load, store
 from ringzero.isa.extend import sext16
 from ringzero.isa.floating import (
     box,
@@ -18,6 +17,7 @@ from ringzero.isa.floating import (
 )
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import insn
+from ringzero.isa.privileged.access import load, store
 from ringzero.isa.softfloat import (
     DOUBLE,
     HALF,

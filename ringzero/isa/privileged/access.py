@@ -8,14 +8,14 @@ Engines replace these by versions with a translation cache; this text is what th
 from __future__ import annotations
 
 from ringzero.isa.hart import NO_RESERVATION, Hart
-from ringzero.isa.paging import PAGE, translate_span
 from ringzero.isa.ports import (
     physical_amo,
     physical_compare_exchange,
     physical_read,
     physical_write,
 )
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.paging import PAGE, translate_span
+from ringzero.isa.privileged.trap import (
     FETCH,
     LOAD,
     LOAD_ACCESS,

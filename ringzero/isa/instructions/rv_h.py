@@ -6,14 +6,14 @@ Engines run the definitions of `access`, whose translations they must not mix wi
 
 from __future__ import annotations
 
-from ringzero.isa import access
 from ringzero.isa.extend import sext8, sext16, sext32
 from ringzero.isa.hart import H, Hart, S, U
 from ringzero.isa.instruction import SYSTEM, insn
-from ringzero.isa.paging import GUEST_EXECUTABLE, GUEST_LOAD
+from ringzero.isa.instructions.rv_priv import ADDRESS_GIVEN, ASID_GIVEN, STATUS_TVM
 from ringzero.isa.ports import fence_translation
-from ringzero.isa.rv_priv import ADDRESS_GIVEN, ASID_GIVEN, STATUS_TVM
-from ringzero.isa.trap import illegal_instruction, virtual_instruction
+from ringzero.isa.privileged import access
+from ringzero.isa.privileged.paging import GUEST_EXECUTABLE, GUEST_LOAD
+from ringzero.isa.privileged.trap import illegal_instruction, virtual_instruction
 from ringzero.lang import native, original, u8, u16, u32, u64
 
 GUEST_HU = 1 << 9  # hstatus: U-mode may use hlv, hlvx and hsv

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from ringzero.isa.counters import cycle_count, instret_count
 from ringzero.isa.csr import Csr, const, rw
 from ringzero.isa.hart import Hart, M, U
 from ringzero.isa.ports import now
-from ringzero.isa.trap import dirty_fp, floats_usable
+from ringzero.isa.privileged.counters import cycle_count, instret_count
+from ringzero.isa.privileged.trap import dirty_fp, floats_usable
 from ringzero.lang import native, u64
 
 

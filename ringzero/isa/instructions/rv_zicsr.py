@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ringzero.isa.csrs import csr_read, csr_write
+from ringzero.isa.csrs.registry import csr_read, csr_write
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import SYSTEM, insn
-from ringzero.isa.trap import SEI, illegal_instruction
+from ringzero.isa.privileged.trap import SEI, illegal_instruction
 from ringzero.lang import native, u64
 
 MIP = 0x344

@@ -8,7 +8,7 @@ from __future__ import annotations
 from ringzero.isa.hart import INTERRUPTS, TRANSLATION, WAIT, H, Hart, M, S, U
 from ringzero.isa.instruction import SYSTEM, insn
 from ringzero.isa.ports import fence_translation
-from ringzero.isa.trap import (
+from ringzero.isa.privileged.trap import (
     BREAKPOINT,
     ECALL_FROM_U,
     ECALL_FROM_VS,

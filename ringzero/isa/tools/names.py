@@ -50,7 +50,7 @@ def fence_bits(text: str) -> int | None:
 @cache
 def csr_numbers() -> dict[str, int]:
     """CSR numbers by name; read late, so that assembling needs the CSRs only where it names one."""
-    from ringzero.isa.csrs import NUMBERS
+    from ringzero.isa.csrs.registry import NUMBERS
 
     return dict(NUMBERS)
 

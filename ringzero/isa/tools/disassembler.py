@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ringzero.isa.assembler import PREFETCHES, SPECIAL_WORDS, is_target, is_upper
 from ringzero.isa.compressed import expand
 from ringzero.isa.decode import lookup
 from ringzero.isa.instruction import Instruction
-from ringzero.isa.names import (
+from ringzero.isa.tools.assembler import PREFETCHES, SPECIAL_WORDS, is_target, is_upper
+from ringzero.isa.tools.names import (
     DYNAMIC,
     EXACT,
     F_NAMES,

@@ -6,10 +6,10 @@ acquire, whatever its bits. They must be naturally aligned; `access` raises wher
 
 from __future__ import annotations
 
-from ringzero.isa.access import amo, load_reserved, store_conditional
 from ringzero.isa.extend import sext32
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import insn
+from ringzero.isa.privileged.access import amo, load_reserved, store_conditional
 from ringzero.lang import u32, u64
 
 

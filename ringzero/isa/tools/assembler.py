@@ -1,8 +1,8 @@
 """Assembly text to instruction words, derived from templates and rows.
 
-`assemble("addi a0, a0, 1")` gives one word, `encode(BY_NAME["addi"], rd=10, rs1=10, imm=1)` the
-same from values. Branch and jump targets are written as addresses. `program.py` assembles text of
-many lines with labels, pseudo-instructions and directives.
+`encode(BY_NAME["addi"], rd=10, rs1=10, imm=1)` gives a word from operand values,
+`assemble_instruction` the same from operands as text. Branch and jump targets are written as
+addresses. `program.py` assembles whole text, with labels, pseudo-instructions and directives.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from functools import cache
 from ringzero.errors import RingzeroError
 from ringzero.isa.encoding import EncodingError
 from ringzero.isa.instruction import BRANCH, JUMP, Instruction
-from ringzero.isa.names import (
+from ringzero.isa.registry import BY_NAME
+from ringzero.isa.tools.names import (
     DYNAMIC,
     EXACT,
     F_NUMBERS,
@@ -23,7 +24,6 @@ from ringzero.isa.names import (
     csr_numbers,
     fence_bits,
 )
-from ringzero.isa.registry import BY_NAME
 
 FLOAT_REGISTERS = frozenset({"frd", "frs1", "frs2", "frs3"})
 INTEGER_REGISTERS = frozenset({"rd", "rs1", "rs2", "rs3"})
@@ -58,16 +58,6 @@ def encode(instruction: Instruction, **operands: int) -> int:
         except EncodingError as error:
             raise AssemblyError(f"{instruction.name}: {error}") from None
     return word
-
-
-def assemble(text: str, *, pc: int = 0, symbols: Mapping[str, int] | None = None) -> int:
-    """The word of one instruction at `pc`; one that pseudo-instructions give in one word too."""
-    from ringzero.isa.program import assemble_text
-
-    code = assemble_text(text, pc, symbols)
-    if len(code) != 4:
-        raise AssemblyError(f"{text!r} is {len(code)} bytes: use assemble_text()")
-    return int.from_bytes(code, "little")
 
 
 def split(text: str) -> tuple[str, list[str]]:

@@ -1,0 +1,3 @@
+"""The privileged architecture: traps, address translation, memory protection, memory accesses,
+and counters. Instructions and CSRs are written over these.
+"""
