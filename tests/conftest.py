@@ -19,7 +19,7 @@ UBOOT = Path("/usr/lib/u-boot/qemu-riscv64_smode")
 
 
 def _debian_is_here() -> bool:
-    from ringzero.cli.inventory import inventory
+    from ringzero.cli.views.inventory import inventory
 
     return any(entry.name == "debian" for entry in inventory())
 

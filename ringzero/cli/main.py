@@ -19,14 +19,14 @@ from ringzero.cli.exits import Ending, ExitCode, Interrupted
 from ringzero.errors import RingzeroError
 
 COMMANDS = {
-    "run": "ringzero.cli.run",
-    "image": "ringzero.cli.image",
-    "build": "ringzero.cli.build",
-    "compare": "ringzero.cli.compare",
-    "analyze": "ringzero.cli.analyze",
-    "translate-address": "ringzero.cli.translate_address",
-    "bench": "ringzero.cli.bench",
-    "doctor": "ringzero.cli.doctor",
+    "run": "ringzero.cli.commands.run",
+    "image": "ringzero.cli.commands.image",
+    "build": "ringzero.cli.commands.build",
+    "compare": "ringzero.cli.commands.compare",
+    "analyze": "ringzero.cli.commands.analyze",
+    "translate-address": "ringzero.cli.commands.translate_address",
+    "bench": "ringzero.cli.commands.bench",
+    "doctor": "ringzero.cli.commands.doctor",
 }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.cli.doctor import gather
+from ringzero.cli.commands.doctor import gather
 from ringzero.cli.main import main
 
 

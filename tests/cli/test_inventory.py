@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.cli.inventory import disk_usage, inventory
 from ringzero.cli.main import main
+from ringzero.cli.views.inventory import disk_usage, inventory
 from ringzero.images import cache_root
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringzero.cli.keys import BY_KEY, HELP, Command, KeyFilter
+from ringzero.cli.console.keys import BY_KEY, HELP, Command, KeyFilter
 
 PREFIX = b"\x01"
 

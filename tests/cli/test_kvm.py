@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ringzero.cli.doctor import gather
-from ringzero.cli.kvm import kvm_plan
+from ringzero.cli.commands.doctor import gather
+from ringzero.cli.guest.kvm import kvm_plan
+from ringzero.cli.guest.plan import Plan
 from ringzero.cli.main import main
-from ringzero.cli.plan import Plan
 from ringzero.images import cache_root, cpio
 from ringzero.kvm import api
 from ringzero.kvm.layout import GUEST_MODULES

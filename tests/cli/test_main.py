@@ -54,7 +54,7 @@ def test_wrong_usage_is_one_line_and_125(
 
 def test_engines_are_those_of_the_machine() -> None:
     from ringzero import composition
-    from ringzero.cli import run
+    from ringzero.cli.commands import run
 
     assert run.ENGINES == composition.ENGINES
 
@@ -72,7 +72,7 @@ def test_our_own_mistakes_are_said_without_a_traceback(
     def broken() -> None:
         raise ZeroDivisionError("by hand")
 
-    monkeypatch.setattr("ringzero.cli.doctor.gather", broken)
+    monkeypatch.setattr("ringzero.cli.commands.doctor.gather", broken)
     monkeypatch.delenv("RINGZERO_DEBUG", raising=False)
     assert main(["doctor"]) == 125
     assert "a mistake in ringzero (ZeroDivisionError: by hand)" in capsys.readouterr().err

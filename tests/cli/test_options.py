@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from ringzero.cli.options import Disk, DiskType, Duration, Mount, MountType, Size
+from ringzero.cli.guest.values import Disk, DiskType, Duration, Mount, MountType, Size
 
 
 @pytest.mark.parametrize(

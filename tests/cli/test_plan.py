@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringzero.cli.plan import Plan, quoted, with_command, with_image
+from ringzero.cli.guest.plan import Plan, quoted, with_command, with_image
 from ringzero.errors import NotFound, UsageError
 from ringzero.images import DebianImage, ImageError
 

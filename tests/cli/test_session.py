@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from ringzero.cli import session
-from ringzero.cli.session import Output
+from ringzero.cli.console import session
+from ringzero.cli.console.session import Output
 
 
 def test_bytes_leave_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:

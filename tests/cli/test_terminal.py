@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from ringzero.cli import terminal
+from ringzero.cli.console import terminal
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
 import os, queue, sys
-from ringzero.cli import terminal
+from ringzero.cli.console import terminal
 ended = queue.SimpleQueue()
 with terminal.raw(0, ended.put):
     os.write(1, b"raw\\n")

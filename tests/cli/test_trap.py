@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ringzero.cli.guest.vms import VmChoice, parse_vm, read_toml
 from ringzero.cli.main import main
-from ringzero.cli.vms import VmChoice, parse_vm, read_toml
 from ringzero.errors import UsageError
 
 ROOT = Path(__file__).parent.parent.parent

@@ -164,7 +164,7 @@ def test_debian_boots_with_few_more_instructions(debian_image: object) -> None:
 def test_more_words_for_the_kernel_are_told() -> None:
     from click.testing import CliRunner
 
-    from ringzero.cli.compare import compare
+    from ringzero.cli.commands.compare import compare
 
     words = ["guest", "--techniques", "native", "-a", "extra=1", "--json"]
     done = CliRunner().invoke(compare, words, standalone_mode=False)

@@ -7,7 +7,7 @@ import time
 from dataclasses import asdict, dataclass
 from itertools import groupby
 
-from ringzero.cli.inventory import disk_usage
+from ringzero.cli.views.inventory import disk_usage
 from ringzero.lang import cache
 from ringzero.lang.cache_limit import OTHERS, VARIABLE, kept, limit
 

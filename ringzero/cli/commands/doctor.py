@@ -41,7 +41,7 @@ def doctor(as_json: bool, of_cache: bool) -> int:
     Exits with 126 where something is missing that ringzero cannot do without.
     """
     if of_cache:
-        from ringzero.cli import cache_view
+        from ringzero.cli.views import cache as cache_view
 
         click.echo(cache_view.as_json() if as_json else cache_view.as_text())
         return 0
@@ -131,7 +131,7 @@ def memory() -> Fact:
 
 def cache() -> Fact:
     """The folder with compiled engines and images."""
-    from ringzero.cli.inventory import disk_usage
+    from ringzero.cli.views.inventory import disk_usage
 
     place = _cache_folder()
     value = f"{place}, {disk_usage(place) >> 20} MB"
@@ -146,7 +146,7 @@ def cache() -> Fact:
 
 def images() -> Fact:
     """Images that were fetched."""
-    from ringzero.cli.inventory import inventory
+    from ringzero.cli.views.inventory import inventory
 
     place = _cache_folder() / "images"
     entries = inventory() if place.is_dir() else []

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ringzero.cli.options import Size
-from ringzero.cli.plan import Plan, with_command, with_image
+from ringzero.cli.guest.plan import Plan, with_command, with_image
+from ringzero.cli.guest.values import Size
 from ringzero.errors import UsageError
 
 if TYPE_CHECKING:

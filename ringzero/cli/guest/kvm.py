@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringzero.cli import report
-from ringzero.cli.plan import DEBIAN_APPEND, IMAGES, Plan
+from ringzero.cli.guest.plan import DEBIAN_APPEND, IMAGES, Plan
 from ringzero.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _refuse_what_it_lacks(plan: Plan) -> None:
 
 
 def _debian(plan: Plan, fetch: bool) -> Plan:
-    from ringzero.cli.inventory import inventory
+    from ringzero.cli.views.inventory import inventory
     from ringzero.kvm.image import NAME, fetch_cloud_debian
 
     if not fetch and all(entry.name != NAME for entry in inventory()):
@@ -83,7 +83,7 @@ def _debian(plan: Plan, fetch: bool) -> Plan:
 
 def kvm_machine(plan: Plan, console: Any) -> KvmMachine:
     """The plan's machine."""
-    from ringzero.cli.disks import refuse_other_formats
+    from ringzero.cli.guest.disks import refuse_other_formats
     from ringzero.kvm.machine import KvmMachine
 
     assert plan.kernel is not None

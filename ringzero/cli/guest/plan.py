@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ringzero.cli import report
-from ringzero.cli.options import Disk, Mount
+from ringzero.cli.guest.values import Disk, Mount
 from ringzero.errors import NotFound, UsageError
 
 DEBIAN_APPEND = "console=ttyS0 quiet"
@@ -159,7 +159,7 @@ def quoted(words: tuple[str, ...]) -> str:
 
 
 def _is_here(image: str) -> bool:
-    from ringzero.cli.inventory import inventory
+    from ringzero.cli.views.inventory import inventory
 
     return any(entry.name == image for entry in inventory())
 

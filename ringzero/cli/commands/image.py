@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ringzero.cli import report
-from ringzero.cli.plan import FETCHED
+from ringzero.cli.guest.plan import FETCHED
 from ringzero.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def build(name: str, mirror: str | None, jobs: int | None, quiet: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_images(as_json: bool) -> None:
     """List the images that were fetched, and where their files are."""
-    from ringzero.cli.inventory import inventory
+    from ringzero.cli.views.inventory import inventory
 
     entries = inventory()
     if as_json:
@@ -122,7 +122,7 @@ def list_images(as_json: bool) -> None:
 @click.argument("name", type=click.Choice([*FETCHED, "debian-amd64", "all"]))
 def remove(name: str) -> None:
     """Remove an image from the cache, or `all` with the packages they were made from."""
-    from ringzero.cli import inventory
+    from ringzero.cli.views import inventory
 
     count, freed = inventory.remove(name)
     if not count:

@@ -12,10 +12,10 @@ import click
 
 from ringzero.cli import report
 from ringzero.cli.exits import Ending, ExitCode, guest_code
-from ringzero.cli.kvm import kvm_machine, kvm_plan
-from ringzero.cli.options import DiskType, Duration, MountType, Size
-from ringzero.cli.plan import Plan, with_command, with_image
-from ringzero.cli.vms import (
+from ringzero.cli.guest.kvm import kvm_machine, kvm_plan
+from ringzero.cli.guest.plan import Plan, with_command, with_image
+from ringzero.cli.guest.values import DiskType, Duration, MountType, Size
+from ringzero.cli.guest.vms import (
     VmChoice,
     VmType,
     read_toml,
@@ -209,8 +209,8 @@ def _boot(
     plan: Plan, timeout: float | None, stats: bool, as_json: bool, ending: Ending | None
 ) -> int:
     """Run the plan until the guest ends for good; the exit code."""
-    from ringzero.cli import terminal
-    from ringzero.cli.session import STDIN, Session
+    from ringzero.cli.console import terminal
+    from ringzero.cli.console.session import STDIN, Session
     from ringzero.lang import cache
     from ringzero.lang.cache_limit import limit, trim_if_written
     from ringzero.outcome import Rebooted
@@ -242,7 +242,7 @@ def make_machine(plan: Plan, console: Any) -> Machine | KvmMachine:
     if plan.cpu == "kvm":
         return kvm_machine(plan, console)
     from ringzero.api import Machine
-    from ringzero.cli.disks import refuse_other_formats
+    from ringzero.cli.guest.disks import refuse_other_formats
     from ringzero.lang import cache
 
     cache.announce = _announce
@@ -308,7 +308,7 @@ def _report(
     """The closing words, on standard error: the guest has standard output to itself."""
     if not (stats or as_json or plan.show):
         return
-    from ringzero.cli.statistics import profile_text, statistics_json, statistics_text
+    from ringzero.cli.views.statistics import profile_text, statistics_json, statistics_text
 
     guests = _guests(plan, machine)
     if plan.show and guests and not as_json:

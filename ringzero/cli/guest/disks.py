@@ -5,7 +5,7 @@ A guest would see their wrapping as its disk, and might write to it.
 
 from __future__ import annotations
 
-from ringzero.cli.options import Disk
+from ringzero.cli.guest.values import Disk
 from ringzero.errors import UsageError
 
 FORMATS = {

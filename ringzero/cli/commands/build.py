@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ringzero.cli import report
-from ringzero.cli.options import Size
-from ringzero.cli.vms import VmChoice, VmType
+from ringzero.cli.guest.values import Size
+from ringzero.cli.guest.vms import VmChoice, VmType
 from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
@@ -90,8 +90,8 @@ def _program(name: str) -> Image:
 
 def _hypervisor(vms: tuple[VmChoice, ...], tell: bool, **guest: Any) -> tuple[Image, int]:
     """The image, and how much RAM a machine needs for it."""
-    from ringzero.cli.plan import Plan
-    from ringzero.cli.vms import chosen_vms, vm_plans
+    from ringzero.cli.guest.plan import Plan
+    from ringzero.cli.guest.vms import chosen_vms, vm_plans
     from ringzero.virtual import compose
 
     plan = Plan(title="", bios=None, cpus=1, engine="auto", clock="host", **guest)

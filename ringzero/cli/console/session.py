@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ringzero.cli import report
+from ringzero.cli.console.keys import HELP, Command, KeyFilter
+from ringzero.cli.console.terminal import in_foreground
 from ringzero.cli.exits import Interrupted
-from ringzero.cli.keys import HELP, Command, KeyFilter
-from ringzero.cli.statistics import registers_text, statistics_text
-from ringzero.cli.terminal import in_foreground
+from ringzero.cli.views.statistics import registers_text, statistics_text
 from ringzero.outcome import Outcome, Paused, TimedOut
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ringzero.cli import report
-from ringzero.cli.options import Duration, Size
-from ringzero.cli.plan import Plan, with_image
-from ringzero.cli.vms import vm_plans
+from ringzero.cli.guest.plan import Plan, with_image
+from ringzero.cli.guest.values import Duration, Size
+from ringzero.cli.guest.vms import vm_plans
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 
@@ -83,7 +83,7 @@ def translate_address(
     ringzero translate-address --at-text "~ #" --image debian sp pc
     ringzero translate-address --cpu trap --at-instruction 4000000 --image guest 0x80200000
     """
-    from ringzero.cli.run import make_machine
+    from ringzero.cli.commands.run import make_machine
     from ringzero.trace.guest_walk import walk_now
 
     if (after, at_instruction, at_text).count(None) != 2:

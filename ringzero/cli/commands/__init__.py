@@ -1,0 +1,1 @@
+"""The subcommands, one file each; `ringzero.cli.main` imports one when it is asked for."""

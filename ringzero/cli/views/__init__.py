@@ -1,0 +1,1 @@
+"""What commands show: counters and registers, fetched images, the cache."""
