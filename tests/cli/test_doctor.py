@@ -59,9 +59,12 @@ def test_missing_tools_are_told(empty_cache: Path, monkeypatch: pytest.MonkeyPat
     assert "--debs" in facts["apt"].advice
 
 
-def test_the_cache_is_shown(empty_cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_cache_is_shown(
+    empty_cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from ringzero.lang import cache
 
+    monkeypatch.delenv("RINGZERO_CACHE_LIMIT", raising=False)
     cache.write("regions/version", "page", bytes(3 << 20))
     cache.write("objects", "one", b"code")
     assert main(["doctor", "--cache"]) == 0
