@@ -108,7 +108,7 @@ class VirtBoard(Stateful):
             at.MMIO32_BASE, self.pci.window(at.MMIO32_BASE, at.MMIO32_SIZE, "pci-mmio32")
         )
         self.bus.attach(
-            at.MMIO64_BASE, self.pci.window(at.MMIO64_BASE, at.MMIO64_SIZE, "pci-mmio64")
+            self.mmio64_base, self.pci.window(self.mmio64_base, at.MMIO64_SIZE, "pci-mmio64")
         )
         self.bus.attach(at.PIO_BASE, self.pci.port_window(at.PIO_BASE, at.PIO_SIZE))
 

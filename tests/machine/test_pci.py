@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from ringzero.errors import UsageError
 from ringzero.machine import virt_addresses as at
 from ringzero.machine.virtio.entropy import EntropyDevice
 from tests.machine.driver import BAR, RAM, WRITE, Bench, PciDriver, bring_up, start
+from tests.machine.test_tree import parse
 
 SEIP = 1 << 9
 ONES = 0xFFFF_FFFF
@@ -161,3 +164,23 @@ def test_board_reset_unmaps_and_resets_the_devices() -> None:
     again = PciDriver(bench, 1)
     assert again.status() == 0
     bring_up(again)
+
+
+MEMORY_64 = 3  # the space code of a 64-bit memory window in `ranges` of the PCI bus binding
+
+
+@pytest.mark.parametrize("gigabytes", [1, 14, 16, 64])
+def test_a_bar_answers_in_the_high_window_that_the_device_tree_names(gigabytes: int) -> None:
+    """The window gives way to large RAM, on the bus as in the tree."""
+    bench = Bench(megabytes=gigabytes << 10)
+    bench.board.add_virtio(entropy())
+    ranges = parse(bench.board.device_tree())[f"/soc/pci@{at.ECAM_BASE:x}"]["ranges"]
+    rows = [struct.unpack_from(">IQQQ", ranges, place) for place in range(0, len(ranges), 28)]
+    ((_, on_bus, on_board, size),) = [row for row in rows if row[0] >> 24 & 3 == MEMORY_64]
+    assert on_bus == on_board
+    assert on_board >= bench.memory.end, "RAM is never hidden"
+    for address in (on_board, on_board + size - 0x4000):
+        assert PciDriver(bench, 1, address).features & 1 << 32
+    for address in (on_board - 4, on_board + size):
+        assert bench.board.bus.find(address) is None
+    bench.memory.close()

@@ -149,10 +149,3 @@ def test_tree_equals_qemus_but_for_devices_of_its_own(tmp_path: Path, cpus: int)
             if key in DIFFERENT or (key == "phandle" and key not in ours[name]):
                 continue
             assert ours[name].get(key) == properties.get(key), f"{name}: {key}"
-
-
-@pytest.mark.parametrize("megabytes", [64, 1024, 16 << 10])
-def test_high_window_never_lies_over_ram(megabytes: int) -> None:
-    bench = Bench(megabytes=megabytes)
-    assert bench.board.mmio64_base >= max(bench.memory.end, 0x4_0000_0000)
-    bench.memory.close()
