@@ -99,15 +99,15 @@ def engine_class(name: str) -> Any:
     if name not in ENGINES:
         raise UsageError(f"There is no engine {name!r}: choose one of {', '.join(ENGINES)}.")
     if name == "reference":
-        from ringzero.engine.reference_harts import ReferenceHarts
+        from ringzero.engine.reference.harts import ReferenceHarts
 
         return ReferenceHarts
     if name == "interpreter":
-        from ringzero.engine.interpreter import Interpreter
+        from ringzero.engine.interpreter.engine import Interpreter
 
         return Interpreter
     if name == "stencils":
-        from ringzero.engine.stencils import Stencils
+        from ringzero.engine.stencils.tier import Stencils
 
         if not stencils_supported():
             raise UsageError("Stencils are for x86-64 hosts: choose --engine auto or regions.")
@@ -116,7 +116,7 @@ def engine_class(name: str) -> Any:
         from ringzero.engine.tiers import Tiers
 
         return Tiers
-    from ringzero.engine.regions import Regions
+    from ringzero.engine.regions.tier import Regions
 
     return Regions
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 
 from ringzero.engine.ports import Bus, Memory, Profile
-from ringzero.engine.regions import Regions
-from ringzero.engine.stencil_parts import kept, tables
-from ringzero.engine.stencils import Stitching
+from ringzero.engine.regions.tier import Regions
+from ringzero.engine.stencils.parts import kept, tables
+from ringzero.engine.stencils.tier import Stitching
 
 PATIENCE = 0.25  # seconds: a program that ends sooner needs no stencils
 

@@ -15,6 +15,6 @@ from ringzero.lang import cache
 def cold_regions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Nothing that earlier tests compiled; the engine itself is taken from the cache."""
     name = f"regions-{uuid.uuid4().hex}"
-    monkeypatch.setattr("ringzero.engine.region_store.FOLDER", name)
+    monkeypatch.setattr("ringzero.engine.regions.keep.store.FOLDER", name)
     yield
     shutil.rmtree(cache.folder() / name, ignore_errors=True)

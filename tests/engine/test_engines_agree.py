@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from ringzero.api import Machine
-from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.ports import Why
-from ringzero.engine.reference_harts import ReferenceHarts
-from ringzero.engine.region_pages import CodePages
-from ringzero.engine.regions import Regions
+from ringzero.engine.reference.harts import ReferenceHarts
+from ringzero.engine.regions.find.pages import CodePages
+from ringzero.engine.regions.tier import Regions
 from ringzero.guests import build
 from ringzero.isa.hart import Hart
 from ringzero.lang import Array

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringzero.engine import host_floats, region_floats
-from ringzero.engine.core import Core
+from ringzero.engine.native.floats import host as host_floats
+from ringzero.engine.native.floats import regions as region_floats
+from ringzero.engine.native.state import Core
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import Instruction
 from ringzero.isa.privileged.trap import Trap

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.engine.region_store import RegionStore, Stored
+from ringzero.engine.regions.keep.store import RegionStore, Stored
 from ringzero.lang import cache
 
 PAGE = bytes(range(256)) * 16

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from ringzero.api import Machine
-from ringzero.engine.core import CHANGES, ORIGINALS, PAGE_STRIDE
-from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.slots import HALT
-from ringzero.engine.stencil_parts import parts, tables
-from ringzero.engine.stencils import CodeMemory, Stencils, Stitching
+from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.native.code.decoded_pages import HALT
+from ringzero.engine.native.state import CHANGES, ORIGINALS, PAGE_STRIDE
+from ringzero.engine.stencils.parts import parts, tables
+from ringzero.engine.stencils.tier import CodeMemory, Stencils, Stitching
 from ringzero.engine.tiers import Tiers
 from ringzero.guests import build
 from ringzero.isa.instruction import SYSTEM

@@ -9,7 +9,7 @@ import pytest
 from ringzero.api import Machine
 from ringzero.bench.bare import program_file
 from ringzero.bench.programs import PROGRAMS
-from ringzero.engine.region_ahead import Ahead
+from ringzero.engine.regions.keep.preload import Ahead
 from ringzero.outcome import PoweredOff
 from tests.engine.test_engines_agree import Eager, compare, start, state
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine import host_floats
-from ringzero.engine.core import Core
+from ringzero.engine.native.floats import host as host_floats
+from ringzero.engine.native.state import Core
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import Instruction
 from ringzero.isa.privileged.trap import ILLEGAL_INSTRUCTION

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Protocol
 
-from ringzero.engine.reference import ReferenceEngine
+from ringzero.engine.reference.engine import ReferenceEngine
 from ringzero.isa import clint
 from ringzero.isa.hart import VIRTUAL, Hart, add_hypervisor, reset
 from ringzero.lang import Array, u64
@@ -134,7 +134,7 @@ class InterpreterSubject:
     hypervisor = False
 
     def __init__(self, size: int) -> None:
-        from ringzero.engine.interpreter import Interpreter
+        from ringzero.engine.interpreter.engine import Interpreter
 
         self.size = size
         self.memory = GuestMemory(size, RAM)
@@ -192,7 +192,7 @@ class StencilsSubject(InterpreterSubject):
     """The same with every block stitched before its first execution."""
 
     def __init__(self, size: int) -> None:
-        from ringzero.engine.stencils import Stitching
+        from ringzero.engine.stencils.tier import Stitching
 
         super().__init__(size)
         self.stitching = Stitching(self.native, 1, ahead=True)

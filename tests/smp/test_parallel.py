@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ringzero import Machine
-from ringzero.engine import interpreter
+from ringzero.engine.interpreter import engine as interpreter
 from ringzero.errors import UsageError
 from ringzero.machine.devices.clint import Clint
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, TimedOut

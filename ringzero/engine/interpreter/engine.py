@@ -1,0 +1,434 @@
+"""The native interpreter from Python's side: build or load it, own its memory, run its harts.
+
+Python and native code share `Shared` and the `Core`s by ctypes views. Device accesses come back
+through two callbacks; an exception in one stops the run and is raised from `run`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import mmap
+from collections.abc import Callable
+from typing import Any
+
+from ringzero.engine.interpreter.threads import (
+    HartThreads,
+    futex_number,
+    system_call_address,
+    yield_address,
+)
+from ringzero.engine.native.state import (
+    HEATS,
+    LINK_COUNT,
+    NEWS,
+    NO_WATCH,
+    PAGE_STRIDE,
+    SET_SIZE,
+    SETS,
+    SITES,
+    SLICE,
+    TARGETS,
+    WORD_COUNT,
+    Core,
+    Heat,
+    Link,
+    Pair,
+    Shared,
+    TlbEntry,
+    TlbSet,
+)
+from ringzero.engine.native.threads.epochs import COMMON_SIZE, OUT
+from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
+from ringzero.errors import RingzeroError
+from ringzero.isa import clint
+from ringzero.isa.decoded import Decoded
+from ringzero.lang import binding, cache
+from ringzero.lang.floating import default_environment
+from ringzero.lang.host import view
+
+NEVER = (1 << 64) - 1
+OVERSHOOT = 2400  # a budget is looked at where code jumps: at most a page of straight code later
+TRAP_LOOP = 64
+SLOT_ARRAYS = 3072  # decoded pages kept: 36 KiB each
+
+MODE = (
+    "This process rounds or flushes floating-point numbers in an unusual way, and guests would "
+    "see it: "
+    "find the library that changed the processor's mode (built with -ffast-math?), or run ringzero "
+    "in a process of its own."
+)
+
+_read_type = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p)
+_write_type = ctypes.CFUNCTYPE(
+    None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
+)
+_notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
+
+
+ENTRY_POINTS = [
+    "run_harts", "run_hart", "step_hart", "handler_table", "forget_range", "clear_scratch",
+    "flush_all", "decode_all", "install_region", "decode_word",
+    "ring", "retire_regions", "unlink_regions",
+]  # fmt: skip
+
+
+@functools.cache
+def code_key() -> str:
+    """What compiled code of the engines depends on, for the cache."""
+    return cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
+
+
+def _compile() -> bytes:
+    from ringzero.engine.interpreter import module as program
+
+    text = program.build(binding.host_target())
+    return binding.quick_object(text, binding.host_machine())
+
+
+class _Code:
+    """The loaded interpreter; one per process."""
+
+    _instance: _Code | None = None
+
+    def __init__(self) -> None:
+        code = cache.cached("interpreter", code_key(), _compile)
+        self.library = binding.Library(code, ENTRY_POINTS)
+        pointer = ctypes.c_void_p
+        u64 = ctypes.c_uint64
+        entry = self.library.addresses
+        self.run_harts = ctypes.CFUNCTYPE(None, pointer)(entry["run_harts"])
+        self.run_hart = ctypes.CFUNCTYPE(None, pointer)(entry["run_hart"])
+        self.step_hart = ctypes.CFUNCTYPE(None, pointer)(entry["step_hart"])
+        self.forget_range = ctypes.CFUNCTYPE(None, pointer, u64, u64)(entry["forget_range"])
+        self.clear_scratch = ctypes.CFUNCTYPE(None, pointer)(entry["clear_scratch"])
+        self.flush_all = ctypes.CFUNCTYPE(None, pointer)(entry["flush_all"])
+        self.decode_all = ctypes.CFUNCTYPE(u64, pointer, u64, ctypes.c_char_p)(entry["decode_all"])
+        self.install_region = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64, u64)(
+            entry["install_region"]
+        )
+        self.ring = ctypes.CFUNCTYPE(None, pointer, u64)(entry["ring"])
+        self.retire_regions = ctypes.CFUNCTYPE(u64, pointer, ctypes.c_char_p)(
+            entry["retire_regions"]
+        )
+        self.unlink_regions = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64)(
+            entry["unlink_regions"]
+        )
+        self.decode_word = ctypes.CFUNCTYPE(None, ctypes.c_uint32, pointer)(entry["decode_word"])
+        self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
+
+    @classmethod
+    def load(cls) -> _Code:
+        if cls._instance is None:
+            cls._instance = cls()
+        return cls._instance
+
+
+@functools.cache
+def decoded(word: int) -> tuple[int, int, int, int, int, int, int]:
+    """Of an instruction word: index, size, rd, rs1, rs2, rs3 and imm, as `isa.decode` has them."""
+    out = view(Decoded)()
+    _Code.load().decode_word(word, ctypes.addressof(out))
+    imm = ctypes.c_int32(out.imm & 0xFFFF_FFFF).value
+    return out.index, out.size, out.rd, out.rs1, out.rs2, out.rs3, imm
+
+
+def _anonymous(size: int) -> mmap.mmap:
+    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000)
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
+
+
+def _address(memory: mmap.mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+class Interpreter:
+    """The harts of one machine, run by native code."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        bus: Bus,
+        harts: int,
+        *,
+        deterministic: bool = False,
+        parallel: bool = False,
+    ) -> None:
+        if not default_environment():
+            raise RingzeroError(MODE)
+        self.code = _Code.load()
+        self.memory, self.bus, self.count = memory, bus, harts
+        self.failure: BaseException | None = None
+        self.serve: Callable[[], bool] = lambda: False
+        self.after_write: Callable[[], None] = lambda: None
+        self.on_watched: Callable[[int], None] = lambda address: None
+        self._allocate(deterministic)
+        self.threads = HartThreads(self, harts) if parallel else None
+        memory.on_write = self.invalidate
+
+    def _allocate(self, deterministic: bool) -> None:
+        core_type, entry = view(Core), ctypes.sizeof(view(TlbEntry))
+        tables, sets = SETS * SET_SIZE * entry, SETS * ctypes.sizeof(view(TlbSet))
+        arrays = SLOT_ARRAYS + self.count + 1
+        self._parts = [
+            _anonymous(ctypes.sizeof(view(Shared))),
+            _anonymous(ctypes.sizeof(core_type) * self.count),
+            _anonymous(tables * self.count),
+            _anonymous((arrays + 1) * PAGE_STRIDE),
+            _anonymous(max(4096, self.memory.size // 4096 * 4)),
+            _anonymous(SLOT_ARRAYS * 4),
+            _anonymous(NEWS * 8),
+            _anonymous(HEATS * ctypes.sizeof(view(Heat))),
+            _anonymous(SLOT_ARRAYS * 4),
+            _anonymous(max(4096, self.memory.size // 4096)),
+            _anonymous(SITES * ctypes.sizeof(view(Heat))),
+            _anonymous(LINK_COUNT * ctypes.sizeof(view(Link))),
+            _anonymous(WORD_COUNT * 4),
+            _anonymous(COMMON_SIZE),
+            _anonymous(TARGETS * ctypes.sizeof(view(Pair))),
+            _anonymous(sets * self.count),
+        ]
+        places = [_address(part) for part in self._parts]
+        shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases, *more = places
+        sites, links, words, common, targets, set_heads = more
+        slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
+        self.shared: Any = view(Shared).from_address(shared)
+        self.shared_address = shared
+        self.cores: list[Any] = []
+        s = self.shared
+        s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
+        s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
+        s.news, s.heat, s.spare, s.releases = news, heat, spare, releases
+        s.sites, s.links, s.words, s.targets = sites, links, words, targets
+        s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
+        s.common, s.yield_thread = common, yield_address()
+        s.system_call, s.futex = system_call_address(), futex_number()
+        s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
+        self._callbacks = (
+            _read_type(self._read), _write_type(self._write), _notify_type(self._watched)
+        )  # fmt: skip
+        addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in self._callbacks]
+        s.read_device, s.write_device, s.notify = addresses
+        if not deterministic:
+            clock = ctypes.CDLL(None).clock_gettime
+            s.clock = ctypes.cast(clock, ctypes.c_void_p).value
+        never = b"\xff" * (clint.SIZE - clint.MTIMECMP)
+        self.share_clint(0, bytearray(clint.MTIMECMP) + never)
+        s.clint_size = 0  # until a board has one
+        for index in range(self.count):
+            at = cores + index * ctypes.sizeof(core_type)
+            core = core_type.from_address(at)
+            core.shared, core.tables = shared, tlbs + index * tables
+            core.memory, core.slots, core.handlers = s.memory, slots, s.handlers
+            core.tlb, core.sets = core.tables, set_heads + index * sets
+            core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
+            core.number, core.quiet = index, OUT
+            self.cores.append(core)
+            self.code.clear_scratch(at)
+
+    # ---- called from native code
+
+    def _read(self, address: int, size: int, core: int) -> int:
+        try:
+            with self.bus.lock:
+                value = self.bus.read(address, size)
+        except BaseException as error:
+            self._fail(error)
+            value = 0
+        if value is None:
+            return 0
+        view(Core).from_address(core).answered = True
+        return value
+
+    def _write(self, address: int, size: int, value: int, core: int) -> None:
+        try:
+            with self.bus.lock:
+                answered = self.bus.write(address, size, value)
+                self.after_write()
+        except BaseException as error:
+            self._fail(error)
+            answered = True
+        view(Core).from_address(core).answered = answered
+
+    def _watched(self, address: int, core: int) -> None:
+        try:
+            with self.bus.lock:
+                self.on_watched(address)
+        except BaseException as error:
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self.stop()
+
+    # ---- called from Python
+
+    def hart(self, index: int) -> Any:
+        """The ctypes view of a hart's architectural state."""
+        return self.cores[index].hart
+
+    def run(self, instructions: int | None = None) -> Stop:
+        """Run all harts until one stops: each on its thread if they have some, else in turns.
+
+        `instructions` limits them all together, in turns; with one hart it is exact.
+        """
+        if instructions is None:
+            return self._run_threads(self.threads) if self.threads else self._run(NEVER)
+        end = self.elapsed + instructions
+        stop = Stop(Why.LIMIT, 0)
+        while end - self.elapsed > OVERSHOOT and stop.why is Why.LIMIT:
+            stop = self._run(end - OVERSHOOT)
+        fruitless = 0  # steps in a row that retired nothing
+        while self.elapsed < end and stop.why is Why.LIMIT:
+            if self.count > 1:
+                return self._run(end)
+            before = self.elapsed
+            self.step(0)
+            fruitless = 0 if self.elapsed > before else fruitless + 1
+            if fruitless > TRAP_LOOP:
+                return Stop(Why.FAULT, 0)
+            if self.idle(0):
+                return Stop(Why.WAITING, 0)
+            if self.shared.stop:
+                self.shared.stop = 0
+                return Stop(Why.STOPPED, 0)
+        return stop
+
+    def _run_threads(self, threads: HartThreads) -> Stop:
+        try:
+            stop = threads.run()
+        finally:
+            for core in self.cores:
+                self._account(core)
+        self._raise_failure()
+        return stop
+
+    def run_hart(self, index: int) -> None:
+        """One hart, on the calling thread."""
+        self.code.run_hart(ctypes.addressof(self.cores[index]))
+
+    def between(self) -> None:
+        """Nothing needs doing while harts run on their threads."""
+
+    def _run(self, limit: int) -> Stop:
+        self.shared.limit = limit
+        self.code.run_harts(self.shared_address)
+        self.shared.stop = 0
+        self._raise_failure()
+        index = self.shared.stopped
+        return Stop(Why(self.cores[index].why), index)
+
+    def _raise_failure(self) -> None:
+        if self.failure is not None:
+            failure, self.failure = self.failure, None
+            raise failure
+
+    def step(self, index: int = 0) -> None:
+        """One instruction of one hart, or one trap or interrupt taken instead."""
+        core = self.cores[index]
+        core.stepping = True
+        self.code.step_hart(ctypes.addressof(core))
+        core.stepping = False
+        self._account(core)
+        self._raise_failure()
+
+    def _account(self, core: Any) -> None:
+        self.shared.elapsed += core.hart.retired - core.seen
+        core.seen = core.hart.retired
+
+    def stop(self) -> None:
+        """Ask native code to come back, from any thread; it does within a slice.
+
+        Where harts have threads, `serve` is asked first whether they are to.
+        """
+        if self.threads:
+            self.threads.wake()
+        if not (self.threads and self.threads.running):
+            self.shared.stop = 1
+
+    def invalidate(self, address: int, size: int) -> None:
+        """Memory changed under the harts: drop what was decoded from it."""
+        if size > 0:
+            self.code.forget_range(self.shared_address, address - self.memory.base, size)
+
+    def flush_translations(self) -> None:
+        """Python changed page tables or CSRs that translate."""
+        for core in self.cores:
+            self.code.flush_all(ctypes.addressof(core))
+
+    def watch(self, address: int | None) -> None:
+        """Hear of each store to the page around an address (HTIF's tohost)."""
+        page = NO_WATCH if address is None else (address - self.memory.base) >> 12
+        self.shared.watched = page
+        self.flush_translations()
+
+    def set_lines(self, index: int, mask: int, value: int) -> None:
+        """Drive interrupt lines (mip bit positions) of a hart."""
+        core = self.cores[index]
+        core.wires = (core.wires & ~mask) | (value & mask)
+        if self.threads and self.threads.running:
+            # the hart takes them over, now or at the end of its slice
+            self.code.ring(self.shared_address, index)
+        else:
+            core.hart.lines = (core.hart.lines & ~mask) | (value & mask)
+
+    def set_time(self, offset: int) -> None:
+        """What is added to the clock's source for mtime."""
+        if self.shared.clock_offset != offset & NEVER:
+            self.shared.clock_offset = offset & NEVER
+            self.ring_all()
+
+    def share_clint(self, base: int, registers: Any) -> None:
+        """Accesses to the CLINT need no Python from now on."""
+        self._clint = registers
+        self.shared.clint = ctypes.addressof(ctypes.c_char.from_buffer(registers))
+        self.shared.clint_base, self.shared.clint_size = base, len(registers)
+
+    def ring_all(self) -> None:
+        """Harts that wait look for interrupts again."""
+        for index in range(self.count):
+            self.code.ring(self.shared_address, index)
+
+    def counts(self, index: int) -> HartCounts:
+        """What a hart did since it was made."""
+        core = self.cores[index]
+        retired = dict(enumerate(core.retired_in))
+        retired[core.charged] += core.hart.retired - core.counted
+        traps = {(i & 31) | (i >> 5 << 63): n for i, n in enumerate(core.traps) if n}
+        entries = dict(enumerate(core.entries))
+        return HartCounts({m: n for m, n in retired.items() if n}, traps, core.refills, entries)
+
+    def idle(self, index: int) -> bool:
+        """Whether a hart waits in wfi."""
+        return bool(self.cores[index].waiting)
+
+    def profile(self) -> Profile:
+        """How instructions were executed since the machine was built."""
+        sites = (view(Heat) * SITES).from_address(self.shared.sites)
+        owners = (ctypes.c_uint32 * SLOT_ARRAYS).from_address(self.shared.owners)
+        found: dict[int, int] = {}
+        for site in sites:
+            if site.count:
+                page = owners[site.slot // PAGE_STRIDE]
+                offset = site.slot % PAGE_STRIDE // 8
+                found[self.memory.base + page * 4096 + offset] = site.count
+        return Profile(
+            sum(core.slices for core in self.cores),
+            sum(core.region_slices for core in self.cores),
+            sum(core.bails for core in self.cores),
+            found,
+            fences=tuple(sum(core.fences[i] for core in self.cores) for i in range(4)),
+            spaces=sum(core.chosen for core in self.cores),
+            fresh=sum(core.claimed for core in self.cores),
+            emptied_sets=sum(core.emptied for core in self.cores),
+        )
+
+    def close(self) -> None:
+        """End the harts' threads."""
+        if self.threads:
+            self.threads.close()
+
+    @property
+    def elapsed(self) -> int:
+        """Instructions retired by all harts, as of their last look."""
+        return int(self.shared.elapsed)

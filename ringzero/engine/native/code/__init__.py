@@ -1,0 +1,1 @@
+"""Decoded code: pages of decoded instructions, their life, and stores that change them."""

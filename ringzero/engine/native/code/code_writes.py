@@ -1,0 +1,39 @@
+"""Stores to a page that holds code: whether they touch it, and how many do not."""
+
+from __future__ import annotations
+
+from ringzero.engine.native.code.decoded_pages import DECODE, header, set_header, slot_array
+from ringzero.engine.native.state import BESIDE, NO_PAGE, PAGE_SLOTS, Shared
+from ringzero.lang import native, typed_range, u64
+
+
+@native
+def holds_code(shared: Shared, where: u64, size: u64) -> bool:
+    """Whether a store touches what was decoded."""
+    present = u64(shared.pages[where >> 12])
+    if present == NO_PAGE:
+        return False
+    slots = slot_array(shared, present - 1)
+    first = where & 0xFFF
+    low = first >> 1
+    if low > 0:
+        low -= 1
+    high = (first + size + 1) >> 1
+    if high > PAGE_SLOTS:
+        high = u64(PAGE_SLOTS)
+    for i in typed_range(low, high):  # noqa: SIM110 — no generators when compiled
+        if slots[i].handler != shared.handlers[DECODE]:
+            return True
+    return False
+
+
+@native
+def stored_beside(shared: Shared, page: u64) -> None:
+    """Count stores beside a page's code: many mean that the page may hold none any more."""
+    present = u64(shared.pages[page])
+    if present != NO_PAGE:
+        count = header(shared, present - 1, BESIDE) + 1
+        if count >> (10 + u64(shared.releases[page] & 15)) != 0:
+            shared.idle_array = present
+            count = u64(0)
+        set_header(shared, present - 1, BESIDE, count)

@@ -1,0 +1,129 @@
+"""Where blocks begin, and which of them are warm: the marks beside a slot array.
+
+Decoding marks what a branch, a call or a return leads to, and what was reached by no known way. A
+marked slot counts its executions by the handler WARM, until the stitcher makes code of it. Nothing
+is counted elsewhere.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.code.blocks import LEADER, number_at
+from ringzero.engine.native.code.decode import decode_slot
+from ringzero.engine.native.code.decoded_pages import (
+    COUNT,
+    DECODE,
+    FAR,
+    SINK,
+    WARM,
+    original,
+    slot_array,
+)
+from ringzero.engine.native.state import (
+    MARKS,
+    PAGE_SLOTS,
+    PAGE_STRIDE,
+    SLOT_BYTES,
+    Core,
+    Shared,
+    Slot,
+)
+from ringzero.engine.native.stitcher.state import BRANCH, CALL, INDIRECT, INTERPRETED, KIND
+from ringzero.engine.native.threads.epochs import acquire, release
+from ringzero.lang import address_of, native, peek, poke, ptr, u8, u64
+
+
+@native(inline=True)
+def mark_of(shared: Shared, array: u64, slot: u64) -> u8:
+    """Whether a slot is a leader, and how often it was executed as one."""
+    return peek(u8, shared.slots, array * PAGE_STRIDE + MARKS + slot)
+
+
+@native
+def set_mark(shared: Shared, array: u64, slot: u64, mark: u8) -> None:
+    """Change it."""
+    poke(u8, shared.slots, array * PAGE_STRIDE + MARKS + slot, mark)
+
+
+@native
+def kind_at(shared: Shared, array: u64, slot: u64) -> u8:
+    """What a decoded instruction is to the stitcher."""
+    number = number_at(shared, array, slot)
+    if number >= FAR:
+        number -= FAR
+    if number >= COUNT:
+        return u8(INTERPRETED)
+    return shared.stitcher[0].kinds[number >> 1]
+
+
+@native(inline=True)
+def has_target(kind: u8) -> bool:
+    """Whether an instruction may continue at pc + imm."""
+    return BRANCH <= kind <= CALL
+
+
+@native(inline=True)
+def is_jump(kind: u8) -> bool:
+    """Whether control always goes elsewhere, and may come back."""
+    return CALL <= kind <= INDIRECT
+
+
+@native
+def mark_leader(shared: Shared, array: u64, slot: u64) -> None:
+    """A block begins at a slot; if it is the interpreter's, count its executions."""
+    if slot >= PAGE_SLOTS:
+        return
+    set_mark(shared, array, slot, mark_of(shared, array, slot) | LEADER)
+    one = slot_array(shared, array)[slot]
+    if one.handler == shared.handlers[number_at(shared, array, slot)]:
+        if original(shared, array, slot) == 0 and kind_at(shared, array, slot) != INTERPRETED:
+            one.handler = shared.handlers[WARM]
+
+
+@native(cold=True)
+def decode_leader(core: Core, slot: ptr[Slot]) -> None:
+    """First execution of a slot in a code page: decode it, and mark what it leads to."""
+    decode_slot(core, slot)
+    shared = core.shared[0]
+    if shared.stitching != 0:
+        acquire(shared)
+        if slot[0].handler != shared.handlers[DECODE]:  # no other hart has changed it meanwhile
+            mark_around(shared, slot)
+        release(shared)
+
+
+@native
+def mark_around(shared: Shared, slot: ptr[Slot]) -> None:
+    """Mark what a decoded instruction leads to, and itself if it is a leader."""
+    distance = address_of(slot) - address_of(shared.slots)
+    array, index = distance // PAGE_STRIDE, (distance % PAGE_STRIDE) // SLOT_BYTES
+    number = number_at(shared, array, index)
+    if number >= COUNT and number < FAR:
+        return
+    kind = kind_at(shared, array, index) & KIND
+    behind = index + 2 - (number & 1)
+    if number < FAR and has_target(kind):
+        offset = (u64(slot[0].imm) ^ 0x8000_0000) - 0x8000_0000
+        mark_leader(shared, array, (index + (offset >> 1)) & 0xFFF)
+    if kind == INTERPRETED or (is_jump(kind) and slot[0].rd != SINK):
+        mark_leader(shared, array, behind)
+    if mark_of(shared, array, index) & LEADER != 0 or arrived(shared, array, index):
+        mark_leader(shared, array, index)
+
+
+@native
+def arrived(shared: Shared, array: u64, slot: u64) -> bool:
+    """Whether control cannot have come from the slot before."""
+    return not (leads_on(shared, array, slot, 1) or leads_on(shared, array, slot, 2))
+
+
+@native
+def leads_on(shared: Shared, array: u64, slot: u64, size: u64) -> bool:
+    """Whether a decoded instruction of this many slots before a slot falls through to it."""
+    if slot < size:
+        return False
+    before = slot - size
+    if slot_array(shared, array)[before].handler == shared.handlers[DECODE]:
+        return False
+    if 2 - (number_at(shared, array, before) & 1) != size:
+        return False
+    return not is_jump(kind_at(shared, array, before) & KIND)

@@ -1,0 +1,84 @@
+"""Links: what a region expects of the other pages that it runs through.
+
+A region goes to another page only where the execute table leads to the slot array that its link is
+bound to. A link is bound where the page holds the words that were compiled; a store to them, or
+the array's end, unbinds it (`slots.drop_regions`).
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.code.decode import decode_slot
+from ringzero.engine.native.code.decoded_pages import (
+    DECODE,
+    INVALID,
+    add_link,
+    header,
+    link_number,
+    remove_link,
+    slot_array,
+)
+from ringzero.engine.native.state import CHANGES, EXECUTES, PAGE_STRIDE, Core, Link, Shared
+from ringzero.engine.native.threads.epochs import acquire, release
+from ringzero.engine.native.translation.tlb import entry_for
+from ringzero.lang import advance, native, peek, typed_range, u16, u64
+
+PATIENCE = 1 << 20  # looks at pages that were something else, after which a link is given up
+
+
+@native(cold=True)
+def bind_link(core: Core) -> None:
+    """Bind the link that a region found wanting, if the page is what it expects."""
+    shared = core.shared[0]
+    link = core.link[0]
+    entry = entry_for(core, EXECUTES, core.link_page)
+    if entry.tag != core.link_page or link.refused >= PATIENCE:
+        return
+    array = entry.offset // PAGE_STRIDE
+    if not holds_words(shared, link, array):
+        link.refused += 1
+        return
+    changes = header(shared, array, CHANGES)
+    decode_words(core, link, array)
+    if holds_words(shared, link, array):  # from here on a store to them is a change
+        bind(core, array, changes)
+
+
+@native
+def bind(core: Core, array: u64, changes: u64) -> None:
+    """Bind Core.link to an array, if that is as it was when its changes were counted."""
+    shared = core.shared[0]
+    link = core.link[0]
+    acquire(shared)
+    fresh = u64(shared.pages[shared.owners[array]]) == array + 1
+    if fresh and header(shared, array, CHANGES) == changes and link.bound != array * PAGE_STRIDE:
+        if link.bound != INVALID:
+            link.refused += 64  # two pages alike: it is bound to and fro
+            remove_link(shared, link.bound // PAGE_STRIDE, link_number(core))
+        link.bound = array * PAGE_STRIDE
+        add_link(shared, array, link_number(core))
+    release(shared)
+
+
+@native
+def holds_words(shared: Shared, link: Link, array: u64) -> bool:
+    """Whether the page of an array holds what was compiled."""
+    page = u64(shared.owners[array]) << 12
+    words = advance(shared.words, link.first)
+    for i in typed_range(link.count):
+        word = u64(words[i])
+        if u64(peek(u16, shared.memory, page + (word & 0xFFE))) != word >> 16:
+            return False
+    return True
+
+
+@native
+def decode_words(core: Core, link: Link, array: u64) -> None:
+    """From now on a store to these instructions counts as one to code."""
+    shared = core.shared[0]
+    slots = slot_array(shared, array)
+    words = advance(shared.words, link.first)
+    for i in typed_range(link.count):
+        word = u64(words[i])
+        slot = (word & 0xFFE) >> 1
+        if word & 1 != 0 and slots[slot].handler == shared.handlers[DECODE]:
+            decode_slot(core, advance(slots, slot))

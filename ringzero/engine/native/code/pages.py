@@ -1,0 +1,259 @@
+"""Which page has which slot array: made when a page is first executed, given back when it is data.
+
+A page that holds code is in no hart's write table. Arrays that are given back may have harts in
+them still; they are used anew when all harts have passed the end of a slice (`quiescence`).
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.code.blocks import clear_marks
+from ringzero.engine.native.code.decoded_pages import (
+    CROSS,
+    DECODE,
+    INVALID,
+    clear_slots,
+    count_change,
+    drop_regions,
+    header,
+    set_header,
+    slot_array,
+)
+from ringzero.engine.native.state import (
+    ARRAY_MASKS,
+    BESIDE,
+    EXECUTES,
+    LEAVING,
+    LOG,
+    MADE,
+    NEWS,
+    NO_PAGE,
+    PAGE_STRIDE,
+    READY,
+    SEEN,
+    SET_SIZE,
+    SETS,
+    STAMPED,
+    TLB_SIZE,
+    USERS,
+    WRITES,
+    Core,
+    Shared,
+    TlbEntry,
+    core_at,
+)
+from ringzero.engine.native.threads.epochs import (
+    ALL,
+    ARRAYS,
+    DECODING,
+    OUT,
+    RUNNING,
+    STORES,
+    acquire,
+    all_passed,
+    await_all,
+    become,
+    give_way,
+    new_stamp,
+    pass_by,
+    release,
+)
+from ringzero.lang import ctz, fence, native, typed_range, u32, u64
+
+
+@native
+def code_page(core: Core, page: u64) -> u64:
+    """Byte offset (from Shared.slots) of the slot array of a backed page, made if need be."""
+    shared = core.shared[0]
+    present = u64(shared.pages[page])
+    if present == NO_PAGE:
+        present = make_code_page(core, page)
+    if shared.parallel != 0:
+        await_ready(core, present - 1)
+    return (present - 1) * PAGE_STRIDE
+
+
+@native(cold=True)
+def make_code_page(core: Core, page: u64) -> u64:
+    """1 + the slot array of a page that had none: perhaps another hart's, made just now.
+
+    The hart is on its way to the page, and in no other.
+    """
+    shared = core.shared[0]
+    pass_by(core)
+    acquire(shared)
+    array, found = new_array(shared)
+    while not found:
+        stamp = forget_everything(shared)
+        release(shared)
+        await_all(core, u64(ALL), stamp, ARRAYS, u64(OUT))
+        pass_by(core)
+        acquire(shared)
+        array, found = new_array(shared)
+    present = u64(shared.pages[page])
+    if present != NO_PAGE:
+        give_back(shared, array)
+        release(shared)
+        return present
+    shared.owners[array] = u32(page)
+    for field in (BESIDE, SEEN, STAMPED, LEAVING, USERS, READY):
+        set_header(shared, array, field, 0)
+    clear_marks(shared, array)
+    drop_regions(shared, array)
+    clear_slots(shared, slot_array(shared, array), DECODE, CROSS)
+    count_change(shared, array)
+    fence()
+    shared.pages[page] = u32(array + 1)
+    fence()
+    written = protect_code(shared, page)
+    release(shared)
+    if written != 0 and shared.parallel != 0:
+        await_all(core, written, new_stamp(shared), STORES, u64(DECODING))
+    set_header(shared, array, READY, 1)
+    tell(shared, array * PAGE_STRIDE | MADE, u64(0))
+    return array + 1
+
+
+@native
+def tell(shared: Shared, news: u64, pc: u64) -> None:
+    """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
+    acquire(shared)
+    shared.news[shared.told & (NEWS - 1)] = news
+    shared.news[(shared.told + 1) & (NEWS - 1)] = pc
+    fence()
+    shared.told += 2
+    release(shared)
+
+
+@native
+def await_ready(core: Core, array: u64) -> None:
+    """Another hart may be making the array still: its page's last stores are on their way."""
+    if header(core.shared[0], array, READY) == 0:
+        tries = u64(0)
+        become(core, u64(DECODING))
+        while header(core.shared[0], array, READY) == 0:
+            give_way(core.shared[0], tries)
+            tries += 1
+        become(core, u64(RUNNING))
+
+
+@native
+def new_array(shared: Shared) -> tuple[u64, bool]:
+    """A slot array that no page has, and no hart is in; False if there is none."""
+    if shared.spares != 0:
+        array = u64(shared.spare[shared.spare_first])
+        if all_passed(shared, u64(ALL), header(shared, array, STAMPED), ARRAYS):
+            shared.spares -= 1
+            shared.spare_first = (shared.spare_first + 1) % shared.slot_arrays
+            return array, True
+    if shared.slot_used == shared.slot_arrays:
+        return u64(0), False
+    shared.slot_used += 1
+    return shared.slot_used - 1, True
+
+
+@native
+def give_back(shared: Shared, array: u64) -> None:
+    """Nothing leads to a slot array any more: harts that are in it yet leave it in time."""
+    set_header(shared, array, STAMPED, new_stamp(shared))
+    shared.spare[(shared.spare_first + shared.spares) % shared.slot_arrays] = u32(array)
+    shared.spares += 1
+
+
+@native(cold=True)
+def protect_code(shared: Shared, page: u64) -> u64:
+    """A page that holds code leaves all write tables: its stores take the slow path.
+
+    The harts, as bits, that had it in theirs: stores by those may be on their way.
+    """
+    dropped = u64(0)
+    for h in typed_range(shared.harts):
+        if drop_entries(core_at(shared, h), WRITES, page):
+            dropped |= u64(1) << h
+    return dropped
+
+
+@native
+def drop_entries(core: Core, table: int, what: u64) -> bool:
+    """Drop the entries of a table, in all sets, that stand for a page or a slot array."""
+    if table == WRITES:
+        left = core.by_frame[what & (TLB_SIZE - 1)]
+    else:
+        left = core.by_array[what // PAGE_STRIDE & (ARRAY_MASKS - 1)]
+    dropped = False
+    while left != 0:
+        dropped = drop_from_set(core, u64(ctz(left)), table, what) or dropped
+        left = left & (left - 1)
+    return dropped
+
+
+@native
+def drop_from_set(core: Core, index: u64, table: int, what: u64) -> bool:
+    """The same in one set."""
+    dropped = False
+    here = core.sets[index]
+    filled = here.filled
+    if filled <= LOG:
+        for i in typed_range(filled):
+            place = u64(here.entered[i])
+            if table <= place < table + TLB_SIZE:
+                entry = core.tables[index * SET_SIZE + place]
+                dropped = drop_entry(entry, table, what) or dropped
+    else:
+        for i in typed_range(u64(TLB_SIZE)):
+            entry = core.tables[index * SET_SIZE + table + i]
+            dropped = drop_entry(entry, table, what) or dropped
+    return dropped
+
+
+@native(inline=True)
+def drop_entry(entry: TlbEntry, table: int, what: u64) -> bool:
+    """Drop an entry if it stands for a page of RAM (writes), or a slot array (execution)."""
+    stands_for = (entry.tag + entry.offset) >> 12 if table == WRITES else entry.offset
+    if entry.tag == INVALID or stands_for != what:
+        return False
+    entry.tag = INVALID
+    return True
+
+
+@native(cold=True)
+def forget_everything(shared: Shared) -> u64:
+    """All slot arrays are in use: start over. The stamp after which the first may be used."""
+    for i in typed_range(shared.slot_used):
+        page = u64(shared.owners[i])
+        if u64(shared.pages[page]) == i + 1:
+            shared.pages[page] = NO_PAGE
+            give_back(shared, i)
+    fence()
+    for h in typed_range(shared.harts):
+        core = core_at(shared, h)
+        for index in typed_range(u64(SETS)):
+            if core.sets[index].filled != 0:
+                for i in typed_range(u64(TLB_SIZE)):
+                    core.tables[index * SET_SIZE + EXECUTES + i].tag = INVALID
+    return new_stamp(shared)
+
+
+@native(cold=True)
+def release_array(shared: Shared, running: u64) -> None:
+    """Between slices: give the idle array back, unless a hart runs in it just now."""
+    acquire(shared)
+    if shared.idle_array != 0:
+        array = shared.idle_array - 1
+        shared.idle_array = 0
+        page = u64(shared.owners[array])
+        if shared.releases[page] < 15:
+            shared.releases[page] += 1
+        if array != running and u64(shared.pages[page]) == array + 1:
+            unlink_array(shared, array, page)
+    release(shared)
+
+
+@native
+def unlink_array(shared: Shared, array: u64, page: u64) -> None:
+    """A page stops being a code page."""
+    drop_regions(shared, array)
+    shared.pages[page] = NO_PAGE
+    fence()
+    for h in typed_range(shared.harts):
+        drop_entries(core_at(shared, h), EXECUTES, array * PAGE_STRIDE)
+    give_back(shared, array)

@@ -1,0 +1,1 @@
+"""Floating-point operations on the host, exact in each rounding mode."""

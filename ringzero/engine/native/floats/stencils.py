@@ -1,0 +1,88 @@
+"""Floating point in stencils: the host's own, where it is the architecture's bit for bit.
+
+Everything else, which `host_floats` gives to `careful_floats`, goes to the interpreter, as does a
+reserved rounding mode; so a stencil calls nothing.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.floats import exact as careful_floats
+from ringzero.engine.native.floats import host as host_floats
+from ringzero.engine.native.stitcher.access import missed
+from ringzero.isa import floating
+from ringzero.isa.floating import DYNAMIC
+from ringzero.isa.hart import Hart
+from ringzero.isa.softfloat import RNE, Format
+from ringzero.lang import Fixed, Native, native, u64
+
+
+@native(inline=True)
+def one(hart: Hart, fmt: Format, operation: Native, a: u64, rm: u64) -> None:
+    """See `careful_floats.careful_one`."""
+    raise missed()
+
+
+@native(inline=True)
+def two(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64, rm: u64) -> None:
+    """See `careful_floats.careful_two`."""
+    raise missed()
+
+
+@native(inline=True)
+def fused(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64, c: u64, rm: u64) -> None:
+    """See `careful_floats.careful_fused`."""
+    raise missed()
+
+
+@native(inline=True)
+def compared(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
+    """See `host_floats.careful_compared`."""
+    raise missed()
+
+
+@native(inline=True)
+def chosen(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> None:
+    """See `host_floats.careful_chosen`."""
+    raise missed()
+
+
+@native(inline=True)
+def resized(hart: Hart, a: u64, rm: u64) -> None:
+    """See `careful_floats.careful_narrowed` and `careful_widened`."""
+    raise missed()
+
+
+@native(inline=True)
+def integer(hart: Hart, fmt: Format, kind: type[Fixed], a: u64, rm: u64) -> u64:
+    """See `careful_floats.careful_integer`."""
+    raise missed()
+
+
+@native(inline=True)
+def made(hart: Hart, fmt: Format, kind: type[Fixed], value: u64, rm: u64) -> None:
+    """See `careful_floats.careful_floating`."""
+    raise missed()
+
+
+@native(inline=True)
+def rounding(hart: Hart, rm: u64) -> u64:
+    """See `isa.floating.rounding`; stencils round to nearest even only."""
+    mode = (hart.fcsr >> floating.FRM) & 7 if rm == DYNAMIC else rm
+    if mode != RNE:
+        raise missed()
+    return u64(RNE)
+
+
+BIND: dict[Native, Native] = {
+    **host_floats.BIND,
+    careful_floats.careful_one: one,
+    careful_floats.careful_two: two,
+    careful_floats.careful_fused: fused,
+    host_floats.careful_compared: compared,
+    host_floats.careful_chosen: chosen,
+    careful_floats.careful_narrowed: resized,
+    careful_floats.careful_widened: resized,
+    careful_floats.careful_integer: integer,
+    careful_floats.careful_floating: made,
+    floating.rounding: rounding,
+}

@@ -1,0 +1,1 @@
+"""What native code notes about the guest: hot places, side exits, targets of jumps."""

@@ -1,0 +1,266 @@
+"""What a native engine keeps for each hart beside its architectural state, and what harts share.
+
+`Core` begins with its `Hart`, so typed text that has only the hart finds the core by
+`core_of(hart)`. Python sees the same memory through `lang.host.view(Core)`.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.stitcher.state import Stitcher
+from ringzero.isa.hart import Hart
+from ringzero.lang import Struct, native, ptr, reinterpret, u8, u16, u32, u64
+
+TLB_SIZE = 8192  # entries of one table, for 32 MiB; direct mapped
+TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
+READS, WRITES, EXECUTES, CODES = (table * TLB_SIZE for table in range(TABLES))
+SET_SIZE = TABLES * TLB_SIZE
+SETS = 32  # per hart; a bit each in the masks below
+LOG = 1024  # entries of a set that are remembered, so that emptying it looks at no others
+ARRAY_MASKS = 4096
+
+# What of the hart's state a set is for (`tlb_sets`). UNUSUAL: MPRV or MXR; GUEST: V=1, both stages.
+CONTEXTS = 8
+USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(5)
+GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, CONTEXTS)
+
+LARGE = 1024  # places for the superpages that a set holds pieces of
+LARGE_WORDS = 64
+
+SLICE = 16384  # instructions between looks at interrupts and deadlines
+
+SLOT_BYTES = 16
+PAGE_SLOTS = 2048  # one per two bytes of a code page
+PAGE_STRIDE = 65536  # bytes between slot arrays: 32 KiB of slots, then the guard slots
+NO_PAGE = 0
+MARKS = 0x8800  # in a slot array: per slot a byte (leaders.py)
+NUMBERS = 0x9000  # in a slot array: per decoded slot the number of the interpreter's handler
+ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has displaced, or 0
+REGIONS = 0xF000  # in a slot array: how many slots hold regions
+STAMPED = 0xF040  # in a slot array: the stamp of what was last taken away of it, or 0
+CHANGES = 0xF048  # in a slot array: how often decoded code of it changed
+LEAVING = 0xF058  # in a slot array: harts that may be using what STAMPED took away, as bits
+USERS = 0xF060  # in a slot array: harts that may be in it, as bits
+READY = 0xF050  # in a slot array: no store by a write table is on its way to its page
+BESIDE = 0xF008  # in a slot array: stores beside its code since it was decoded
+SEEN = 0xF010  # in a slot array: a slice has ended in it since it was made
+LINKS = 0xF018  # in a slot array: 1 + the first of the links that are bound to it
+LINK_COUNT = 1 << 16
+WORD_COUNT = 1 << 24
+STITCHED = 0xF020  # in a slot array: the arenas of code memory where its blocks lie, as bits
+THRASHED = 0xF028  # in a slot array: how often stores into its code dropped them
+NEWS = 8192  # entries of the ring; a power of two
+HEATS = 8192  # entries of the table; a power of two
+SITES = 4096  # entries of the table of side exits; a power of two
+TARGETS = 4096  # entries of the table of indirect jumps; a power of two
+HOT = 3  # slices that ended at one slot before Python hears of it
+FIRST = 1 << 63  # on an entry of the ring: not hot, but the first of its array
+BAILS = 1 << 62  # on an entry of the ring: regions often leave there
+MADE = 1 << 60  # on an entry of the ring: the array was made just now
+GOALS = 1 << 61  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
+OFTEN = 8192  # side exits at one place before Python hears of it
+
+# Why `enter` came back (Core.why).
+RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
+
+CAUSES = 64  # exceptions 0–31, interrupts 32–63, in the counters
+
+
+class TlbEntry(Struct):
+    """A cached page: where its bytes are from the start of the backing memory, less the address."""
+
+    tag: u64
+    offset: u64
+
+
+class TlbKey(Struct):
+    """Whose translations a set of tables holds."""
+
+    context: u64  # and, where that is UNUSUAL, the bits of the hart that matter then
+    space: u64  # satp or vsatp, as of the last use where address spaces share the set
+    guest: u64  # hgatp
+    regime: u64  # which fences concern it (`tlb_sets`)
+    digest: u64
+
+
+class TlbSet(Struct):
+    """A set of four tables: whose, and which entries may be in use."""
+
+    key: TlbKey
+    used: u64  # Core.chosen when it was last looked for; 0 for never
+    private: u64  # entries that were not global
+    filled: u64  # how often it was entered since it was empty
+    pieces: u64  # entries that are pieces of superpages
+    large: u64[1024]  # type: ignore[valid-type]  # their numbers, each at one of two places
+    others: u64[64]  # type: ignore[valid-type]  # bit number % 4096: those that found no place
+    tera: u64  # whether pages above 1 GiB are among them
+    entered: u16[1024]  # type: ignore[valid-type]  # the first LOG of its entries
+
+
+class Slot(Struct):
+    """One decoded instruction, or what stands in for it."""
+
+    handler: u64
+    rd: u8
+    rs1: u8
+    rs2: u8
+    rs3: u8
+    imm: u32
+
+
+class Heat(Struct):
+    """How many slices ended at a slot lately."""
+
+    slot: u64
+    count: u64
+
+
+class Pair(Struct):
+    """How often an indirect jump went to one place, by samples."""
+
+    slot: u64
+    distance: u64
+    count: u64
+
+
+class Link(Struct):
+    """What a region expects of one page beside its own (`region_links.py`)."""
+
+    bound: u64  # byte offset of the slot array that it holds for; INVALID for none
+    next: u64  # 1 + the next link bound to the same array
+    first: u64  # its words, in Shared.words
+    count: u64
+    refused: u64
+
+
+class Shared(Struct):
+    """What all harts of a machine have in common."""
+
+    memory: ptr[u8]  # RAM
+    ram_base: u64
+    ram_size: u64
+    pages: ptr[u32]  # per page of RAM: 1 + index of its slot array, or NO_PAGE
+    slots: ptr[u8]
+    owners: ptr[u32]  # per slot array: the page it decodes
+    slot_arrays: u64  # how many fit
+    slot_used: u64
+    spare: ptr[u32]  # a ring of slot arrays given back, the oldest first
+    spare_first: u64
+    spares: u64
+    releases: ptr[u8]  # per page of RAM: how often it stopped being a code page
+    idle_array: u64  # 1 + a slot array that is stored beside, but perhaps not run
+    handlers: ptr[u64]  # by 2 * index + (size == 2), then the special handlers
+    cores: ptr[u8]  # the Cores, one after the other
+    harts: u64
+    read_device: u64  # C functions: (address, size, core) -> value; sets Core.answered
+    write_device: u64
+    clock: u64  # clock_gettime, or 0: time is counted in instructions
+    clock_offset: u64  # ticks added to it
+    elapsed: u64  # instructions retired by all harts, as of the last look
+    watched: u64  # page (by index) whose stores Python hears of, or NO_WATCH
+    notify: u64  # C function: (address, core)
+    heat: ptr[Heat]
+    sites: ptr[Heat]  # side exits, by the slot that they left at
+    targets: ptr[Pair]
+    news: ptr[u64]  # a ring of pairs: a slot (byte offset) that is hot, or whose array is new; pc
+    told: u64  # how many numbers were ever written
+    links: ptr[Link]
+    words: ptr[u32]  # of links: two bytes of code << 16 | their offset | instruction begins
+    stop: u64  # Python asks all harts to come back
+    turn: u64  # instructions per hart and turn, where harts share a thread
+    next: u64  # whose turn it is
+    limit: u64  # come back when `elapsed` reaches this
+    stopped: u64  # the hart whose Core.why says why we came back
+    parallel: u64  # harts run on threads of their own just now
+    common: ptr[u8]  # see `quiescence`
+    yield_thread: u64  # C function: sched_yield
+    system_call: u64  # C function: syscall
+    futex: u64  # the number of that system call
+    clint: ptr[u8]  # see `isa.clint`
+    clint_base: u64
+    clint_size: u64  # 0: there is none
+    stitching: u64  # whether warm code is stitched
+    stitcher: ptr[Stitcher]
+
+
+NO_WATCH = 0xFFFF_FFFF_FFFF_FFFF
+
+
+class Core(Struct):
+    """One hart under a native engine."""
+
+    hart: Hart
+    shared: ptr[Shared]
+    memory: ptr[u8]  # Shared.memory again, one load nearer
+    slots: ptr[u8]  # Shared.slots again
+    tlb: ptr[TlbEntry]  # the tables of the present set
+    tables: ptr[TlbEntry]  # of all sets
+    sets: ptr[TlbSet]
+    context: u64
+    set: u64
+    bound: u64[8]  # type: ignore[valid-type]  # per context 1 + its set in this address space, or 0
+    digests: u64[32]  # type: ignore[valid-type]  # of the sets' keys; 0 for a set never used
+    superpages: u64  # sets that hold pieces of superpages
+    chosen: u64  # how often a set was looked for
+    scratch: ptr[Slot]  # a slot array of its own: single steps, instructions that cross pages
+    scratch_slot: u64  # the one slot of it that does not halt
+    number: u64  # among the cores
+    horizon: u64  # hart.retired = horizon - budget, while running
+    limit: u64  # stop when retired reaches this
+    why: u64
+    stepping: bool
+    answered: bool  # by the last device access
+    waiting: bool  # in wfi
+    retired_in: u64[6]  # type: ignore[valid-type]  # by mode, VU and VS behind the others
+    floats: u64  # whether f registers may be used, and FS needs no more than mstatus tells
+    counted: u64  # hart.retired as of the last attribution to a mode
+    charged: u64  # the mode that what retires from then on belongs to
+    seen: u64  # hart.retired as of the last addition to Shared.elapsed
+    turn_end: u64
+    traps_taken: u64
+    last_trap: u64  # hart.retired at the last trap
+    trap_loop: u64  # traps since then with nothing retired
+    traps: u64[64]  # type: ignore[valid-type]
+    decoded: u64  # slots decoded, for --stats
+    refills: u64  # pages translated for the tables above, bare M-mode's aside
+    entries: u64[4]  # type: ignore[valid-type]  # page table entries read, by stage of `paging`
+    aside: u64  # no entry counts while this is 1
+    double: u64  # the result of a floating-point operation that was not the host's alone
+    single: u32
+    slices: u64  # slices that ended
+    region_slices: u64  # those that ended in a region
+    bails: u64  # side exits of regions
+    handlers: ptr[u64]  # Shared.handlers again
+    left: u64  # where the last region that gave way went on
+    site: u64  # the last indirect jump that was looked up, or 0
+    goal: u64  # where it went
+    inside: u64  # whether the budget was spent in a region
+    link: ptr[Link]  # what a region found wanting
+    link_page: u64  # and the page it is about
+    claimed: u64  # sets taken for one that had none
+    emptied: u64  # sets emptied by fences, and by what voids all translations
+    fences: u64[4]  # type: ignore[valid-type]  # by what they name: address 1, address space 2
+    by_page: u32[8192]  # type: ignore[valid-type]  # sets that may hold a page; by index in tables
+    by_frame: u32[8192]  # type: ignore[valid-type]  # those with a page of RAM in the write table
+    by_array: u32[4096]  # type: ignore[valid-type]  # those with a slot array in the execute table
+    wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
+    quiet: u64  # what the hart may be using (`quiescence`)
+    passed: u64  # the newest stamp when it last used nothing
+    gap: u64[16]  # type: ignore[valid-type]  # no cache line holds two harts' fields
+
+
+@native(inline=True)
+def core_of(hart: Hart) -> Core:
+    """The core that a hart is the first field of."""
+    return reinterpret(Core, hart)
+
+
+@native
+def core_at(shared: Shared, index: u64) -> Core:
+    """One of the machine's cores."""
+    return reinterpret(ptr[Core], shared.cores)[index]
+
+
+@native(inline=True)
+def hart_bit(core: Core) -> u64:
+    """A hart in a set of harts."""
+    return u64(1) << core.number

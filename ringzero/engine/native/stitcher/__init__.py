@@ -1,0 +1,1 @@
+"""The stitcher: warm code becomes machine code made of copies of stencils."""

@@ -1,0 +1,61 @@
+"""Code memory in arenas, used in turn: where the next one begins, its old blocks leave first.
+
+A page's blocks jump to each other wherever they lie, so a page with blocks in an arena loses them
+all; what of it is hot is stitched again at its next execution. Harts go on meanwhile: an arena is
+written to when all of them have passed the end of a slice since.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.code.blocks import drop_stencils
+from ringzero.engine.native.code.decoded_pages import WARM
+from ringzero.engine.native.state import PAGE_STRIDE, STITCHED, Shared
+from ringzero.engine.native.stitcher.state import Stitcher
+from ringzero.engine.native.threads.epochs import ALL, ARRAYS, all_passed, new_stamp
+from ringzero.lang import native, peek, poke, typed_range, u64
+
+TRACE_ROOM = 32 << 10  # for which it is worth to begin a trace
+EXIT_ROOM = 64  # bytes of a way out, behind the trace
+MARGIN = 1024  # one more instruction, and leaving there
+
+
+@native
+def room(shared: Shared) -> bool:
+    """Whether there is room for a trace now: what harts may still be in is not used yet."""
+    s = shared.stitcher[0]
+    if s.used + TRACE_ROOM <= s.end:
+        return True
+    following = (s.arena + 1) % s.arenas
+    if s.emptied == 0:
+        empty(shared, following)
+        s.emptied = new_stamp(shared)
+    if not all_passed(shared, u64(ALL), s.emptied, ARRAYS):
+        return False
+    s.emptied = 0
+    s.begun_arenas += 1
+    s.arena = following
+    s.used = s.base + following * s.share
+    s.end = s.used + s.share
+    return True
+
+
+@native(cold=True)
+def empty(shared: Shared, arena: u64) -> None:
+    """Take the blocks of an arena out of their slots."""
+    for array in typed_range(shared.slot_used):
+        if (peek(u64, shared.slots, array * PAGE_STRIDE + STITCHED) >> arena) & 1 != 0:
+            drop_stencils(shared, array, WARM, True)
+
+
+@native
+def lives_here(shared: Shared, array: u64) -> None:
+    """A page has blocks in the present arena."""
+    at = array * PAGE_STRIDE + STITCHED
+    arenas = peek(u64, shared.slots, at) | (u64(1) << shared.stitcher[0].arena)
+    poke(u64, shared.slots, at, arenas)
+
+
+@native(inline=True)
+def crowded(s: Stitcher) -> bool:
+    """Whether a trace has to end, with its ways out before the arena's end."""
+    return s.used + s.fix_count * EXIT_ROOM + MARGIN > s.end

@@ -1,0 +1,112 @@
+"""Harts on threads of their own: a lock for what they share, and when what one takes away is free.
+
+A hart may be in the midst of using what another takes away: an entry of its write table, a slot's
+operands, a slot array. What is taken away gets a stamp. Each hart notes the newest stamp where it
+uses nothing, at the end of a slice, and tells when it is elsewhere (`Core.quiet`). What all harts
+have passed nobody uses any more. Nobody is stopped for that. All of it is nothing while
+`Shared.parallel` is 0, when one thread runs the harts in turns.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.state import Core, Shared, core_at
+from ringzero.lang import (
+    atomic,
+    call_pointer,
+    compare_exchange,
+    fence,
+    native,
+    read_once,
+    typed_range,
+    u64,
+)
+
+LOCK, STAMP, BELLS = 0, 128, 4096  # in Shared.common: each in cache lines of its own
+COMMON_SIZE = 4 * 4096
+ALL = ~0  # harts, as bits
+SPINS = 64  # tries before a waiting hart lets other threads of the host run
+
+# Core.quiet: what a hart may be using now, less and less of it.
+RUNNING = 0  # anything
+IN_DEVICE = 1  # a slot and its operands; no store to RAM is on its way
+DECODING = 2  # the slot array in which it will go on
+OUT = 3  # nothing
+
+# How quiet a hart has to be for what is taken away.
+STORES, OPERANDS, ARRAYS = IN_DEVICE, DECODING, OUT
+
+
+@native
+def give_way(shared: Shared, tries: u64) -> None:
+    """Between two tries at something that another hart is to do."""
+    fence()
+    if tries >= SPINS:
+        call_pointer(None, shared.yield_thread)
+
+
+@native
+def acquire(shared: Shared) -> None:
+    """Take the lock of slot arrays and of what is known about them; no waiting while it is held."""
+    if shared.parallel == 0:
+        return
+    tries = u64(0)
+    while not compare_exchange(u64, shared.common, LOCK, u64(0), u64(1)):
+        give_way(shared, tries)
+        tries += 1
+
+
+@native
+def release(shared: Shared) -> None:
+    """Give the lock back."""
+    if shared.parallel != 0:
+        atomic("xchg", u64, shared.common, LOCK, u64(0))
+
+
+@native
+def new_stamp(shared: Shared) -> u64:
+    """A stamp for what has just been taken away."""
+    return atomic("add", u64, shared.common, STAMP, u64(1)) + 1
+
+
+@native
+def pass_by(core: Core) -> None:
+    """The hart uses nothing at this point."""
+    if core.shared[0].parallel != 0:
+        fence()
+        core.passed = read_once(u64, core.shared[0].common, STAMP)
+        fence()
+
+
+@native
+def become(core: Core, quiet: u64) -> None:
+    """Say what the hart may be using from here on."""
+    if core.shared[0].parallel != 0:
+        fence()
+        core.quiet = quiet
+        fence()
+
+
+@native
+def all_passed(shared: Shared, harts: u64, stamp: u64, level: int) -> bool:
+    """Whether none of these harts uses what got this stamp.
+
+    `harts` are bits; `level` is how quiet one has to be for that.
+    """
+    if shared.parallel != 0 and harts != 0:
+        for h in typed_range(shared.harts):
+            core = core_at(shared, h)
+            if (harts >> h) & 1 != 0 and core.quiet < level and core.passed < stamp:
+                return False
+    return True
+
+
+@native(cold=True)
+def await_all(core: Core, harts: u64, stamp: u64, level: int, quiet: u64) -> None:
+    """Wait for that; the hart itself is `quiet` meanwhile."""
+    shared = core.shared[0]
+    tries = u64(0)
+    become(core, quiet)
+    while not all_passed(shared, harts, stamp, level):
+        give_way(shared, tries)
+        tries += 1
+    become(core, RUNNING)

@@ -1,0 +1,100 @@
+"""Harts that wait in native code, each for its bell: a futex of the host's.
+
+Whoever changes what may interrupt a hart rings it afterwards. A hart notes its bell, looks for
+interrupts, and sleeps only if the bell has not rung since. Ringing a hart that runs costs no system
+call: it looks at the end of its slice.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.state import Core, Shared
+from ringzero.engine.native.threads.epochs import BELLS
+from ringzero.isa.clint import deadline
+from ringzero.isa.ports import now
+from ringzero.isa.privileged.trap import MTI, STCE, STI, VSTI
+from ringzero.lang import (
+    Struct,
+    address_of,
+    atomic,
+    call_pointer,
+    fence,
+    i64,
+    native,
+    read_once,
+    u32,
+    u64,
+    write_once,
+)
+
+BELL_BYTES, ASLEEP = 128, 8  # a hart's: the bell, and whether its thread sleeps
+WAIT_PRIVATE, WAKE_PRIVATE = 128, 129  # futex(2)
+TICK = 100  # nanoseconds
+LONGEST = 10_000_000  # ticks: a sleeping hart looks around at least this often
+
+
+class Timespec(Struct):
+    """POSIX's."""
+
+    seconds: i64
+    nanoseconds: i64
+
+
+@native
+def ring(shared: Shared, hart: u64) -> None:
+    """What may interrupt a hart has changed: it sleeps no more."""
+    bell = u64(BELLS) + hart * BELL_BYTES
+    atomic("add", u64, shared.common, bell, 1)
+    fence()
+    if read_once(u64, shared.common, bell + ASLEEP) != 0:
+        place = address_of(shared.common) + bell
+        call_pointer(u64, shared.system_call, shared.futex, place, u64(WAKE_PRIVATE), u64(1))
+
+
+@native
+def heard(core: Core) -> u64:
+    """How often the hart's bell has rung."""
+    return read_once(u64, core.shared[0].common, u64(BELLS) + core.number * BELL_BYTES)
+
+
+@native
+def sooner(now: u64, due: u64, left: u64) -> u64:
+    """The ticks until a timer is due, if they are fewer."""
+    if due <= now:
+        return u64(0)
+    return due - now if due - now < left else left
+
+
+@native
+def ticks_left(core: Core) -> u64:
+    """Ticks until a timer that may interrupt the hart is due."""
+    hart = core.hart
+    left, at = u64(LONGEST), now(hart)
+    if hart.mie & (1 << MTI) != 0:
+        left = sooner(at, deadline(core.shared[0].clint, core.number), left)
+    if hart.menvcfg & STCE != 0:
+        if hart.mie & (1 << STI) != 0:
+            left = sooner(at, hart.stimecmp, left)
+        if hart.henvcfg & STCE != 0 and hart.mie & (1 << VSTI) != 0:
+            left = sooner(at + hart.htimedelta, hart.vstimecmp, left)
+    return left
+
+
+@native
+def sleep(core: Core, bell: u64) -> None:
+    """Let the hart's thread sleep, unless its bell has rung again, or a timer is due."""
+    shared = core.shared[0]
+    left = ticks_left(core)
+    if left == 0:
+        return
+    at = Timespec()
+    at.seconds = i64(left * TICK // 1_000_000_000)
+    at.nanoseconds = i64(left * TICK % 1_000_000_000)
+    own = u64(BELLS) + core.number * BELL_BYTES
+    place = address_of(shared.common) + own
+    write_once(u64, shared.common, own + ASLEEP, u64(1))
+    fence()
+    call_pointer(
+        u64, shared.system_call, shared.futex, place, u64(WAIT_PRIVATE), u64(u32(bell)),
+        address_of(at),
+    )  # fmt: skip
+    write_once(u64, shared.common, own + ASLEEP, u64(0))

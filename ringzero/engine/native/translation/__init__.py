@@ -1,0 +1,1 @@
+"""Addresses: the TLB, its contexts, fences, page walks, and accesses past it."""

@@ -1,0 +1,1 @@
+"""What a region consists of: its graph, constants, registers, loops, and pages."""

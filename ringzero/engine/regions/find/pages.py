@@ -1,0 +1,151 @@
+"""What the compiling thread sees of code pages: a racy look into memory that native code writes.
+
+A wrong answer costs time, never correctness: what is installed is compared with the page first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+from ringzero.engine.native.code.decoded_pages import DECODE
+from ringzero.engine.native.state import (
+    BESIDE,
+    EXECUTES,
+    NO_PAGE,
+    ORIGINALS,
+    PAGE_STRIDE,
+    REGIONS,
+    SET_SIZE,
+    SETS,
+    SLOT_BYTES,
+    TLB_SIZE,
+    TlbEntry,
+)
+from ringzero.engine.ports import Memory
+from ringzero.engine.regions.find.graph import PAGE, Code
+from ringzero.engine.regions.profile.targets import Goals
+from ringzero.lang.host import view
+
+ENTRY = ctypes.sizeof(view(TlbEntry))
+KERNEL = 1 << 63
+OFTEN = 256  # stores beside code; patches are fewer
+PIECE = 64  # bytes of a page that are compared at once
+
+
+def _u64(address: int) -> int:
+    return int(ctypes.c_uint64.from_address(address).value)
+
+
+class CodePages:
+    """The decoded pages of one machine."""
+
+    def __init__(
+        self, shared: Any, cores: list[Any], memory: Memory, goals: Goals | None = None
+    ) -> None:
+        self.goals = goals or Goals()
+        self.shared, self.cores, self.memory = shared, cores, memory
+        self.undecoded = _u64(shared.handlers + 8 * DECODE)
+
+    def owner(self, array: int) -> int | None:
+        """The page that a slot array decodes; None if it is no longer in use."""
+        if array >= self.shared.slot_used:
+            return None
+        owner = int(ctypes.c_uint32.from_address(self.shared.owners + 4 * array).value)
+        return owner if self.array(owner) == array else None
+
+    def array(self, owner: int) -> int | None:
+        """The slot array of a page."""
+        if not 0 <= owner < self.memory.size // PAGE:
+            return None
+        present = int(ctypes.c_uint32.from_address(self.shared.pages + 4 * owner).value)
+        return None if present == NO_PAGE else present - 1
+
+    def content(self, owner: int) -> bytes:
+        """What a page holds."""
+        return self.memory.read(self.memory.base + owner * PAGE, PAGE)
+
+    def holds_region(self, array: int, offset: int) -> bool:
+        """Whether a region may be entered at an offset."""
+        return _u64(self.shared.slots + array * PAGE_STRIDE + ORIGINALS + offset * 4) != 0
+
+    def holds_regions(self, array: int) -> bool:
+        """Whether a page has any."""
+        return _u64(self.shared.slots + array * PAGE_STRIDE + REGIONS) != 0
+
+    def ran(self, array: int, offset: int) -> bool:
+        """Whether an offset was ever executed."""
+        slot = offset // 2 * SLOT_BYTES
+        return _u64(self.shared.slots + array * PAGE_STRIDE + slot) != self.undecoded
+
+    def data_beside(self, array: int) -> bool:
+        """Whether stores often go to this page, beside what was executed."""
+        return _u64(self.shared.slots + array * PAGE_STRIDE + BESIDE) >= OFTEN
+
+    def code_changed(self, array: int, before: bytes, now: bytes) -> bool:
+        """Whether two contents of a page differ in something that was executed."""
+        for first in range(0, PAGE, PIECE):
+            if before[first : first + PIECE] != now[first : first + PIECE]:
+                for at in range(first, first + PIECE, 2):
+                    if before[at : at + 2] != now[at : at + 2] and (
+                        self.ran(array, at) or (at >= 2 and self.ran(array, at - 2))
+                    ):
+                        return True
+        return False
+
+    def around(self, array: int, page: bytes, pc: int) -> Code:
+        """The code around a page that was run at an address."""
+        base, arrays = pc & -PAGE, {0: array}
+        context = self._context(base, array)
+
+        def bytes_at(distance: int) -> bytes | None:
+            if distance == 0:
+                return page
+            there = self._array_at(context, base, distance, array)
+            owner = None if there is None else self.owner(there)
+            if there is None or owner is None:
+                return None
+            arrays[distance] = there
+            return self.content(owner)
+
+        def ran(offset: int) -> bool:
+            there = arrays.get(offset // PAGE)
+            return there is not None and self.ran(there, offset % PAGE)
+
+        def taken(offset: int) -> bool:
+            there = arrays.get(offset // PAGE)
+            return there is not None and self.holds_region(there, offset % PAGE)
+
+        def goals(offset: int) -> tuple[int, ...]:
+            there = arrays.get(offset // PAGE)
+            known = () if there is None else self.goals.of((there, offset % PAGE))
+            return tuple(offset + distance for distance in known)
+
+        return Code(bytes_at, ran, taken, goals)
+
+    def _context(self, base: int, array: int) -> int | None:
+        """The execute table that leads from a virtual page to an array."""
+        for core in self.cores:
+            for index in range(SETS):
+                if core.digests[index] == 0:
+                    continue  # its memory was never touched
+                table = core.tables + (index * SET_SIZE + EXECUTES) * ENTRY
+                if self._entry(table, base) == array * PAGE_STRIDE:
+                    return int(table)
+        return None
+
+    def _entry(self, table: int, base: int) -> int | None:
+        at = table + (base // PAGE % TLB_SIZE) * ENTRY
+        return _u64(at + 8) if _u64(at) == base else None
+
+    def _array_at(self, context: int | None, base: int, distance: int, array: int) -> int | None:
+        wanted = (base + distance * PAGE) & (2 * KERNEL - 1)
+        offset = None if context is None else self._entry(context, wanted)
+        if offset is not None:
+            return offset // PAGE_STRIDE
+        owner = self.owner(array)
+        if owner is None:
+            return None
+        if base & KERNEL or base == self.memory.base + owner * PAGE:
+            return self.array(owner + distance)  # mapped as a whole, or not at all
+        return None

@@ -1,0 +1,1 @@
+"""What is hot enough to be compiled, and where indirect jumps go."""

@@ -1,0 +1,398 @@
+"""The region tier: the interpreter, with hot code compiled by LLVM on a background thread.
+
+Native code counts where slices end, and tells of code pages that are new and of places that are
+hot. The thread loads what is known of the former and compiles the hottest of the latter; the harts'
+thread installs that between two stretches of native code, if the page still holds what was
+compiled.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.limits import region_limit
+from ringzero.engine.native.state import BAILS, FIRST, GOALS, MADE, NEWS, PAGE_STRIDE
+from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
+from ringzero.engine.regions.keep.install import Installer
+from ringzero.engine.regions.keep.preload import Ahead
+from ringzero.engine.regions.profile.hotness import Heat
+from ringzero.lang.cache_limit import limit, trim_if_written
+
+if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
+    from ringzero.engine.regions.compile import Region, RegionCompiler
+    from ringzero.engine.regions.find.graph import Code
+    from ringzero.engine.regions.find.pages import CodePages
+    from ringzero.engine.regions.keep.generations import Generation
+    from ringzero.engine.regions.keep.known import Known
+    from ringzero.engine.regions.profile.targets import Goals
+
+PAGE = 4096
+POLL = 0.004  # seconds between two looks at what is hot
+PATIENCE = 0.02  # seconds: a program that ends sooner needs no compiler
+SWITCH_INTERVAL = 0.0005  # a device access must not wait long for the compiling thread
+
+
+class Regions(Interpreter):
+    """`engine.ports.Harts` with compiled regions."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        bus: Bus,
+        harts: int,
+        *,
+        deterministic: bool = False,
+        parallel: bool = False,
+    ) -> None:
+        super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
+        self._cache_limit = limit()
+        self._code_limit = region_limit()
+        self._installer = Installer(self.code, self.shared, self.shared_address)
+        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._heat = Heat()
+        self._told: deque[tuple[int, int]] = deque()  # what native code told: slot and pc
+        self._new_arrays: deque[int] = deque()
+        self._knowing = threading.RLock()  # held where what is known of pages changes
+        self._leaky: deque[tuple[int, int]] = deque()
+        self._followed: set[tuple[int, int, int]] = set()
+        self._made: dict[bytes, Known] = {}  # by the content of pages that were looked up on disk
+        self._given: dict[int, Known] = {}  # what a slot array was given last
+        self._bases: dict[int, int] = {}  # where in virtual memory a slot array was run
+        self._seen = self._warmth = 0
+        self._running = threading.Event()
+        self._closed = False
+        self.mended = 0
+        self._threads = [threading.Thread(target=self._work, name="regions", daemon=True)]
+        self._threads[0].start()
+
+    # ---- the harts' thread
+
+    def run(self, instructions: int | None = None) -> Stop:
+        """See `engine.ports.Harts`; comes back now and then to install what is ready."""
+        end = None if instructions is None else self.elapsed + instructions
+        while True:
+            self.between()
+            self._running.set()
+            remaining = None if end is None else end - self.elapsed
+            stop = super().run(remaining)
+            self._running.clear()
+            if stop.why is not Why.STOPPED or self._asked:
+                self._asked = False
+                return stop
+
+    _asked = False
+
+    def stop(self) -> None:
+        """See `engine.ports.Harts`."""
+        self._asked = True
+        super().stop()
+
+    def between(self) -> None:
+        """Between two stretches of native code, or beside harts on threads of their own."""
+        if self._installer.leaving is not None:
+            self._installer.retire(self._installer.leaving)
+        if self._installer.ready:
+            self._installer.install(self._pages)
+
+    @property
+    def installed(self) -> int:
+        """Regions that were put into slots."""
+        return self._installer.installed
+
+    # ---- the compiling thread
+
+    def _work(self) -> None:
+        self._guarded(self._compile_what_is_hot)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._fail(error)  # raised where the machine is run: never lost in a thread
+
+    def _compile_what_is_hot(self) -> None:
+        self._running.wait()
+        time.sleep(PATIENCE)
+        if self._closed:
+            return
+        code, most = self._compiler.code, self._code_limit
+        ahead, _ = self._ahead, self._pages  # made by one thread only
+        listen = threading.Thread(target=self._guarded, args=(self._listen_on,), daemon=True)
+        self._threads.append(listen)
+        listen.start()
+        ahead.load(self._compiler.stored, lambda: self._closed or code.newest.full(most))
+        while not self._closed:
+            self._make_room()
+            self._take_news()
+            ahead.keep()
+            self._heat.cool()
+            if self._new_arrays:
+                self._look_up(self._new_arrays.popleft())
+            elif self._leaky:
+                self._mend(*self._leaky.popleft())
+            elif self._heat:
+                self._make_hottest()
+            else:
+                self._running.wait(1.0)
+                time.sleep(POLL)
+        ahead.keep(now=True)
+
+    @functools.cached_property
+    def _ahead(self) -> Ahead:
+        return Ahead(self.memory, self._compiler.store)
+
+    @functools.cached_property
+    def _compiler(self) -> RegionCompiler:
+        from ringzero.engine.regions.compile import RegionCompiler
+
+        return RegionCompiler(self.shared)
+
+    @functools.cached_property
+    def _pages(self) -> CodePages:
+        from ringzero.engine.regions.find.pages import CodePages
+
+        return CodePages(self.shared, self.cores, self.memory, self._goals)
+
+    @functools.cached_property
+    def _goals(self) -> Goals:
+        from ringzero.engine.regions.profile.targets import Goals
+
+        return Goals()
+
+    def _listen_on(self) -> None:
+        """On a thread of its own: compiling one region takes longer than many pages run."""
+        while not self._closed:
+            self._listen()
+            self._running.wait(1.0)
+            time.sleep(POLL / 2)
+
+    def _listen(self) -> None:
+        """Take over what native code has told; what is loaded for a new page is ready at once."""
+        with self._knowing:
+            total = int(self.shared.told)
+            ring = (ctypes.c_uint64 * NEWS).from_address(self.shared.news)
+            for index in range(max(self._seen, total - NEWS), total, 2):
+                slot, pc = ring[index % NEWS], ring[(index + 1) % NEWS]
+                if slot & MADE:
+                    self._given.pop(slot % MADE // PAGE_STRIDE, None)  # another page had the array
+                    self._look_up(slot % MADE // PAGE_STRIDE, loaded=True)
+                else:
+                    self._told.append((slot, pc))
+            self._seen = total
+
+    def _take_news(self) -> None:
+        """Heed what native code has told: slot arrays, heat, and where regions leave."""
+        self._listen()
+        while self._told:
+            slot, pc = self._told.popleft()
+            place = slot % MADE
+            array, offset = place // PAGE_STRIDE, place % PAGE_STRIDE // 8
+            if slot & FIRST:
+                self._bases[array] = pc & -PAGE
+                self._new_arrays.append(array)
+            elif slot & BAILS:
+                self._leaky.append((array, offset))
+            elif slot & GOALS:
+                self._learn(array, offset, pc)
+            else:
+                self._heat.add((array, offset), pc)
+
+    def _learn(self, array: int, offset: int, distance: int) -> None:
+        """An indirect jump often goes so far."""
+        known = (array, offset, distance)
+        if self._goals.learn((array, offset), distance) and known not in self._followed:
+            self._heat.jumps[array, offset] += 1
+
+    def _look_up(self, array: int, *, loaded: bool = False) -> None:
+        """What earlier runs compiled from this page; only what is loaded, if `loaded` says so."""
+        owner = self._pages.owner(array)
+        if owner is not None:
+            self._recall(array, owner, self._pages.content(owner), loaded=loaded)
+
+    def _make_room(self) -> None:
+        """Where the limit is reached, let the harts leave the oldest code, and free it."""
+        oldest = self._compiler.code.surplus(self._code_limit)
+        if oldest is None:
+            return
+        with self._knowing:  # so nothing more of it is handed over
+            self._installer.leaving = oldest
+            while self._installer.leaving is not None and not self._closed:
+                self._interrupt()
+                time.sleep(POLL)
+            if self._installer.leaving is None:
+                self._forget(oldest)
+
+    def _forget(self, oldest: Generation) -> None:
+        """No hart runs it any more. What is hot still comes back from disk, a page at a time."""
+        gone = [one for one in self._made.values() if one.holds(oldest.number)]
+        for known in gone:
+            del self._made[known.page]
+        self._given = {array: one for array, one in self._given.items() if one not in gone}
+        self._ahead.forget(oldest.number)
+        self._compiler.code.free(oldest)
+
+    def _known_of(self, array: int, page: bytes, loaded: bool = False) -> Known | None:
+        """What is known of a page; as before where only what never ran has changed."""
+        before = self._given.get(array)
+        if before is not None and before.page != page:
+            if not self._pages.code_changed(array, before.page, page):
+                return before
+        if page not in self._made:
+            regions = self._ahead.take(page)
+            if regions is None and loaded:
+                return None
+            self._made[page] = self._compiler.known(page, regions)
+        return self._made[page]
+
+    def _recall(self, array: int, owner: int, page: bytes, *, loaded: bool = False) -> bool:
+        """Hand over all that is known of a page with this content, if its slots hold none of it:
+        because it is new, or patched, or because stores or the limit of code have dropped that."""
+        with self._knowing:
+            before, known = self._given.get(array), self._known_of(array, page, loaded)
+            if known is None or (before is known and self._pages.holds_regions(array)):
+                return False
+            self._given[array] = known
+            regions = known.fitting(page)
+            if not self._installer.waits_for(array):
+                for region in regions:
+                    self._hand_over(array, owner, region)
+            return bool(regions)
+
+    def _make_hottest(self) -> None:
+        jump = self._heat.take_jump()
+        if jump is not None:
+            self._follow(*jump)
+            return
+        place, pc, self._warmth = self._heat.take_place()
+        self._make(*place, pc)
+
+    def _make(self, array: int, offset: int, pc: int) -> None:
+        owner = self._pages.owner(array)
+        if owner is None or offset >= PAGE or self._pages.holds_region(array, offset):
+            return
+        page = self._pages.content(owner)
+        self._bases[array] = pc & -PAGE
+        if self._recall(array, owner, page):
+            return  # what is hot still will be told of again
+        known = self._given.get(array)
+        if known is None:
+            return  # the page has no array any more
+        region = known.at(offset, page)
+        if region is None and (offset, page[offset : offset + 4]) not in known.hopeless:
+            region = self._compile(array, page, offset, pc)
+        if region is not None:
+            with self._knowing:
+                self._hand_over(array, owner, region)
+
+    def _compile(self, array: int, page: bytes, offset: int, pc: int) -> Region | None:
+        code = self._pages.around(array, page, pc)
+        return self._compile_code(array, page, offset, pc, code, frozenset())
+
+    def _compile_code(
+        self, array: int, page: bytes, offset: int, pc: int, code: Code, apart: frozenset[int]
+    ) -> Region | None:
+        from ringzero.engine.regions.find.graph import explore
+
+        graph = explore(code, offset)
+        for at in graph.frontier:
+            if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
+                self._heat.add((array, at), (pc & -PAGE) + at, self._warmth // 2)
+        known = self._given.get(array)
+        if self._pages.data_beside(array):  # one look for several would leave each time
+            apart = frozenset(graph.operations)
+        if known is None:
+            return None
+        if not graph.operations:
+            known.hopeless.add((offset, page[offset : offset + 4]))
+            return None
+        return self._compiler.region(graph, page, known, apart)
+
+    def _mend(self, array: int, offset: int) -> None:
+        """A region often leaves at a place: check the accesses there one by one."""
+        for home, region, at in self._holding(array, offset):
+            if at not in region.apart:
+                self._make_again(home, region, region.apart | {at}, region.goals)
+
+    def _follow(self, array: int, offset: int) -> None:
+        """A jump often goes where no region expects it."""
+        found = self._goals.of((array, offset))
+        self._followed.update((array, offset, distance % (1 << 64)) for distance in found)
+        for home, region, at in self._holding(array, offset):
+            goals = {(at, at + distance) for distance in found} - region.goals
+            if goals:
+                self._make_again(home, region, region.apart, region.goals | goals)
+
+    def _holding(self, array: int, offset: int) -> list[tuple[int, Region, int]]:
+        """The regions that hold an instruction, with their slot array, and its place in each."""
+        found = []
+        with self._knowing:
+            given = list(self._given.items())
+        for home, known in given:
+            for region in known.all():
+                at = region.place_of(home, array, offset)
+                if at is not None:
+                    found.append((home, region, at))
+        return found
+
+    def _make_again(
+        self, home: int, region: Region, apart: frozenset[int], goals: frozenset[tuple[int, int]]
+    ) -> None:
+        """Compile a region anew with what is known now; the old one stands in its own way."""
+        owner, base = self._pages.owner(home), self._bases.get(home)
+        if owner is None or base is None:
+            return
+        page, pc = self._pages.content(owner), base + region.head
+        if self._known_of(home, page) is not self._given.get(home) or not region.fits(page):
+            return
+        code = self._pages.around(home, page, pc).replacing(region.entries, goals)
+        made = self._compile_code(home, page, region.head, pc, code, apart)
+        if made is not None:
+            with self._knowing:
+                self._hand_over(home, owner, made)
+            self.mended += 1
+
+    def _hand_over(self, array: int, owner: int, region: Region) -> None:
+        self._ahead.use(self._given.get(array))
+        self._installer.ready.append((array, owner, region))
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        """Let the harts' thread look at what is ready."""
+        if self.threads and self.threads.running:
+            self.threads.wake()
+        else:
+            self.shared.stop = 1  # not `stop()`: the run goes on at once
+
+    def profile(self) -> Profile:
+        """See `engine.ports.Harts`."""
+        seen = super().profile()
+        compiler = self.__dict__.get("_compiler")
+        if compiler is None:
+            return seen
+        return replace(
+            seen,
+            compiled=compiler.compiled,
+            again=self.mended,
+            loaded=compiler.loaded,
+            waiting=len(self._heat.places),
+            compiled_bytes=compiler.code.bytes,
+            evicted=self._installer.evicted,
+        )
+
+    def close(self) -> None:
+        """End the compiling thread before memory goes away."""
+        self._closed = True
+        self._running.set()
+        for thread in self._threads:
+            thread.join()
+        super().close()
+        trim_if_written(self._cache_limit)

@@ -1,0 +1,1 @@
+"""A region as LLVM text."""

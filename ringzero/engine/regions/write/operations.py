@@ -1,0 +1,235 @@
+"""The operations of a region as LLVM text: registers, calls of the instructions' functions, and
+accesses that share a look at the tables or at a window.
+
+`RegionText` adds what is around them.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.state import READS, WRITES, TlbEntry
+from ringzero.engine.native.translation.tlb import PAGE_MASK
+from ringzero.engine.regions.find.flow import Group, Register, written
+from ringzero.engine.regions.find.graph import PAGE, Graph, Operation
+from ringzero.engine.regions.find.loops import Window, windows
+from ringzero.engine.regions.write.exits import KINDS, RegionExits, Segment
+from ringzero.engine.regions.write.library import (
+    ANYHOW,
+    CHECKED,
+    LIKELY,
+    PLAIN,
+    UNLIKELY,
+    RegionLibrary,
+    symbol,
+)
+from ringzero.lang.host import view
+
+
+class RegionOperations(RegionExits):
+    """Emits what operations do. In segments that start at `apart`, accesses are checked one by
+    one.
+    """
+
+    def __init__(
+        self, graph: Graph, library: RegionLibrary, name: str, apart: frozenset[int]
+    ) -> None:
+        super().__init__(graph, name)
+        self.library, self.apart = library, apart
+        self.used: set[str] = set()
+        self.values: dict[Register, str] = {}
+        self.dirty: set[Register] = set()
+        self.groups: dict[int, Group] = {}
+        self.checked: dict[int, tuple[str, str]] = {}  # by group: where, and how much further on
+        self.memory = ""  # the guest's memory on the host
+        self.windows = windows(self.blocks)
+
+    # ---- registers
+
+    def _read(self, register: Register) -> str:
+        if register == ("x", 0):
+            return "0"
+        if register not in self.values:
+            array, number = register
+            text = self.value(f"load {KINDS[array]}, ptr %{array}{number}")
+            if array == "f":
+                text = self.value(f"bitcast double {text} to i64")
+            self.values[register] = text
+        return self.values[register]
+
+    def _write(self, register: Register, text: str) -> None:
+        if register != ("x", 0):
+            self.values[register] = text
+            self.dirty.add(register)
+
+    def _flush(self, done: int) -> None:
+        """At the end of a block: registers and budget into their allocas."""
+        for register in sorted(self.dirty):
+            kind, text = KINDS[register[0]], self.values[register]
+            if register[0] == "f":
+                text = self.value(f"bitcast i64 {text} to double")
+            self.line(f"store {kind} {text}, ptr %{register[0]}{register[1]}")
+        budget = self.value("load i64, ptr %bud")
+        self.line(f"store i64 {self.value(f'sub i64 {budget}, {done}')}, ptr %bud")
+        self.dirty.clear()
+
+    # ---- an operation
+
+    def _arguments(self, op: Operation, hart: str) -> str:
+        words = []
+        for name in op.one.parameters:
+            if name == "hart":
+                words.append(f"ptr {hart}")
+            elif name == "pc":
+                words.append(f"i64 {self._pc(op.offset)}")
+            elif name == "size":
+                words.append(f"i64 {op.size}")
+            else:
+                words.append(f"i64 {self._operand(op, name)}")
+        return ", ".join(words)
+
+    def _operand(self, op: Operation, name: str) -> str:
+        source = op.one.sources[name]
+        if name in ("rs1", "rs2", "rs3"):
+            return self._read(("x", op.field(source)))
+        if name in ("frs1", "frs2", "frs3"):
+            return self._read(("f", op.field(source)))
+        return str(op.field(source))
+
+    def _call(self, op: Operation) -> list[str]:
+        raises, kind = self.library.results[op.one.name]
+        name = symbol(op.one, ANYHOW if op.access and self.segment.offset in self.apart else PLAIN)
+        self.used.add(name)
+        arguments = self._arguments(op, "%core")
+        if raises:
+            self.line("store i1 false, ptr %raised")
+            arguments += ", ptr %raised"
+        parts = self._called(f'{kind} @"{name}"({arguments})')
+        if raises:
+            self._go_on_unless(self.value("load i1, ptr %raised"))
+        if kind.startswith("{"):
+            pair = parts[0]
+            parts = [self.value(f"extractvalue {kind} {pair}, {i}") for i in range(2)]
+        return parts
+
+    def _called(self, text: str) -> list[str]:
+        if text.startswith("void"):
+            self.line(f"call {text}")
+            return []
+        return [self.value(f"call {text}")]
+
+    def _go_on_unless(self, flag: str) -> None:
+        fine = self.new("ok")
+        self.line(f"br i1 {flag}, label %{self._side_exit()}, label %{fine}, !prof !{UNLIKELY}")
+        self.label(fine)
+
+    def _plain(self, op: Operation, done: int) -> None:
+        group = self._group(op)
+        results = self._call(op) if group is None else self._in_group(op, group)
+        target = written(op)
+        if target:
+            self._write(target, results[0])
+        if op.stores:
+            kept = {r: self.values[r] for r in self.dirty}
+            self.segment = Segment(op.next, done + 1, kept)
+
+    # ---- accesses that share a look
+
+    def _group(self, op: Operation) -> Group | None:
+        group = self.groups.get(op.offset)
+        if group is None or id(group) in self.checked:
+            return group
+        if self.segment.offset in self.apart:
+            del self.groups[op.offset]
+            return None
+        alone = len(group.operations) == 1 and op.stores
+        return None if alone and op.offset not in self.windows else group
+
+    def _in_group(self, op: Operation, group: Group) -> list[str]:
+        if id(group) not in self.checked:
+            window = self.windows.get(op.offset)
+            if window is None:
+                self.checked[id(group)] = self.memory, self._look_up(op, group)
+            elif len(group.operations) == 1 and op.stores:
+                return self._store_through(op, group, window)
+            else:
+                self._look_through(op, group, window)
+                host = self.value(f"load ptr, ptr %host{window.number}")
+                self.checked[id(group)] = host, "0"
+        return self._access(op, *self.checked[id(group)])
+
+    def _access(self, op: Operation, memory: str, offset: str) -> list[str]:
+        self.line(f"store ptr {memory}, ptr %place")
+        self.line(f"store i64 {offset}, ptr {self.at('%place', 8)}")
+        kind = self.library.results[op.one.name][1]
+        name = symbol(op.one, CHECKED)
+        self.used.add(name)
+        return self._called(f'{kind} @"{name}"({self._arguments(op, "%place")})')
+
+    def _address(self, op: Operation, imm: int) -> str:
+        return self.value(f"add i64 {self._read(('x', op.rs1))}, {imm}")
+
+    def _missed(self, op: Operation, group: Group) -> tuple[str, str]:
+        """Whether the table does not hold the page that all are on, aligned; and the entry."""
+        rest = [o for o in group.operations if o.offset >= op.offset]
+        reference = Group(rest).reference
+        address = self._address(op, reference.imm)
+        entry = self._table_entry(address, WRITES if any(o.stores for o in rest) else READS)
+        wanted = self.value(f"and i64 {address}, {PAGE_MASK | (reference.access - 1)}")
+        missed = self.value(f"icmp ne i64 {self.value(f'load i64, ptr {entry}')}, {wanted}")
+        low, high = min(o.imm for o in rest), max(o.imm for o in rest)
+        if low != high:
+            apart = self.value(f"xor i64 {self._address(op, low)}, {self._address(op, high)}")
+            far = self.value(f"icmp ugt i64 {apart}, {PAGE - 1}")
+            missed = self.value(f"or i1 {missed}, {far}")
+        return missed, entry
+
+    def _look_up(self, op: Operation, group: Group) -> str:
+        """From an address to its place in memory; one exit for all of a group."""
+        missed, entry = self._missed(op, group)
+        self._go_on_unless(missed)
+        return self.load(entry, view(TlbEntry).offset.offset)
+
+    # ---- windows
+
+    def _if_seen(self, op: Operation, group: Group, window: Window) -> tuple[str, str]:
+        """Go to a label if all of a group are on the window's page; emits what follows if not."""
+        low = min(o.imm for o in group.operations)
+        first = self._address(op, low)
+        within = self.value(f"add i64 {first}, {self.value(f'load i64, ptr %near{window.number}')}")
+        room = self.value(f"load i64, ptr %room{window.number}")
+        seen, unseen = self.new("seen"), self.new("unseen")
+        inside = self.value(f"icmp ult i64 {within}, {room}")
+        self.line(f"br i1 {inside}, label %{seen}, label %{unseen}, !prof !{LIKELY}")
+        self.label(unseen)
+        return first, seen
+
+    def _open(self, window: Window, first: str, offset: str) -> None:
+        """From now on the window shows the page around an address."""
+        page = self.value(f"and i64 {first}, {PAGE_MASK}")
+        self.line(f"store i64 {self.value(f'sub i64 0, {page}')}, ptr %near{window.number}")
+        self.line(f"store i64 {window.room}, ptr %room{window.number}")
+        self.line(f"store ptr {self.at(self.memory, offset)}, ptr %host{window.number}")
+
+    def _look_through(self, op: Operation, group: Group, window: Window) -> None:
+        first, seen = self._if_seen(op, group, window)
+        self._open(window, first, self._look_up(op, group))
+        self.line(f"br label %{seen}")
+        self.label(seen)
+
+    def _store_through(self, op: Operation, group: Group, window: Window) -> list[str]:
+        """A store alone: where no table has its page, the instruction's function does it."""
+        self._arguments(op, "%core")  # all that is read is read before the ways part
+        first, seen = self._if_seen(op, group, window)
+        found, other, done = self.new("found"), self.new("other"), self.new("done")
+        missed, entry = self._missed(op, group)
+        self.line(f"br i1 {missed}, label %{other}, label %{found}, !prof !{UNLIKELY}")
+        self.label(other)
+        self._call(op)
+        self.line(f"br label %{done}")
+        self.label(found)
+        self._open(window, first, self.load(entry, view(TlbEntry).offset.offset))
+        self.line(f"br label %{seen}")
+        self.label(seen)
+        self._access(op, self.value(f"load ptr, ptr %host{window.number}"), "0")
+        self.line(f"br label %{done}")
+        self.label(done)
+        return []
