@@ -15,10 +15,8 @@ import pytest
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.native.state import SETS
 from ringzero.engine.ports import Stop, Why
-from ringzero.engine.reference_harts import ReferenceHarts
-from ringzero.isa.tools.program import assemble_text
 from ringzero.engine.reference.harts import ReferenceHarts
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.fence_guest import (

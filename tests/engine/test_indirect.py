@@ -6,16 +6,11 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.region_compile import Region
-from ringzero.engine.region_goals import Goals
-from ringzero.engine.region_graph import Code, explore
-from ringzero.isa.tools.program import assemble_text
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.regions.compile import Region
 from ringzero.engine.regions.find.graph import Code, explore
 from ringzero.engine.regions.profile.targets import Goals
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin

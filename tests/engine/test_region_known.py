@@ -7,12 +7,9 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.region_pages import CodePages
-from ringzero.isa.tools.program import assemble_text
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.regions.find.pages import CodePages
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin

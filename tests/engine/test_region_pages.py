@@ -7,16 +7,11 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.core import Link
-from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.region_graph import LIMIT, Code, explore
-from ringzero.engine.slots import INVALID
-from ringzero.isa.tools.program import assemble_text
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.native.code.decoded_pages import INVALID
 from ringzero.engine.native.state import Link
 from ringzero.engine.regions.find.graph import LIMIT, Code, explore
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.lang.host import view
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory

@@ -6,16 +6,11 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.region_flow import blocks
-from ringzero.engine.region_graph import Code, explore
-from ringzero.engine.region_windows import loops, windows
-from ringzero.isa.tools.program import assemble_text
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.regions.find.flow import blocks
 from ringzero.engine.regions.find.graph import Code, explore
 from ringzero.engine.regions.find.loops import loops, windows
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, open_memory

@@ -6,12 +6,9 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.stencils import Stencils
-from ringzero.isa.tools.program import assemble_text
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.stencils.tier import Stencils
-from ringzero.isa.program import assemble_text
+from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.random_programs import BASE

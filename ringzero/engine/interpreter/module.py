@@ -10,7 +10,6 @@ from ringzero.engine.interpreter.handlers import (
     handler_names,
     handlers,
 )
-from ringzero.isa import ports
 from ringzero.engine.native import run
 from ringzero.engine.native import state as core
 from ringzero.engine.native.code import decode as decoding
@@ -25,7 +24,7 @@ from ringzero.engine.native.stitcher import traces as stitcher
 from ringzero.engine.native.threads import wakeups as bells
 from ringzero.engine.native.translation import fences as tlb_fences
 from ringzero.engine.native.translation import physical, tlb, walks
-from ringzero.isa import access, paging, ports
+from ringzero.isa import ports
 from ringzero.isa.compressed import RULES
 from ringzero.isa.privileged import access, paging
 from ringzero.isa.registry import INSTRUCTIONS

@@ -24,14 +24,6 @@ from ringzero.engine.native.state import (
     Slot,
     core_at,
 )
-from ringzero.engine.decoding import fill_scratch
-from ringzero.engine.physical import NEVER, take_timer, take_wires, until
-from ringzero.engine.quiescence import OUT, become, pass_by
-from ringzero.engine.quiescence import RUNNING as IN_CODE
-from ringzero.engine.samples import sample
-from ringzero.engine.tlb import find_code
-from ringzero.engine.tlb_fences import flush_all, flush_guests
-from ringzero.engine.tlb_sets import leave_space, select_set
 from ringzero.engine.native.threads.epochs import OUT, become, pass_by
 from ringzero.engine.native.threads.epochs import RUNNING as IN_CODE
 from ringzero.engine.native.threads.wakeups import sleep
@@ -39,7 +31,6 @@ from ringzero.engine.native.translation.contexts import leave_space, select_set
 from ringzero.engine.native.translation.fences import flush_all, flush_guests
 from ringzero.engine.native.translation.physical import NEVER, take_timer, take_wires, until
 from ringzero.engine.native.translation.tlb import find_code
-from ringzero.isa.access import fetch
 from ringzero.isa.clint import deadline
 from ringzero.isa.hart import (
     ADDRESS_SPACE,

@@ -9,12 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ringzero.engine import stencil_access, stencil_text
-from ringzero.engine.handlers import CORE_OFFSET
-from ringzero.engine.region_access import load_checked, store_checked
-from ringzero.engine.stencil_text import INSIDE, OPENS, StencilText, accesses, name_of, number
-from ringzero.engine.tlb import PAGE_MASK
-from ringzero.isa.privileged import access
 from ringzero.engine.interpreter.handlers import CORE_OFFSET
 from ringzero.engine.native.stitcher import access as stencil_access
 from ringzero.engine.native.stitcher.holes import INSIDE, OPENS
@@ -22,7 +16,7 @@ from ringzero.engine.native.translation.checked import load_checked, store_check
 from ringzero.engine.native.translation.tlb import PAGE_MASK
 from ringzero.engine.stencils import text as stencil_text
 from ringzero.engine.stencils.text import StencilText, accesses, name_of, number
-from ringzero.isa import access
+from ringzero.isa.privileged import access
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang.compiler import Program, Target
 

@@ -17,8 +17,6 @@ from ringzero.engine.interpreter.handlers import (
     OFFSET,
     InstructionHandler,
 )
-from ringzero.engine.physical import now
-from ringzero.isa import ports
 from ringzero.engine.native.code import decoded_pages as slots
 from ringzero.engine.native.floats import stencils as stencil_floats
 from ringzero.engine.native.state import Shared
@@ -42,7 +40,7 @@ from ringzero.engine.native.stitcher.holes import (
 )
 from ringzero.engine.native.translation import tlb
 from ringzero.engine.native.translation.physical import now
-from ringzero.isa import access, ports
+from ringzero.isa import ports
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.privileged import access
 from ringzero.isa.registry import INSTRUCTIONS

@@ -8,10 +8,8 @@ Instructions with a reserved mode in rm, which would trap, are not inside either
 
 from __future__ import annotations
 
-from ringzero.engine import host_floats
-from ringzero.isa import floating
 from ringzero.engine.native.floats import host as host_floats
-from ringzero.isa import csrs, floating
+from ringzero.isa import floating
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.csrs import registry as csrs
 from ringzero.isa.csrs.user import fcsr, fflags, frm

@@ -25,14 +25,9 @@ from ringzero.engine.native.state import (
     core_of,
     hart_bit,
 )
-from ringzero.engine.physical import NOWHERE, atomically, backing
-from ringzero.engine.slots import INVALID
-from ringzero.engine.tlb_sets import describe, enter
-from ringzero.engine.walks import find_page
 from ringzero.engine.native.translation.contexts import describe, enter
 from ringzero.engine.native.translation.physical import NOWHERE, atomically, backing
 from ringzero.engine.native.translation.walks import find_page
-from ringzero.isa import access
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.privileged import access
 from ringzero.isa.privileged.paging import Translation

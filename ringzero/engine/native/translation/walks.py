@@ -6,9 +6,7 @@ where the cache hits.
 
 from __future__ import annotations
 
-from ringzero.engine.core import MACHINE, Core, core_of
 from ringzero.engine.native.state import MACHINE, Core, core_of
-from ringzero.isa import paging
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged import paging
 from ringzero.isa.privileged.paging import Translation, translate_page

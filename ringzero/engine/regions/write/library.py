@@ -12,13 +12,10 @@ import json
 import re
 from collections.abc import Iterable
 
-from ringzero.engine import region_access, region_floats
-from ringzero.engine.physical import now
-from ringzero.isa import ports
 from ringzero.engine.native.floats import regions as region_floats
 from ringzero.engine.native.translation import checked as region_access
 from ringzero.engine.native.translation.physical import now
-from ringzero.isa import access, ports
+from ringzero.isa import ports
 from ringzero.isa.instruction import SYSTEM, Instruction
 from ringzero.isa.privileged import access
 from ringzero.isa.registry import INSTRUCTIONS
