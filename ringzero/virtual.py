@@ -23,9 +23,9 @@ from ringzero.outcome import Outcome, PoweredOff, Rebooted
 
 if TYPE_CHECKING:
     from ringzero.composition import Console
-    from ringzero.hypervisor.build import Built, Guest
-    from ringzero.hypervisor.listing import Site
-    from ringzero.hypervisor.report import VmReport
+    from ringzero.hypervisor.host.build import Built, Guest
+    from ringzero.hypervisor.host.listing import Site
+    from ringzero.hypervisor.host.report import VmReport
     from ringzero.lang.image import Image
 
 RESTARTED = 129  # hypervisor.machines.RESTARTED: the code of a VM that asked for a reset
@@ -79,13 +79,13 @@ class VirtualMachines(Machine):
 
     def vms(self) -> list[VmReport]:
         """Each VM's state, where its instructions went, and its exits."""
-        from ringzero.hypervisor.report import read
+        from ringzero.hypervisor.host.report import read
 
         return read(self.image, self.read_memory)
 
     def sites(self, index: int) -> list[Site]:
         """What technique translate rewrites in a VM; counted if the machine has `count_sites`."""
-        from ringzero.hypervisor.listing import read
+        from ringzero.hypervisor.host.listing import read
 
         kernel = self.kernels[index]
         file = Path(kernel) if isinstance(kernel, (str, Path)) else None
@@ -93,7 +93,7 @@ class VirtualMachines(Machine):
 
     def order(self, index: int, what: str) -> None:
         """`pause`, `resume` or `kill` a VM; with several VMs it is obeyed within a time slice."""
-        from ringzero.hypervisor.report import ORDERS, order
+        from ringzero.hypervisor.host.report import ORDERS, order
 
         if what not in ORDERS or not 0 <= index < len(self.names):
             raise UsageError(
@@ -120,14 +120,14 @@ def compose(
     With `report` it prints its exit tables itself when all have ended; `repeatable` machines give
     their guests the same seed for random numbers each time.
     """
-    from ringzero.hypervisor.build import build
+    from ringzero.hypervisor.host.build import build
 
     guests = [_guest(vm, vm.technique or technique, repeatable) for vm in vms]
     return build(guests, report=report, count_sites=count_sites)
 
 
 def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
-    from ringzero.hypervisor.build import Guest
+    from ringzero.hypervisor.host.build import Guest
     from ringzero.machine.initrd_file import read_initrd
 
     if technique not in TECHNIQUES:
@@ -149,7 +149,7 @@ def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
 
 def _flat(kernel: str | Path | Image) -> tuple[int, bytes]:
     """(offset from the start of the guest's memory, content); the first byte is the entry point."""
-    from ringzero.hypervisor.layout import GUEST_RAM
+    from ringzero.hypervisor.vm.state import GUEST_RAM
 
     if isinstance(kernel, (str, Path)):
         file = read_kernel(Path(kernel), GUEST_RAM)

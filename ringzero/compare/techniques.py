@@ -78,7 +78,7 @@ class Technique:
 
 
 def _native(task: Task, console: Console | None, engine: str) -> Machine:
-    from ringzero.hypervisor.device_tree import EXTENSIONS
+    from ringzero.hypervisor.host.device_tree import EXTENSIONS
 
     return Machine(
         kernel=task.kernel,

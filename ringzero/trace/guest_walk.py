@@ -12,9 +12,9 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from ringzero.errors import UsageError
-from ringzero.hypervisor import layout
-from ringzero.hypervisor.shadow import rights_now
+from ringzero.hypervisor.shadow.roots import rights_now
 from ringzero.hypervisor.techniques import TECHNIQUES
+from ringzero.hypervisor.vm import state as layout
 from ringzero.inspection import copy_of
 from ringzero.isa.hart import M, S, U
 from ringzero.lang import u64

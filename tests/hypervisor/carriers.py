@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.hypervisor.build import Built, Guest, build
+from ringzero.hypervisor.host.build import Built, Guest, build
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.isa.tools.program import assemble_text
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ringzero import guests
-from ringzero.hypervisor.analyze import TECHNIQUES, TREATMENT, NotAKernel, analyze, classify
+from ringzero.hypervisor.host.analyze import TECHNIQUES, TREATMENT, NotAKernel, analyze, classify
 from ringzero.isa.tools.program import assemble
 
 CLASSES = {

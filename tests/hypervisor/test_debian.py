@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from ringzero.hypervisor.build import Built, Guest, build
+from ringzero.hypervisor.host.build import Built, Guest, build
 from tests.hypervisor.carriers import MEGABYTE, on_qemu, qemu
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_qemu, pytest.mark.needs_debian]

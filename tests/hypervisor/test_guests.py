@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from ringzero import guests
-from ringzero.hypervisor import report
-from ringzero.hypervisor.build import Guest, GuestError, build
+from ringzero.hypervisor.host import report
+from ringzero.hypervisor.host.build import Guest, GuestError, build
 from tests.hypervisor.carriers import CARRIERS, MEGABYTE, carrier, on_qemu, small, technique
 
 HELLO = """

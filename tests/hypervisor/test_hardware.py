@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ringzero import Machine, guests
-from ringzero.hypervisor import report
-from ringzero.hypervisor.build import Guest, build
-from ringzero.hypervisor.layout import SLICES
+from ringzero.hypervisor.host import report
+from ringzero.hypervisor.host.build import Guest, build
+from ringzero.hypervisor.vm.state import SLICES
 from ringzero.outcome import PoweredOff
 from tests.hypervisor.carriers import CARRIERS, MEGABYTE, carrier, guest, small
 

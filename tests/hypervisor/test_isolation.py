@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.hypervisor.layout import BASE, GUEST_RAM, POOLS, SLICES
+from ringzero.hypervisor.vm.state import BASE, GUEST_RAM, POOLS, SLICES
 from tests.hypervisor.carriers import CARRIERS, SMALL, Ended, carrier, small, technique
 
 LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, ILLEGAL = 5, 7, 1, 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from ringzero.hypervisor import liveness
+from ringzero.hypervisor.techniques.translate import liveness
 from ringzero.isa.instruction import SYSTEM
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import u64

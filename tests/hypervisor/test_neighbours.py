@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.hypervisor import report
-from ringzero.hypervisor.build import Built
+from ringzero.hypervisor.host import report
+from ringzero.hypervisor.host.build import Built
 from tests.hypervisor.carriers import qemu, small, technique
 
 VICTIM = """

@@ -13,8 +13,8 @@ import pytest
 from ringzero import guests
 from ringzero.bare import hypercalls
 from ringzero.bare.hypercalls import OFFSETS
-from ringzero.hypervisor.build import Guest, build
-from ringzero.hypervisor.layout import BASE, GUEST_RAM, SLICES
+from ringzero.hypervisor.host.build import Guest, build
+from ringzero.hypervisor.vm.state import BASE, GUEST_RAM, SLICES
 from tests.hypervisor.carriers import (
     CARRIERS,
     ENTRY,

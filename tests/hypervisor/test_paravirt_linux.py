@@ -9,7 +9,7 @@ import pytest
 
 from ringzero.compare.measure import Workload, workload
 from ringzero.compare.techniques import TECHNIQUES, Task
-from ringzero.hypervisor.build import Guest, build
+from ringzero.hypervisor.host.build import Guest, build
 from ringzero.images.paravirt_linux import find_paravirt_linux
 from tests.hypervisor.carriers import MEGABYTE, on_qemu
 

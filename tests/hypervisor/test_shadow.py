@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ringzero.hypervisor import report
-from ringzero.hypervisor.build import build
-from ringzero.hypervisor.layout import GUEST_RAM, POOL_SIZE
+from ringzero.hypervisor.host import report
+from ringzero.hypervisor.host.build import build
+from ringzero.hypervisor.vm.state import GUEST_RAM, POOL_SIZE
 from tests.hypervisor.carriers import CARRIERS, carrier, guest, technique
 
 LEAF = 0xC7  # V R W A D

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.hypervisor import report
-from ringzero.hypervisor.build import Guest, build
+from ringzero.hypervisor.host import report
+from ringzero.hypervisor.host.build import Guest, build
 from ringzero.isa.tools.program import assemble, assemble_text
 from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME
 from tests.hypervisor.test_same_state import HANDLER, MIX, STEPS, bare, program
@@ -154,7 +154,7 @@ def test_toggles_take_few_instructions(tmp_path: Path) -> None:
 
 def test_sites_are_listed_with_exact_counts(tmp_path: Path) -> None:
     from ringzero import Machine
-    from ringzero.hypervisor import listing
+    from ringzero.hypervisor.host import listing
 
     code = assemble_text(TOGGLES + RUNTIME, ENTRY)
     built = build([translated(code, eagerness=2)], count_sites=True)

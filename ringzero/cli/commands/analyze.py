@@ -31,8 +31,8 @@ def analyze(kernel: str | None, functions: int, sites: bool, as_json: bool) -> i
     By class and by function: names come from the symbol table, or from the kallsyms tables inside
     an Image. Without KERNEL, or with `debian`: Debian's. `guest` is the bundled kernel.
     """
-    from ringzero.hypervisor.analyze import NotAKernel
-    from ringzero.hypervisor.analyze import analyze as analyzed
+    from ringzero.hypervisor.host.analyze import NotAKernel
+    from ringzero.hypervisor.host.analyze import analyze as analyzed
 
     name, data = _content(kernel or "debian")
     try:

@@ -184,7 +184,7 @@ def virtual_machines(plan: Plan, console: Any) -> VirtualMachines:
 
 def vms_text(machine: VirtualMachines) -> str:
     """The exit tables."""
-    from ringzero.hypervisor.report import text
+    from ringzero.hypervisor.host.report import text
 
     names = [f"{index}: {name}" for index, name in enumerate(machine.names) if name != f"vm{index}"]
     heading = [f"VMs by name: {', '.join(names)}"] if names else []
@@ -206,7 +206,7 @@ def vms_json(machine: VirtualMachines) -> list[dict[str, Any]]:
 
 def sites_text(machine: VirtualMachines) -> str:
     """What translation rewrites, VM by VM."""
-    from ringzero.hypervisor.listing import text
+    from ringzero.hypervisor.host.listing import text
 
     lists = [(name, machine.sites(index)) for index, name in enumerate(machine.names)]
     return "\n".join(f"{name}: {len(found)} sites\n{text(found)}" for name, found in lists)

@@ -1,0 +1,1 @@
+"""Binary translation: sensitive instructions of a guest's kernel are rewritten in copies."""
