@@ -48,7 +48,7 @@ def test_code_generator_stays_in_its_place() -> None:
 
 
 def test_text_for_bare_metal_knows_only_language_and_architecture() -> None:
-    allowed = tuple(f"ringzero.{name}" for name in ("lang", "isa", "bits", "errors", "bare"))
+    allowed = tuple(f"ringzero.{name}" for name in ("lang", "isa", "errors", "bare"))
     foreign = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in SOURCES

@@ -37,7 +37,7 @@ class HostColumn:
 def measure() -> HostColumn:
     """Run the bundled x86-64 guest on `/dev/kvm`, if this host has one."""
     from ringzero.kvm.errors import KvmError
-    from ringzero.kvm.walk import walk
+    from ringzero.kvm.walk.measure import walk
 
     try:
         walked = walk()

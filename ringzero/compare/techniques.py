@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringzero.api import Machine
-from ringzero.virtual import VirtualMachines, Vm
+from ringzero.machines.riscv import Machine
+from ringzero.machines.virtual import VirtualMachines, Vm
 
 if TYPE_CHECKING:
-    from ringzero.composition import Console
     from ringzero.lang.image import Image
+    from ringzero.machines.assemble import Console
 
 WORLDS = ("user", "kernel", "below")
 """The guest's programs, its kernel, and what is below it: hypervisor, or firmware on bare metal."""

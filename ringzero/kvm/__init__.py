@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ringzero.kvm.errors import KvmError, KvmStuck, KvmUnavailable
-    from ringzero.kvm.machine import KvmMachine
     from ringzero.kvm.status import KvmStatus, status
+    from ringzero.machines.kvm import KvmMachine
 
 __all__ = ["KvmError", "KvmMachine", "KvmStatus", "KvmStuck", "KvmUnavailable", "status"]
 
 HOMES = {
-    "KvmMachine": "machine",
-    "KvmStatus": "status",
-    "status": "status",
-    "KvmError": "errors",
-    "KvmStuck": "errors",
-    "KvmUnavailable": "errors",
+    "KvmMachine": "ringzero.machines.kvm",
+    "KvmStatus": "ringzero.kvm.status",
+    "status": "ringzero.kvm.status",
+    "KvmError": "ringzero.kvm.errors",
+    "KvmStuck": "ringzero.kvm.errors",
+    "KvmUnavailable": "ringzero.kvm.errors",
 }
 
 
@@ -30,6 +30,6 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(f"ringzero.kvm.{HOMES[name]}"), name)
+    value = getattr(importlib.import_module(HOMES[name]), name)
     globals()[name] = value
     return value

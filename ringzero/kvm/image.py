@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ringzero.images import DebianImage, Progress, fetch_debian
 from ringzero.images.cache import silent
-from ringzero.kvm.layout import GUEST_MODULES
+from ringzero.kvm.board.layout import GUEST_MODULES
 
 NAME = "debian-amd64"
 """What `ringzero image` calls it beside the RISC-V one."""

@@ -23,7 +23,7 @@ from ringzero.kvm.vm import Vm
 from ringzero.machine.memory import GuestMemory
 
 if TYPE_CHECKING:
-    from ringzero.kvm.machine import KvmMachine
+    from ringzero.machines.kvm import KvmMachine
 
 MAGIC = b"ringzero-kvm-snapshot-1\n"
 CHIPS = 3  # two 8259 and the I/O APIC

@@ -15,14 +15,14 @@ from ringzero.errors import UsageError
 from ringzero.hypervisor.shadow.roots import rights_now
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.hypervisor.vm import state as layout
-from ringzero.inspection import copy_of
 from ringzero.isa.hart import M, S, U
 from ringzero.lang import u64
 from ringzero.lang.host import view
+from ringzero.machines.inspect import copy_of
 from ringzero.trace.walk import Entry, Walk, walk, walk_in
 
 if TYPE_CHECKING:
-    from ringzero.virtual import VirtualMachines
+    from ringzero.machines.virtual import VirtualMachines
 
 VISIBLE = 0xC_6122  # of mstatus: what sstatus shows
 MODES = {"": None, "U": U, "S": S}
@@ -198,7 +198,7 @@ def walk_now(
     machine: Any, address: int, access: str = "load", mode: str = "", vm: int = -1
 ) -> Walk | GuestWalk:
     """Either: of a guest where the machine is our hypervisor's, else of the machine itself."""
-    from ringzero.virtual import VirtualMachines
+    from ringzero.machines.virtual import VirtualMachines
 
     if isinstance(machine, VirtualMachines):
         return walk_of_guest(machine, address, access, mode, vm)

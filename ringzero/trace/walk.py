@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ringzero.errors import UsageError
-from ringzero.inspection import copy_of
 from ringzero.isa.hart import VIRTUAL, Hart, M
 from ringzero.isa.privileged.paging import (
     ADUE,
@@ -37,9 +36,10 @@ from ringzero.isa.privileged.paging import (
 )
 from ringzero.isa.privileged.trap import CAUSES, FETCH, LOAD, OF_GUEST, STORE, Trap
 from ringzero.lang import u64
+from ringzero.machines.inspect import copy_of
 
 if TYPE_CHECKING:
-    from ringzero.api import Machine
+    from ringzero.machines.riscv import Machine
 
 ACCESSES = {"fetch": FETCH, "load": LOAD, "store": STORE}
 MODES = {"U": 0, "S": 1, "M": 3, "VU": VIRTUAL, "VS": VIRTUAL + 1}

@@ -17,7 +17,7 @@ from ringzero.cli.guest.plan import Plan
 from ringzero.cli.main import main
 from ringzero.images import cache_root, cpio
 from ringzero.kvm import api
-from ringzero.kvm.layout import GUEST_MODULES
+from ringzero.kvm.board.layout import GUEST_MODULES
 from tests.images import debs
 from tests.images.test_debian import BUSYBOX, module
 from tests.kvm.conftest import needs_kvm

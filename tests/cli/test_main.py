@@ -53,8 +53,8 @@ def test_wrong_usage_is_one_line_and_125(
 
 
 def test_engines_are_those_of_the_machine() -> None:
-    from ringzero import composition
     from ringzero.cli.commands import run
+    from ringzero.machines import assemble as composition
 
     assert run.ENGINES == composition.ENGINES
 

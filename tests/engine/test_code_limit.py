@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from ringzero.api import Machine
 from ringzero.bench.bare import program_file
 from ringzero.bench.programs import PROGRAMS
 from ringzero.engine.interpreter.engine import Interpreter
@@ -15,6 +14,7 @@ from ringzero.errors import UsageError
 from ringzero.guests import build
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import Eager, compare, finish, start, state

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ringzero.api import Machine
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.ports import Why
 from ringzero.engine.reference.harts import ReferenceHarts
@@ -18,6 +17,7 @@ from ringzero.isa.hart import Hart
 from ringzero.lang import Array
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.machines import begin, give_numbers
 from tests.engine.random_programs import BASE, DATA, program, registers

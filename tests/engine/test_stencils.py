@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from ringzero.api import Machine
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.native.code.decoded_pages import HALT
 from ringzero.engine.native.state import CHANGES, ORIGINALS, PAGE_STRIDE
@@ -19,6 +18,7 @@ from ringzero.isa.instruction import SYSTEM
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
+from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.test_engines_agree import BASE, ENOUGH, compare, finish, start, state
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.api import Machine
 from ringzero.bench.bare import program_file
 from ringzero.bench.programs import PROGRAMS
 from ringzero.engine.regions.keep.preload import Ahead
+from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.test_engines_agree import Eager, compare, start, state
 

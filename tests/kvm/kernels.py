@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
-from ringzero.kvm import layout
-from ringzero.kvm.assembler import Assembler
+from ringzero.kvm.board import layout
+from ringzero.kvm.walk.assembler import Assembler
 
 BASE = 0x10_0000
 

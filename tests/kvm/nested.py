@@ -26,7 +26,7 @@ from ringzero.images.apt import AptSource
 from ringzero.images.cache import silent
 from ringzero.images.initramfs import initramfs
 from ringzero.images.modules import kernel_modules
-from ringzero.kvm.layout import GUEST_MODULES
+from ringzero.kvm.board.layout import GUEST_MODULES
 
 SUITE, GUEST_SUITE, ARCHITECTURE = "bookworm", "trixie", "amd64"
 KERNEL, BUSYBOX = "linux-image-cloud-amd64", "busybox-static"

@@ -15,10 +15,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringzero.kvm.machine import KvmMachine
 from ringzero.kvm.status import status
-from ringzero.kvm.walk import walk
-from ringzero.kvm.walk_guest import FAULTING, KERNEL, USER
+from ringzero.kvm.walk.guest import FAULTING, KERNEL, USER
+from ringzero.kvm.walk.measure import walk
+from ringzero.machines.kvm import KvmMachine
 from ringzero.outcome import PoweredOff, Rebooted
 
 SECTOR = 512

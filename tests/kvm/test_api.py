@@ -15,7 +15,7 @@ from ringzero.kvm.errors import KvmError, KvmUnavailable
 from ringzero.kvm.status import kind_of_host, open_device, status
 from ringzero.kvm.vcpu import INTERRUPTED, Vcpu
 from ringzero.kvm.vm import Kvm, Vm
-from ringzero.kvm.walk import start_in_real_mode
+from ringzero.kvm.walk.measure import start_in_real_mode
 from ringzero.machine.memory import GuestMemory
 
 CODE = 0x1000

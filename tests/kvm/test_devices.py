@@ -6,12 +6,12 @@ import random
 import struct
 from pathlib import Path
 
-from ringzero.kvm import acpi, layout
 from ringzero.kvm.api import Cpuid, CpuidEntry
+from ringzero.kvm.board import acpi, layout
+from ringzero.kvm.board.legacy import Cmos, KeyboardController, PowerManagement
 from ringzero.kvm.cpuid import BASELINE, guest_cpuid
-from ringzero.kvm.legacy import Cmos, KeyboardController, PowerManagement
-from ringzero.kvm.machine import KvmMachine
 from ringzero.machine.outcome import Exit, Outcome, Reboot
+from ringzero.machines.kvm import KvmMachine
 from ringzero.outcome import PoweredOff, TimedOut
 from tests.kvm.conftest import needs_kvm
 from tests.kvm.kernels import BASE, Kernel, elf64, written

@@ -14,16 +14,17 @@ from pathlib import Path
 import pytest
 
 from ringzero.errors import NotFound, UsageError
-from ringzero.kvm import api, layout
+from ringzero.kvm import api
 from ringzero.kvm.api import Capability
-from ringzero.kvm.board import Board
+from ringzero.kvm.board import layout
+from ringzero.kvm.board.exits import Server
+from ringzero.kvm.board.ram import guest_memory, memory_size, ram_ranges
+from ringzero.kvm.board.wiring import Board
 from ringzero.kvm.errors import KvmError
-from ringzero.kvm.exits import Server
-from ringzero.kvm.machine import KvmMachine
-from ringzero.kvm.ram import guest_memory, memory_size, ram_ranges
 from ringzero.kvm.vm import Vm
 from ringzero.machine.device import Device
 from ringzero.machine.memory import GuestMemory
+from ringzero.machines.kvm import KvmMachine
 from ringzero.outcome import Paused, PoweredOff, Rebooted, TimedOut
 from tests.kvm.conftest import needs_kvm
 from tests.kvm.kernels import BASE, Kernel, bzimage, elf64, written
@@ -281,7 +282,7 @@ def test_killing_the_process_leaves_nothing(tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     code = (
-        "from ringzero.kvm.machine import KvmMachine\n"
+        "from ringzero.machines.kvm import KvmMachine\n"
         "import sys\n"
         "class Console:\n"
         "    def write(self, data):\n"
@@ -312,7 +313,7 @@ def test_starts_quickly_and_is_small(tmp_path: Path) -> None:
         "    return next(int(l.split()[1]) for l in lines if l.startswith('VmHWM'))\n"
         "bare = most()\n"
         "began = time.process_time()\n"
-        "from ringzero.kvm.machine import KvmMachine\n"
+        "from ringzero.machines.kvm import KvmMachine\n"
         "class Console:\n"
         "    used = None\n"
         "    def write(self, data):\n"
@@ -336,7 +337,7 @@ def test_starts_quickly_and_is_small(tmp_path: Path) -> None:
 
 def test_needs_no_code_generator() -> None:
     code = (
-        "import sys, ringzero.kvm.machine, ringzero.kvm.walk\n"
+        "import sys, ringzero.machines.kvm, ringzero.kvm.walk\n"
         "print(sorted(m for m in sys.modules if 'llvm' in m or m.startswith('ringzero.lang')))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

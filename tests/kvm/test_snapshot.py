@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from ringzero.errors import UsageError
-from ringzero.kvm import layout
-from ringzero.kvm.machine import KvmMachine
+from ringzero.kvm.board import layout
 from ringzero.kvm.snapshot import Snapshot
+from ringzero.machines.kvm import KvmMachine
 from tests.kvm.conftest import needs_kvm
 from tests.kvm.kernels import BASE, Kernel, elf64, written
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ringzero.kvm.walk import Walk, walk
-from ringzero.kvm.walk_guest import FAULTING, KERNEL, USER
+from ringzero.kvm.walk.guest import FAULTING, KERNEL, USER
+from ringzero.kvm.walk.measure import Walk, walk
 from tests.kvm.conftest import needs_hardware, needs_kvm
 
 STAGES = [

@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringzero import Machine
-from ringzero.api import Recorder
 from ringzero.images import DebianImage, clone, fetch_debian
+from ringzero.machines.riscv import Recorder
 
 MARK = b"nested guest"
 MEMORY = "1G"

@@ -9,9 +9,9 @@ from ringzero.errors import UsageError
 from ringzero.guests.pages import DEVICES, UART
 from ringzero.isa.hart import M
 from ringzero.isa.privileged.trap import LOAD_PAGE
+from ringzero.machines.virtual import VirtualMachines, Vm
 from ringzero.outcome import Paused
 from ringzero.trace.guest_walk import GuestWalk, running, walk_now, walk_of_guest
-from ringzero.virtual import VirtualMachines, Vm
 
 TECHNIQUES = ["trap", "hardware"]
 KERNEL = 0x8020_0000

@@ -92,7 +92,7 @@ def _hypervisor(vms: tuple[VmChoice, ...], tell: bool, **guest: Any) -> tuple[Im
     """The image, and how much RAM a machine needs for it."""
     from ringzero.cli.guest.plan import Plan
     from ringzero.cli.guest.vms import chosen_vms, vm_plans
-    from ringzero.virtual import compose
+    from ringzero.machines.virtual import compose
 
     plan = Plan(title="", bios=None, cpus=1, engine="auto", clock="host", **guest)
     named = vms or guest["kernel"] is not None

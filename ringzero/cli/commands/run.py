@@ -30,16 +30,16 @@ from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
-    from ringzero.api import Machine
-    from ringzero.kvm.machine import KvmMachine
+    from ringzero.machines.kvm import KvmMachine
+    from ringzero.machines.riscv import Machine
+    from ringzero.machines.virtual import VirtualMachines
     from ringzero.outcome import Outcome
-    from ringzero.virtual import VirtualMachines
 
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
 
 ENGINES = ("auto", "regions", "stencils", "interpreter", "reference")
-"""As `ringzero.composition` has them, which is too large to be imported for an option."""
+"""As `ringzero.machines.assemble` has them, which is too large to be imported for an option."""
 
 SLOW = {"interpreter": "the interpreter", "stencils": "the stencils"}
 """Kinds of cached objects that take seconds to make."""
@@ -241,9 +241,9 @@ def make_machine(plan: Plan, console: Any) -> Machine | KvmMachine:
     """What the plan describes, not yet running; without a console it keeps what is written."""
     if plan.cpu == "kvm":
         return kvm_machine(plan, console)
-    from ringzero.api import Machine
     from ringzero.cli.guest.disks import refuse_other_formats
     from ringzero.lang import cache
+    from ringzero.machines.riscv import Machine
 
     cache.announce = _announce
     if plan.vms:
@@ -334,6 +334,6 @@ def _guests(plan: Plan, machine: Machine | KvmMachine) -> VirtualMachines | None
     """The machine, where it is a hypervisor's; other runs do not import that one."""
     if not plan.vms:
         return None
-    from ringzero.virtual import VirtualMachines
+    from ringzero.machines.virtual import VirtualMachines
 
     return machine if isinstance(machine, VirtualMachines) else None

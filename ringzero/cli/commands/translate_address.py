@@ -18,7 +18,7 @@ from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
-    from ringzero.api import Machine
+    from ringzero.machines.riscv import Machine
 
 LONGEST_EXIT = 10_000  # instructions of firmware or hypervisor in a row
 CPUS = ("emulate", *TECHNIQUES)

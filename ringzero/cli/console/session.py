@@ -23,8 +23,8 @@ from ringzero.cli.views.statistics import registers_text, statistics_text
 from ringzero.outcome import Outcome, Paused, TimedOut
 
 if TYPE_CHECKING:
-    from ringzero.api import Machine
-    from ringzero.kvm.machine import KvmMachine
+    from ringzero.machines.kvm import KvmMachine
+    from ringzero.machines.riscv import Machine
 
 STDIN, STDOUT = 0, 1
 PATIENCE = 0.2  # seconds between looks at whether the machine is to end

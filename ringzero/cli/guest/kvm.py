@@ -15,7 +15,7 @@ from ringzero.cli.guest.plan import DEBIAN_APPEND, IMAGES, Plan
 from ringzero.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
-    from ringzero.kvm.machine import KvmMachine
+    from ringzero.machines.kvm import KvmMachine
 
 NAMES = ("debian", "debian-amd64")
 """What Debian's cloud kernel may be called here, where all is x86-64."""
@@ -84,7 +84,7 @@ def _debian(plan: Plan, fetch: bool) -> Plan:
 def kvm_machine(plan: Plan, console: Any) -> KvmMachine:
     """The plan's machine."""
     from ringzero.cli.guest.disks import refuse_other_formats
-    from ringzero.kvm.machine import KvmMachine
+    from ringzero.machines.kvm import KvmMachine
 
     assert plan.kernel is not None
     for disk in plan.disks:

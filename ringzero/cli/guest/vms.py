@@ -19,7 +19,7 @@ from ringzero.cli.guest.values import Size
 from ringzero.errors import UsageError
 
 if TYPE_CHECKING:
-    from ringzero.virtual import VirtualMachines, Vm
+    from ringzero.machines.virtual import VirtualMachines, Vm
 
 KEYS = ("image", "kernel", "initrd", "append", "memory", "cpu")
 
@@ -155,7 +155,7 @@ def refuse_what_it_lacks(plan: Plan) -> None:
 
 def chosen_vms(plan: Plan) -> list[Vm]:
     """The plan's guests."""
-    from ringzero.virtual import Vm
+    from ringzero.machines.virtual import Vm
 
     vms = []
     for one in plan.vms:
@@ -170,7 +170,7 @@ def chosen_vms(plan: Plan) -> list[Vm]:
 
 def virtual_machines(plan: Plan, console: Any) -> VirtualMachines:
     """The machine with the hypervisor and the plan's VMs."""
-    from ringzero.virtual import VirtualMachines
+    from ringzero.machines.virtual import VirtualMachines
 
     return VirtualMachines(
         chosen_vms(plan),

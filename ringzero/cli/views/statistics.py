@@ -9,10 +9,10 @@ from ringzero.isa.tools.names import X_NAMES
 from ringzero.outcome import Counters
 
 if TYPE_CHECKING:
-    from ringzero.api import Machine
     from ringzero.engine.ports import Profile
-    from ringzero.kvm.machine import KvmMachine
     from ringzero.kvm.stats import ExitStats
+    from ringzero.machines.kvm import KvmMachine
+    from ringzero.machines.riscv import Machine
 
 SITES = 5  # places of side exits that are shown
 DUMPED_CSRS = (
@@ -80,7 +80,7 @@ def statistics_json(counters: Counters | ExitStats, elapsed: float) -> dict[str,
 
 def registers_text(machine: Machine | KvmMachine) -> str:
     """The first hart's registers and the CSRs that tell how it got where it is."""
-    from ringzero.kvm.machine import KvmMachine
+    from ringzero.machines.kvm import KvmMachine
 
     if isinstance(machine, KvmMachine):
         return machine.describe()

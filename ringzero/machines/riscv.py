@@ -18,16 +18,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ringzero.composition import Console, DiskChoice, Software, assemble
 from ringzero.engine.ports import Profile, Why
 from ringzero.errors import UsageError
-from ringzero.inspection import Csrs, Registers, register_number, stopped_at
 from ringzero.isa.hart import VIRTUAL
 from ringzero.isa.privileged.trap import CAUSES, INTERRUPT, INTERRUPT_NAMES, STCE
 from ringzero.machine.clock import FREQUENCY
 from ringzero.machine.outcome import Exit
 from ringzero.machine.outcome import Outcome as BoardOutcome
 from ringzero.machine.virt import NEVER
+from ringzero.machines.assemble import Console, DiskChoice, Software, assemble
+from ringzero.machines.inspect import Csrs, Registers, register_number, stopped_at
 from ringzero.outcome import Counters, Halted, Outcome, Paused, PoweredOff, Rebooted, TimedOut
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 
 from ringzero.errors import UsageError
-from ringzero.kvm import layout
+from ringzero.kvm.board import layout
 from ringzero.machine.kernel_file import read_file
 from ringzero.machine.memory import GuestMemory
 

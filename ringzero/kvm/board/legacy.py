@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar
 
-from ringzero.kvm.layout import SLEEP_TYPE
+from ringzero.kvm.board.layout import SLEEP_TYPE
 from ringzero.machine.device import Device
 from ringzero.machine.outcome import Exit, Outcome, Reboot
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ringzero.kvm.api import ExitReason
-from ringzero.kvm.board import Board
+from ringzero.kvm.board.wiring import Board
 from ringzero.kvm.errors import KvmStuck
 from ringzero.kvm.vcpu import Vcpu
 from ringzero.machine.outcome import Exit, Reboot

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import struct
 
-from ringzero.kvm import api, layout
-from ringzero.kvm.boot import Entry, Loaded
+from ringzero.kvm import api
+from ringzero.kvm.board import layout
+from ringzero.kvm.boot.load import Entry, Loaded
 from ringzero.kvm.vcpu import Vcpu
 from ringzero.machine.memory import GuestMemory
 

@@ -12,7 +12,7 @@ from ringzero.lang import Array, u64
 from ringzero.machine.clock import Clock
 
 if TYPE_CHECKING:
-    from ringzero.api import Machine
+    from ringzero.machines.riscv import Machine
 
 
 def register_number(name: str) -> tuple[str, int]:

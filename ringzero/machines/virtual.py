@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringzero.api import Machine, parse_size
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.machine.kernel_file import KernelFile, parse_elf, read_kernel
 from ringzero.machine.outcome import Outcome as BoardOutcome
+from ringzero.machines.riscv import Machine, parse_size
 from ringzero.outcome import Outcome, PoweredOff, Rebooted
 
 if TYPE_CHECKING:
-    from ringzero.composition import Console
     from ringzero.hypervisor.host.build import Built, Guest
     from ringzero.hypervisor.host.listing import Site
     from ringzero.hypervisor.host.report import VmReport
     from ringzero.lang.image import Image
+    from ringzero.machines.assemble import Console
 
 RESTARTED = 129  # hypervisor.machines.RESTARTED: the code of a VM that asked for a reset
 MEGABYTE = 1 << 20

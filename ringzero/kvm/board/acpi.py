@@ -10,7 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from ringzero.kvm import layout
+from ringzero.kvm.board import layout
 
 OEM, TABLE_ID = b"RZERO ", b"RINGZERO"
 FADT_FLAGS = 1 | 1 << 2 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 10

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 
-from ringzero.kvm.assembler import Assembler
+from ringzero.kvm.walk.assembler import Assembler
 from ringzero.machine.memory import GuestMemory
 
 # Where things are in the guest's memory.

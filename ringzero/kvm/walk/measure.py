@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 
 from ringzero.kvm import api
-from ringzero.kvm.board import Board, Failure
+from ringzero.kvm.board.exits import Server
+from ringzero.kvm.board.wiring import Board, Failure
 from ringzero.kvm.errors import KvmStuck
-from ringzero.kvm.exits import Server
 from ringzero.kvm.stats import ExitStats
 from ringzero.kvm.status import kind_of_host
 from ringzero.kvm.vcpu import Vcpu
 from ringzero.kvm.vm import Kvm
-from ringzero.kvm.walk_guest import (
+from ringzero.kvm.walk.guest import (
     CODE,
     FAULTS,
     FIRST_MARK,

@@ -17,15 +17,22 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
 from ringzero.errors import UsageError
-from ringzero.kvm import acpi, boot, layout
 from ringzero.kvm.api import Capability
-from ringzero.kvm.board import Board, Failure, NamedSlot
+from ringzero.kvm.board import acpi, layout
+from ringzero.kvm.board.exits import Server
+from ringzero.kvm.board.legacy import (
+    Cmos,
+    ExitPort,
+    KeyboardController,
+    PowerManagement,
+    ResetControl,
+)
+from ringzero.kvm.board.ram import guest_memory, memory_size, ram_ranges
+from ringzero.kvm.board.wiring import Board, Failure, NamedSlot
+from ringzero.kvm.boot import load as boot
+from ringzero.kvm.boot.entry import enter
 from ringzero.kvm.cpuid import MSR_BASELINE, guest_cpuid
-from ringzero.kvm.entry import enter
 from ringzero.kvm.errors import KvmStuck
-from ringzero.kvm.exits import Server
-from ringzero.kvm.legacy import Cmos, ExitPort, KeyboardController, PowerManagement, ResetControl
-from ringzero.kvm.ram import guest_memory, memory_size, ram_ranges
 from ringzero.kvm.stats import ExitStats
 from ringzero.kvm.vm import Kvm, Vm
 from ringzero.machine.devices.finisher import TestFinisher

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from ringzero.errors import UsageError
-from ringzero.kvm import layout
-from ringzero.kvm.board import HIGH_RAM, RAM_SPLIT
+from ringzero.kvm.board import layout
+from ringzero.kvm.board.wiring import HIGH_RAM, RAM_SPLIT
 from ringzero.machine.memory import GuestMemory
 
 UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}

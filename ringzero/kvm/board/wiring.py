@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ringzero.errors import RingzeroError, UsageError
-from ringzero.kvm import layout
+from ringzero.kvm.board import layout
+from ringzero.kvm.board.legacy import PciPorts
 from ringzero.kvm.errors import KvmError
-from ringzero.kvm.legacy import PciPorts
 from ringzero.kvm.vm import Vm
 from ringzero.machine.bus import Bus
 from ringzero.machine.device import Device, nothing

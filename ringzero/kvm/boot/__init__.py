@@ -1,0 +1,1 @@
+"""What a guest finds at its start: its kernel in memory, and the registers it is entered with."""
