@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from ringzero.errors import UsageError
 from ringzero.machine import virt_addresses as at
@@ -24,6 +24,7 @@ from ringzero.machine.devices.plic import MEIP, SEIP, Plic
 from ringzero.machine.devices.rom import Rom
 from ringzero.machine.devices.rtc import GoldfishRtc
 from ringzero.machine.devices.uart import Uart
+from ringzero.machine.disk import Bus as VirtioBus
 from ringzero.machine.htif import Htif
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.outcome import Outcome
@@ -137,9 +138,12 @@ class VirtBoard(Stateful):
         self.wake()
 
     def add_virtio(
-        self, device: VirtioDevice, transport: Literal["pci", "mmio"] = "pci"
+        self, device: VirtioDevice, transport: VirtioBus = "pci", *, legacy: bool = False
     ) -> VirtioDevice:
-        """Plug a virtio device in before the guest starts."""
+        """Plug a virtio device in before the guest starts; on MMIO into the first free slot.
+
+        `legacy` gives it the registers from before virtio 1.0, which exist on MMIO only.
+        """
         device.attach(self.memory)
         self.virtio.append(device)
         if transport == "pci":
@@ -147,12 +151,11 @@ class VirtBoard(Stateful):
             self.pci.add(function)
             device.changed = partial(self._announce, device.poll, function.refresh)
             return device
-        free = [index for index, slot in enumerate(self.slots) if slot.device is None]
+        free = [slot for slot in self.slots if slot.device is None]
         if not free:
             raise UsageError(f"All {at.VIRTIO_SLOTS} virtio-mmio slots are in use: take PCI.")
-        slot = self.slots[free[0]]
-        slot.device = device
-        device.changed = slot.changed
+        free[0].plug(device, legacy=legacy)
+        device.changed = free[0].changed
         return device
 
     def add_htif(

@@ -20,6 +20,7 @@ from ringzero.isa.hart import Hart, add_hypervisor, reset
 from ringzero.lang import u64
 from ringzero.machine.boot import place_initrd, place_tree, reset_vector
 from ringzero.machine.clock import Clock, HostClock, InstructionClock
+from ringzero.machine.disk import DiskImage, open_disk
 from ringzero.machine.kernel_file import KernelFile, parse_elf, read_file, read_kernel
 from ringzero.machine.memory import RAM_BASE, GuestMemory
 from ringzero.machine.outcome import Outcome as BoardOutcome
@@ -42,17 +43,6 @@ class Console(Protocol):
 
     def write(self, data: bytes) -> object:
         """Called on the harts' thread; must not block for long."""
-
-
-class DiskChoice(Protocol):
-    """A disk image: read-only, or with an overlay that keeps the file unchanged."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def readonly(self) -> bool: ...
-    @property
-    def overlay(self) -> bool: ...
 
 
 @dataclass(frozen=True)
@@ -147,7 +137,7 @@ def assemble(
     parallel: bool | None,
     hypervisor_extension: bool,
     software: Software,
-    disks: Sequence[DiskChoice],
+    disks: Sequence[DiskImage],
     mounts: Sequence[tuple[str, str | Path, bool]],
     console: Console,
     stop: Callable[[BoardOutcome], None],
@@ -190,7 +180,7 @@ def assemble(
 
 def _plug(
     board: VirtBoard,
-    disks: Sequence[DiskChoice],
+    disks: Sequence[DiskImage],
     mounts: Sequence[tuple[str, str | Path, bool]],
     console: Console,
     deterministic: bool,
@@ -201,15 +191,12 @@ def _plug(
     closers: list[Callable[[], None]] = []
     board.add_virtio(ConsoleDevice(console.write))
     board.add_virtio(EntropyDevice(Random(0).randbytes) if deterministic else EntropyDevice())
-    for choice in disks:
-        from ringzero.machine.disk import Disk, OverlayDisk, RawDisk
+    for image in disks:
         from ringzero.machine.virtio.block import BlockDevice
 
-        disk: Disk = RawDisk(choice.path, choice.readonly or choice.overlay)
-        if choice.overlay and not choice.readonly:
-            disk = OverlayDisk(disk)
+        disk = open_disk(image)
         closers.append(disk.close)
-        board.add_virtio(BlockDevice(disk))
+        board.add_virtio(BlockDevice(disk), image.bus or "pci", legacy=image.legacy)
     for tag, path, readonly in mounts:
         from ringzero.machine.fuse import serve_folder
         from ringzero.machine.virtio.fs import VirtioFs

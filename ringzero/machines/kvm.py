@@ -37,6 +37,7 @@ from ringzero.kvm.stats import ExitStats
 from ringzero.kvm.vm import Kvm, Vm
 from ringzero.machine.devices.finisher import TestFinisher
 from ringzero.machine.devices.uart import Uart
+from ringzero.machine.disk import DiskImage, open_disk
 from ringzero.machine.outcome import Exit
 from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, Rebooted, TimedOut
@@ -59,17 +60,6 @@ class Console(Protocol):
 
     def write(self, data: bytes) -> object:
         """Called on a vCPU's thread; must not block for long."""
-
-
-class DiskChoice(Protocol):
-    """A disk image: read-only, or with an overlay that keeps the file unchanged."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def readonly(self) -> bool: ...
-    @property
-    def overlay(self) -> bool: ...
 
 
 class Recorder:
@@ -100,7 +90,7 @@ class KvmMachine:
         kernel: str | Path,
         initrd: str | Path | None = None,
         append: str = "",
-        disks: Sequence[DiskChoice] = (),
+        disks: Sequence[DiskImage] = (),
         mounts: Sequence[tuple[str, str | Path, bool]] = (),
         console: Console | None = None,
         transport: str = "mmio",
@@ -129,7 +119,7 @@ class KvmMachine:
         kernel: str | Path,
         initrd: str | Path | None,
         append: str,
-        disks: Sequence[DiskChoice],
+        disks: Sequence[DiskImage],
         mounts: Sequence[tuple[str, str | Path, bool]],
     ) -> None:
         self.kvm = Kvm()
@@ -184,7 +174,7 @@ class KvmMachine:
         board.attach(layout.FINISHER, TestFinisher(stop))
 
     def _plug(
-        self, disks: Sequence[DiskChoice], mounts: Sequence[tuple[str, str | Path, bool]]
+        self, disks: Sequence[DiskImage], mounts: Sequence[tuple[str, str | Path, bool]]
     ) -> None:
         from ringzero.machine.virtio.console import ConsoleDevice
         from ringzero.machine.virtio.entropy import EntropyDevice
@@ -192,13 +182,15 @@ class KvmMachine:
         self.virtio_console = ConsoleDevice(self.console.write)
         self.add_virtio(self.virtio_console)
         self.add_virtio(EntropyDevice())
-        for choice in disks:
-            from ringzero.machine.disk import Disk, OverlayDisk, RawDisk
+        for image in disks:
             from ringzero.machine.virtio.block import BlockDevice
 
-            disk: Disk = RawDisk(choice.path, choice.readonly or choice.overlay)
-            if choice.overlay and not choice.readonly:
-                disk = OverlayDisk(disk)
+            if image.bus not in (None, self.transport) or image.legacy:
+                raise UsageError(
+                    f"The disk {image.path} cannot be on another bus than the rest of this board, "
+                    f"which is {self.transport}: leave out bus= and legacy."
+                )
+            disk = open_disk(image)
             self._closers.append(disk.close)
             self.add_virtio(BlockDevice(disk))
         for tag, path, readonly in mounts:

@@ -18,11 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ringzero.machines.assemble import Console, Software, assemble
 from ringzero.engine.ports import Profile, Why
 from ringzero.errors import UsageError
 from ringzero.isa.hart import VIRTUAL
 from ringzero.isa.privileged.trap import CAUSES, INTERRUPT, INTERRUPT_NAMES, STCE
 from ringzero.machine.clock import FREQUENCY
+from ringzero.machine.disk import DiskImage
 from ringzero.machine.outcome import Exit
 from ringzero.machine.outcome import Outcome as BoardOutcome
 from ringzero.machine.virt import NEVER
@@ -75,7 +77,7 @@ class Machine:
         initrd: str | Path | None = None,
         append: str = "",
         bios: str | Path | None = None,
-        disks: Sequence[DiskChoice] = (),
+        disks: Sequence[DiskImage] = (),
         mounts: Sequence[tuple[str, str | Path, bool]] = (),
         console: Console | None = None,
         extensions: Sequence[str] | None = None,

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 import pytest
 
-from ringzero.cli.guest.values import Disk, DiskType, Duration, Mount, MountType, Size
+from ringzero.cli.guest.values import DiskType, Duration, Mount, MountType, Size
+from ringzero.machine.disk import DiskImage
 
 
 @pytest.mark.parametrize(
@@ -40,9 +41,15 @@ def test_bad_durations_are_refused(text: str) -> None:
 
 def test_disks() -> None:
     convert = DiskType().convert
-    assert convert("a.img", None, None) == Disk(Path("a.img"))
-    assert convert("a.img,ro", None, None) == Disk(Path("a.img"), readonly=True)
-    assert convert("a.img,overlay", None, None) == Disk(Path("a.img"), overlay=True)
+    assert convert("a.img", None, None) == DiskImage(Path("a.img"))
+    assert convert("a.img,ro", None, None) == DiskImage(Path("a.img"), readonly=True)
+    assert convert("a.img,overlay", None, None) == DiskImage(Path("a.img"), overlay=True)
+    assert convert("a.img,bus=mmio,share", None, None) == DiskImage(
+        Path("a.img"), share=True, bus="mmio"
+    )
+    assert convert("a.img,legacy", None, None) == DiskImage(Path("a.img"), bus="mmio", legacy=True)
+    with pytest.raises(click.BadParameter, match="leave out bus=pci"):
+        convert("a.img,legacy,bus=pci", None, None)
     with pytest.raises(click.BadParameter, match="'rw' says nothing about a disk"):
         convert("a.img,rw", None, None)
 

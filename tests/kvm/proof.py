@@ -12,25 +12,18 @@ import resource
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from ringzero.kvm.status import status
 from ringzero.kvm.walk.guest import FAULTING, KERNEL, USER
 from ringzero.kvm.walk.measure import walk
 from ringzero.machines.kvm import KvmMachine
+from ringzero.kvm.walk.measure import walk
+from ringzero.kvm.walk.guest import FAULTING, KERNEL, USER
+from ringzero.machine.disk import DiskImage
 from ringzero.outcome import PoweredOff, Rebooted
 
 SECTOR = 512
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A disk image as the command line names it."""
-
-    path: Path
-    readonly: bool = False
-    overlay: bool = False
 
 
 def tell(**facts: object) -> None:
@@ -123,7 +116,7 @@ def boot(disk: Path, share: Path, transport: str) -> tuple[object, Console]:
     machine = KvmMachine(
         memory="512M", cpus=2, kernel="vmlinuz", initrd="initrd.gz", console=console,
         append=f'console=ttyS0 quiet panic=-1 ringzero.run="{run}"',
-        disks=[Disk(disk)], mounts=[("host", share, False)],
+        disks=[DiskImage(disk)], mounts=[("host", share, False)],
         transport=transport,
     )  # fmt: skip
     with machine:

@@ -10,6 +10,9 @@ from ringzero.kvm.api import Cpuid, CpuidEntry
 from ringzero.kvm.board import acpi, layout
 from ringzero.kvm.board.legacy import Cmos, KeyboardController, PowerManagement
 from ringzero.kvm.cpuid import BASELINE, guest_cpuid
+from ringzero.kvm.board.legacy import Cmos, KeyboardController, PowerManagement
+from ringzero.machines.kvm import KvmMachine
+from ringzero.machine.disk import DiskImage
 from ringzero.machine.outcome import Exit, Outcome, Reboot
 from ringzero.machines.kvm import KvmMachine
 from ringzero.outcome import PoweredOff, TimedOut
@@ -115,7 +118,10 @@ def test_random_accesses_to_every_device(tmp_path: Path) -> None:
     kernel = written(tmp_path / "kernel", elf64(b"\xeb\xfe"))
     chance = random.Random(7)
     with KvmMachine(
-        memory="16M", kernel=kernel, disks=[_Disk(disk)], mounts=[("t", tmp_path, True)]
+        memory="16M",
+        kernel=kernel,
+        disks=[DiskImage(disk, overlay=True)],
+        mounts=[("t", tmp_path, True)],
     ) as machine:
         board = machine.board
         for _ in range(20_000):
@@ -129,13 +135,6 @@ def test_random_accesses_to_every_device(tmp_path: Path) -> None:
                 assert wire.device.read(offset, size) >= 0
             wire.update()
         board.serve()
-
-
-class _Disk:
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.readonly = False
-        self.overlay = True
 
 
 @needs_kvm

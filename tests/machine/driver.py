@@ -206,6 +206,35 @@ class MmioDriver:
         return self.bench.read(self.base + 0x100 + offset, size)
 
 
+class LegacyDriver(MmioDriver):
+    """Drives a slot as Linux does where the version register says 1: virtio before 1.0."""
+
+    PAGE = 4096
+
+    def choose(self, features: int) -> None:
+        self.bench.write(self.base + 0x24, 0)
+        self.bench.write(self.base + 0x20, features & 0xFFFF_FFFF)
+
+    def ring(self, index: int, base: int, size: int) -> Ring:
+        ring = LegacyRing(self.bench.memory, index, base, size)
+        self.bench.write(self.base + 0x28, self.PAGE)
+        self.bench.write(self.base + 0x30, index)
+        assert self.bench.read(self.base + 0x40) == 0, "the queue is in use"
+        self.bench.write(self.base + 0x38, size)
+        self.bench.write(self.base + 0x3C, self.PAGE)
+        self.bench.write(self.base + 0x40, base // self.PAGE)
+        assert self.bench.read(self.base + 0x40) == base // self.PAGE
+        return ring
+
+
+class LegacyRing(Ring):
+    """A queue whose used ring begins at a page of its own (vring_init in virtio_ring.h)."""
+
+    @property
+    def used(self) -> int:
+        return (self.available + 6 + 2 * self.size + 4095) & ~4095
+
+
 Driver = PciDriver | MmioDriver
 
 
@@ -224,8 +253,10 @@ def start(
         bench.board.add_virtio(device, "pci")
         driver = PciDriver(bench, bench.board.pci.slots.index(None) - 1)
     else:
-        bench.board.add_virtio(device, "mmio")
-        driver = MmioDriver(bench, len([s for s in bench.board.slots if s.device]) - 1)
+        legacy = transport == "legacy"
+        bench.board.add_virtio(device, "mmio", legacy=legacy)
+        slot = len([s for s in bench.board.slots if s.device]) - 1
+        driver = LegacyDriver(bench, slot) if legacy else MmioDriver(bench, slot)
     return driver, bring_up(driver, queues=queues, size=size, accept=accept)
 
 
@@ -241,7 +272,10 @@ def bring_up(
     driver.status(1)
     driver.status(3)
     driver.choose(accept(driver.features))
-    assert driver.status(11) == 11, "the device refused the features"
-    rings = [driver.ring(index, RAM + 0x1000 * (index + 1), size) for index in range(queues)]
-    assert driver.status(15) == 15
+    accepted = 0
+    if not isinstance(driver, LegacyDriver):  # it knows no FEATURES_OK
+        accepted = 8
+        assert driver.status(11) == 11, "the device refused the features"
+    rings = [driver.ring(index, RAM + 0x2000 * (index + 1), size) for index in range(queues)]
+    assert driver.status(7 | accepted) == 7 | accepted
     return rings

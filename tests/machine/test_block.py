@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from ringzero.errors import NotFound, UsageError
-from ringzero.machine.disk import BLOCK, Disk, OverlayDisk, RawDisk
+from ringzero.machine.disk import Disk
+from ringzero.machine.disk.block_map import BlockMap
+from ringzero.machine.disk.overlay import BLOCK, OverlayDisk
+from ringzero.machine.disk.raw import RawDisk
 from ringzero.machine.virtio.block import BlockDevice
 from tests.machine.driver import RAM, WRITE, Bench, Driver, Ring, start
 
@@ -220,7 +225,7 @@ def test_overlay_keeps_the_base_and_agrees_with_a_plain_copy(image: Path, tmp_pa
             overlay.write(position, [memoryview(data)[:100], memoryview(data)[100:]])
             model[position : position + size] = data
         else:
-            overlay.zero(position, size)
+            overlay.zero(position, size, unmap=chooser.random() < 0.5)
             model[position : position + size] = bytes(size)
     assert image.read_bytes() == content
     overlay.close()
@@ -247,3 +252,113 @@ def test_disks_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "short").write_bytes(b"x" * 511)
     with pytest.raises(UsageError, match="less than one sector"):
         RawDisk(tmp_path / "short")
+
+
+def test_a_size_that_is_no_multiple_of_512_is_said(tmp_path: Path) -> None:
+    (tmp_path / "cut").write_bytes(b"x" * 1300)
+    with pytest.raises(UsageError, match="holds 1300 bytes, which is no whole number of sectors"):
+        RawDisk(tmp_path / "cut")
+
+
+def test_a_discard_gives_space_back(image: Path) -> None:
+    image.write_bytes(b"x" * (1 << 20))
+    guest = Guest(RawDisk(image))
+    before = image.stat().st_blocks
+    assert guest.ranges(DISCARD, (256, 1024, 0)) == OK
+    assert image.stat().st_blocks <= before - 1024
+    assert image.stat().st_size == 1 << 20
+    data = image.read_bytes()
+    assert data[: 256 * 512] == b"x" * (256 * 512), "and nothing beside it"
+    assert data[1280 * 512 :] == b"x" * ((1 << 20) - 1280 * 512)
+
+
+def test_zeroes_give_space_back_only_where_the_guest_allows_it(image: Path) -> None:
+    image.write_bytes(b"x" * (1 << 20))
+    guest = Guest(RawDisk(image))
+    before = image.stat().st_blocks
+    assert guest.ranges(WRITE_ZEROES, (0, 512, 0)) == OK
+    assert image.stat().st_blocks >= before
+    assert guest.ranges(WRITE_ZEROES, (512, 512, 1)) == OK
+    assert image.stat().st_blocks <= before - 512
+    assert image.read_bytes() == bytes(512 * 1024) + b"x" * (512 * 1024)
+
+
+def test_zeroes_and_discards_where_the_host_has_no_holes(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "not here")
+
+    monkeypatch.setattr("ringzero.machine.libc.fallocate", refuse)
+    content = image.read_bytes()
+    guest = Guest(RawDisk(image))
+    assert guest.ranges(DISCARD, (0, 16, 0)) == OK
+    assert guest.ranges(WRITE_ZEROES, (16, 200, 1)) == OK
+    assert image.read_bytes() == content[: 16 * 512] + bytes(200 * 512) + content[216 * 512 :]
+
+
+def test_an_overlay_lets_go_of_what_is_discarded(image: Path, tmp_path: Path) -> None:
+    content = image.read_bytes()
+    overlay = OverlayDisk(RawDisk(image, read_only=True), tmp_path)
+    guest = Guest(overlay)
+    assert guest.write(0, b"A" * (64 * 512)) == OK
+    assert os.fstat(overlay.fd).st_blocks >= 64
+    assert guest.ranges(DISCARD, (0, 60, 0)) == OK
+    assert os.fstat(overlay.fd).st_blocks <= 8, "whole blocks only: four sectors stay"
+    assert guest.read(60, 8 * 512) == b"A" * (4 * 512) + content[64 * 512 : 68 * 512]
+
+
+def test_an_overlay_takes_memory_for_what_is_written_and_not_for_the_disks_size(
+    tmp_path: Path,
+) -> None:
+    path, size = tmp_path / "huge", 8 << 40
+    path.touch()
+    os.truncate(path, size)
+    tracemalloc.start()
+    overlay = OverlayDisk(RawDisk(path, read_only=True), tmp_path)
+    for position in range(0, size, size // 1000):
+        overlay.write(position, [memoryview(b"w" * 512)])
+    overlay.zero(0, size // 2, unmap=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 64 << 20
+    buffer = memoryview(bytearray(1024))
+    overlay.read(size // 1000 * 999, [buffer])
+    assert bytes(buffer) == b"w" * 512 + bytes(512)
+    overlay.read(0, [buffer])
+    assert bytes(buffer) == bytes(1024)
+    overlay.close()
+
+
+def test_an_overlay_that_cannot_be_written_still_shows_the_base(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    content = image.read_bytes()
+    guest = Guest(OverlayDisk(RawDisk(image, read_only=True)))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pwritev", full)
+        assert guest.write(8, b"x" * 8192) == IO_ERROR
+    assert guest.read(0, 16384) == content[:16384]
+
+
+def test_a_map_of_blocks_agrees_with_a_set() -> None:
+    chooser, blocks, model = random.Random(3), BlockMap(), set[int]()
+    limit = 3 * 4096
+    for _ in range(400):
+        first = chooser.randrange(limit)
+        last = min(limit, first + chooser.choice((1, 7, 100, 5000)))
+        if chooser.random() < 0.6:
+            blocks.add(first, last)
+            model |= set(range(first, last))
+        else:
+            blocks.remove(first, last)
+            model -= set(range(first, last))
+        place = 0
+        while place < limit:
+            inside, end = blocks.run(place, limit)
+            assert all((block in model) == inside for block in range(place, end))
+            assert end == limit or (end in model) != inside
+            place = end

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from ringzero import Machine
-from ringzero.machine.disk import OverlayDisk, RawDisk
+from ringzero.machine.disk.overlay import OverlayDisk
+from ringzero.machine.disk.raw import RawDisk
 from ringzero.machine.virtio.block import BlockDevice
 from ringzero.outcome import PoweredOff
 from tests.conftest import OPENSBI, UBOOT

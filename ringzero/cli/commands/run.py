@@ -100,7 +100,7 @@ class RunCommand(click.Command):
     "--disk",
     "disks",
     type=DiskType(),
-    metavar="FILE[,ro|,overlay]",
+    metavar="FILE[,ro|,overlay][,share][,bus=pci|mmio]",
     multiple=True,
     help="A raw disk image, on virtio-blk. Again for more.",
 )

@@ -5,8 +5,8 @@ A guest would see their wrapping as its disk, and might write to it.
 
 from __future__ import annotations
 
-from ringzero.cli.guest.values import Disk
 from ringzero.errors import UsageError
+from ringzero.machine.disk import DiskImage
 
 FORMATS = {
     b"QFI\xfb": "qcow2",
@@ -19,7 +19,7 @@ FORMATS = {
 }
 
 
-def refuse_other_formats(disk: Disk) -> None:
+def refuse_other_formats(disk: DiskImage) -> None:
     """Look at the first bytes; a file that cannot be read is the machine's to complain about."""
     try:
         with disk.path.open("rb") as file:

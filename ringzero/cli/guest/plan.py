@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ringzero.cli import report
-from ringzero.cli.guest.values import Disk, Mount
+from ringzero.cli.guest.values import Mount
 from ringzero.errors import NotFound, UsageError
+from ringzero.machine.disk import DiskImage
 
 DEBIAN_APPEND = "console=ttyS0 quiet"
 COMMAND_LINE_SIZE = 1024
@@ -56,7 +57,7 @@ class Plan:
     engine: str
     clock: str
     parallel: bool | None = None  # None: as the machine chooses
-    disks: tuple[Disk, ...] = ()
+    disks: tuple[DiskImage, ...] = ()
     mounts: tuple[Mount, ...] = ()
     bundled: str | None = None
     command: str | None = None

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from ringzero.machine.disk import DiskImage
+
 UNITS = {"": 1 << 20, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -43,33 +45,44 @@ class Duration(click.ParamType[float]):
         return float(match[1]) * SECONDS[match[2]]
 
 
-@dataclass(frozen=True)
-class Disk:
-    """A disk image: read-only, or with an overlay that keeps the file itself unchanged."""
+WORDS: dict[str, dict[str, Any]] = {
+    "ro": {"readonly": True},
+    "overlay": {"overlay": True},
+    "share": {"share": True},
+    "bus=pci": {"bus": "pci"},
+    "bus=mmio": {"bus": "mmio"},
+    "legacy": {"legacy": True, "bus": "mmio"},
+}
+"""What may follow a disk's file."""
 
-    path: Path
-    readonly: bool = False
-    overlay: bool = False
 
-
-class DiskType(click.ParamType[Disk]):
-    """`FILE[,ro][,overlay]`."""
+class DiskType(click.ParamType[DiskImage]):
+    """`FILE[,ro][,overlay][,share][,bus=pci|mmio][,legacy]`."""
 
     name = "disk"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Disk:
-        if isinstance(value, Disk):
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> DiskImage:
+        if isinstance(value, DiskImage):
             return value
         path, *words = str(value).split(",")
         for word in words:
-            if word not in ("ro", "overlay"):
+            if word not in WORDS:
                 self.fail(
                     f"{word!r} says nothing about a disk: after the file may come `,ro` (it is not "
-                    "written) or `,overlay` (what is written is forgotten at the end).",
+                    "written), `,overlay` (what is written is forgotten at the end), `,share` "
+                    "(others write to it too), `,bus=pci` or `,bus=mmio`, and `,legacy` (for "
+                    "drivers on virtio-mmio that are older than virtio 1.0).",
                     param,
                     ctx,
                 )
-        return Disk(Path(path), "ro" in words, "overlay" in words)
+        if {"legacy", "bus=pci"} <= set(words):
+            self.fail("A `legacy` disk is on bus=mmio: leave out bus=pci.", param, ctx)
+        settings: dict[str, Any] = {}
+        for word in words:
+            settings |= WORDS[word]
+        return DiskImage(Path(path), **settings)
 
 
 @dataclass(frozen=True)

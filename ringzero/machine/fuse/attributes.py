@@ -7,7 +7,8 @@ import os
 import stat
 import time
 
-from ringzero.machine.fuse import libc, protocol
+from ringzero.machine import libc
+from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import Inode
 from ringzero.machine.fuse.owners import Seen
 from ringzero.machine.fuse.protocol import FuseError, Init, Op, Request, Set

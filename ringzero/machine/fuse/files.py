@@ -8,7 +8,8 @@ import os
 import stat
 from collections.abc import Sequence
 
-from ringzero.machine.fuse import libc, protocol
+from ringzero.machine import libc
+from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import checked
 from ringzero.machine.fuse.names import entered
 from ringzero.machine.fuse.protocol import FuseError, Op, Request

@@ -8,7 +8,8 @@ import os
 import stat
 from collections.abc import Iterator
 
-from ringzero.machine.fuse import libc, protocol
+from ringzero.machine import libc
+from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import HANDLE, Inode, checked
 from ringzero.machine.fuse.owners import SPECIAL, Seen, key_of
 from ringzero.machine.fuse.protocol import FuseError, Op, Request

@@ -21,7 +21,9 @@ HEADER = struct.Struct("<IIQ")
 RANGE = struct.Struct("<QII")
 QUEUE_SIZE = 256
 DATA_SEGMENTS = QUEUE_SIZE - 2  # beside header and status
-RANGE_SECTORS = 1 << 15  # largest range of one discard: 16 MiB, a bounded amount of work
+DISCARD_SECTORS = 1 << 21  # largest range of one discard: 1 GiB
+ZERO_SECTORS = 1 << 15  # and of zeroes: 16 MiB, a bounded amount of work where they are written out
+UNMAP = 1  # flag of a range of zeroes
 RANGES = 16
 ID_SIZE = 20
 
@@ -56,7 +58,7 @@ class BlockDevice(VirtioDevice):
             self.disk.size // SECTOR, 0, DATA_SEGMENTS, SECTOR,
             3, 0, 1, 0,  # physical blocks of 4096 bytes
             1, 1,  # write-back cache, one queue
-            RANGE_SECTORS, RANGES, 8, RANGE_SECTORS, RANGES, 1,
+            DISCARD_SECTORS, RANGES, 8, ZERO_SECTORS, RANGES, 1,
         )  # fmt: skip
 
     def notify(self, queue_index: int) -> None:
@@ -132,14 +134,15 @@ class BlockDevice(VirtioDevice):
         ranges = list(RANGE.iter_unpack(data))
         for sector, sectors, flags in ranges:  # all are checked before any is done
             self._place(sector, sectors * SECTOR)
-            if flags & ~1 or (kind == DISCARD and flags):
+            if flags & ~UNMAP or (kind == DISCARD and flags):
                 raise BadRequest(UNSUPPORTED)
-            if sectors > RANGE_SECTORS:
+            if sectors > (DISCARD_SECTORS if kind == DISCARD else ZERO_SECTORS):
                 raise BadRequest(IO_ERROR)
-        if kind == WRITE_ZEROES:  # a discard may do nothing, and does: it would hide no data
-            for sector, sectors, _ in ranges:
-                if sectors:
-                    self.disk.zero(sector * SECTOR, sectors * SECTOR)
+        for sector, sectors, flags in ranges:
+            if sectors and kind == DISCARD:
+                self.disk.discard(sector * SECTOR, sectors * SECTOR)
+            elif sectors:
+                self.disk.zero(sector * SECTOR, sectors * SECTOR, unmap=bool(flags & UNMAP))
 
 
 def _without_last_byte(segments: list[memoryview]) -> list[memoryview]:

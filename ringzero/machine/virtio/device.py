@@ -72,12 +72,13 @@ class VirtioDevice(Stateful):
 
     @property
     def running(self) -> bool:
-        """May the device use its queues?"""
-        return self.status & (DRIVER_OK | NEEDS_RESET) == DRIVER_OK
+        """May the device use its queues? Drivers of before 1.0 often start early (§3.1.2)."""
+        ready = DRIVER_OK if self.negotiated(VERSION_1) else DRIVER_OK | DRIVER
+        return bool(self.status & ready) and not self.status & NEEDS_RESET
 
     def negotiated(self, feature: int) -> bool:
         """Did the driver accept a feature (a mask of one bit)?"""
-        return bool(self.driver_features & feature)
+        return bool(self.driver_features & self.features & feature)
 
     def push(self, queue: Virtqueue, chain: Chain, written: int) -> None:
         """Give a chain back and raise the interrupt if the driver wants one."""
@@ -115,24 +116,28 @@ class VirtioDevice(Stateful):
 
     def set_driver_features(self, features: int) -> None:
         """The driver's choice, final once FEATURES_OK is set (§3.1.1)."""
-        if not self.status & FEATURES_OK:
-            self.driver_features = features
+        if self.status & FEATURES_OK:
+            return
+        self.driver_features = features
+        for queue in self.queues:
+            queue.indirect = self.negotiated(INDIRECT_DESC)
+            queue.event_index = self.negotiated(EVENT_IDX)
 
     def set_status(self, status: int) -> None:
-        """The driver writes the device status (§2.1)."""
+        """The driver writes the device status (§2.1).
+
+        A driver that does not accept VERSION_1 is a legacy one. It is served like the others:
+        guests here are little-endian, and no device here has a format of its own for it (§2.4.3).
+        """
         if not status:
             self.reset()
             return
-        if status & FEATURES_OK and not self.status & FEATURES_OK:
-            if self.driver_features & ~self.features or not self.driver_features & VERSION_1:
-                status &= ~FEATURES_OK
+        accepting = status & FEATURES_OK and not self.status & FEATURES_OK
+        if accepting and self.driver_features & ~self.features:
+            status &= ~FEATURES_OK
         started = status & DRIVER_OK and not self.status & DRIVER_OK
         self.status = (status & 0xFF) | self.status & NEEDS_RESET
-        if started:
-            for queue in self.queues:
-                queue.indirect = self.negotiated(INDIRECT_DESC)
-                queue.event_index = self.negotiated(EVENT_IDX)
-            if self.running:
-                self.poll()
-            else:  # a ring was unusable from the start
-                self.isr |= CONFIG_INTERRUPT
+        if started and self.running:
+            self.poll()
+        elif started:  # a ring was unusable from the start
+            self.isr |= CONFIG_INTERRUPT

@@ -1,6 +1,7 @@
-"""virtio over MMIO, version 2 (virtio 1.2 §4.2): one window of registers, or an empty slot.
+"""virtio over MMIO (virtio 1.2 §4.2): one window of registers, or an empty slot.
 
-An empty slot answers with device number 0, which drivers skip silently.
+An empty slot answers with device number 0, which drivers skip silently. A slot has the registers
+of version 2, or those of version 1 for drivers from before virtio 1.0 (§4.2.4).
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from ringzero.machine.device import Device
 from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.machine.virtio.queue import Virtqueue
 
-MAGIC, VERSION, VENDOR = 0x7472_6976, 2, 0x554D_4551
+MAGIC, VENDOR = 0x7472_6976, 0x554D_4551
+MODERN, LEGACY = 2, 1  # values of the version register
 LOW = 0xFFFF_FFFF
+PAGE = 4096  # alignment of a legacy used ring, unless the driver says another
 
 # Registers of §4.2.2.
 MAGIC_VALUE, VERSION_NUMBER, DEVICE_ID, VENDOR_ID = 0x00, 0x04, 0x08, 0x0C
@@ -22,6 +25,7 @@ QUEUE_SEL, QUEUE_NUM_MAX, QUEUE_NUM, QUEUE_READY, QUEUE_NOTIFY = 0x30, 0x34, 0x3
 INTERRUPT_STATUS, INTERRUPT_ACK, STATUS = 0x60, 0x64, 0x70
 QUEUE_DESC, QUEUE_DRIVER, QUEUE_DEVICE = 0x80, 0x90, 0xA0
 SHM_LENGTH, SHM_BASE_HIGH, CONFIG_GENERATION, CONFIG = 0xB0, 0xBC, 0xFC, 0x100
+GUEST_PAGE_SIZE, QUEUE_ALIGN, QUEUE_PFN = 0x28, 0x3C, 0x40  # legacy, §4.2.4
 ADDRESSES = {QUEUE_DESC: "descriptors", QUEUE_DRIVER: "available", QUEUE_DEVICE: "used"}
 
 
@@ -30,17 +34,23 @@ class VirtioMmio(Device):
 
     size = 0x1000
     stored: ClassVar[tuple[str, ...]] = (
-        "device_select", "driver_select", "queue_select", "device",
+        "device_select", "driver_select", "queue_select", "page_size", "align", "device",
     )  # fmt: skip
 
     def __init__(self, device: VirtioDevice | None = None) -> None:
         super().__init__()
         self.name = "virtio-mmio"
         self.device = device
+        self.legacy = False
         self._clear()
 
+    def plug(self, device: VirtioDevice, *, legacy: bool = False) -> None:
+        """Put a device into the slot, behind the registers of one version."""
+        self.device, self.legacy = device, legacy
+
     def _clear(self) -> None:
-        self.device_select = self.driver_select = self.queue_select = 0
+        self.device_select = self.driver_select = self.queue_select = self.page_size = 0
+        self.align = PAGE
 
     def reset(self) -> None:
         """Power-on state, of the device too."""
@@ -71,8 +81,8 @@ class VirtioMmio(Device):
         if size != 4 or offset & 3:
             return 0
         if offset <= VENDOR_ID:
-            identity = (MAGIC, VERSION, device.device_id if device else 0, VENDOR)
-            return identity[offset >> 2]
+            version = LEGACY if self.legacy else MODERN
+            return (MAGIC, version, device.device_id if device else 0, VENDOR)[offset >> 2]
         return self._read(device, offset) if device else 0
 
     def _read(self, device: VirtioDevice, offset: int) -> int:
@@ -81,15 +91,25 @@ class VirtioMmio(Device):
         if offset == STATUS:
             return device.status
         if offset == DEVICE_FEATURES:
-            return device.features >> 32 * self.device_select & LOW if self.device_select < 2 else 0
+            words = 1 if self.legacy else 2  # VERSION_1 is in the second
+            select = self.device_select
+            return device.features >> 32 * select & LOW if select < words else 0
         if offset == QUEUE_NUM_MAX:
             return self._queue.limit if self._queue else 0
+        return self._read_legacy(offset) if self.legacy else self._read_modern(device, offset)
+
+    def _read_modern(self, device: VirtioDevice, offset: int) -> int:
         if offset == QUEUE_READY:
             return int(self._queue.ready) if self._queue else 0
         if offset == CONFIG_GENERATION:
             return device.config_generation
         if SHM_LENGTH <= offset <= SHM_BASE_HIGH:
             return LOW  # §4.2.2.2: all ones, there is no such region
+        return 0
+
+    def _read_legacy(self, offset: int) -> int:
+        if offset == QUEUE_PFN and self._queue and self._queue.ready and self.page_size:
+            return self._queue.descriptors // self.page_size
         return 0
 
     def write(self, offset: int, size: int, value: int) -> None:
@@ -121,6 +141,10 @@ class VirtioMmio(Device):
             device.set_driver_features(kept | value << shift)
         elif offset == QUEUE_SEL:
             self.queue_select = value
+        elif offset == GUEST_PAGE_SIZE and self.legacy:
+            self.page_size = value
+        elif self._queue and self.legacy:
+            self._write_legacy_queue(self._queue, offset, value)
         elif self._queue:
             self._write_queue(self._queue, offset, value)
 
@@ -138,3 +162,20 @@ class VirtioMmio(Device):
             name, shift = ADDRESSES[offset & ~7], 8 * (offset & 4)
             address: int = getattr(queue, name)
             setattr(queue, name, address & ~(LOW << shift) | value << shift)
+
+    def _write_legacy_queue(self, queue: Virtqueue, offset: int, value: int) -> None:
+        """The rings follow each other from one page on, the used ring aligned (§2.7.2)."""
+        if offset == QUEUE_PFN and not value:
+            queue.stop()
+        elif queue.ready:
+            return
+        elif offset == QUEUE_NUM:
+            queue.size = value
+        elif offset == QUEUE_ALIGN:
+            self.align = value
+        elif offset == QUEUE_PFN:
+            queue.descriptors = value * self.page_size
+            queue.available = queue.descriptors + 16 * queue.size
+            align = max(self.align, 1)
+            queue.used = -(-(queue.available + 6 + 2 * queue.size) // align) * align
+            queue.enable()

@@ -1,5 +1,4 @@
 """The split virtqueue (virtio 1.2 §2.7) as a device sees it, safe against any guest memory.
-memory.
 
 `pop` walks one descriptor chain with bounded work; a rule that the driver broke ends in `on_broken`
 and an empty answer, never in an exception. A chain taken before a reset is ignored when it is
@@ -100,12 +99,16 @@ class Virtqueue(Stateful):
 
     def reset(self) -> None:
         """Forget everything; chains that are still out come back to nobody."""
+        self.stop()
+        self.event_index = self.indirect = False
+
+    def stop(self) -> None:
+        """Forget the rings; what driver and device agreed on stays."""
         self.epoch += 1
         self.size = self.limit
-        self.ready = False
+        self.ready = self.broken = False
         self.descriptors = self.available = self.used = 0
         self.next_available = self.next_used = 0
-        self.event_index = self.indirect = self.broken = False
 
     def enable(self) -> None:
         """The driver has set the rings up (§3.1.1): check once that they are RAM."""
