@@ -18,7 +18,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from ringzero.machines.assemble import Console, Software, assemble
 from ringzero.engine.ports import Profile, Why
 from ringzero.errors import UsageError
 from ringzero.isa.hart import VIRTUAL
@@ -28,7 +27,7 @@ from ringzero.machine.disk import DiskImage
 from ringzero.machine.outcome import Exit
 from ringzero.machine.outcome import Outcome as BoardOutcome
 from ringzero.machine.virt import NEVER
-from ringzero.machines.assemble import Console, DiskChoice, Software, assemble
+from ringzero.machines.assemble import Console, Software, assemble
 from ringzero.machines.inspect import Csrs, Registers, register_number, stopped_at
 from ringzero.outcome import Counters, Halted, Outcome, Paused, PoweredOff, Rebooted, TimedOut
 

@@ -17,10 +17,8 @@ from pathlib import Path
 from ringzero.kvm.status import status
 from ringzero.kvm.walk.guest import FAULTING, KERNEL, USER
 from ringzero.kvm.walk.measure import walk
-from ringzero.machines.kvm import KvmMachine
-from ringzero.kvm.walk.measure import walk
-from ringzero.kvm.walk.guest import FAULTING, KERNEL, USER
 from ringzero.machine.disk import DiskImage
+from ringzero.machines.kvm import KvmMachine
 from ringzero.outcome import PoweredOff, Rebooted
 
 SECTOR = 512

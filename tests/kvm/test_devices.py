@@ -10,8 +10,6 @@ from ringzero.kvm.api import Cpuid, CpuidEntry
 from ringzero.kvm.board import acpi, layout
 from ringzero.kvm.board.legacy import Cmos, KeyboardController, PowerManagement
 from ringzero.kvm.cpuid import BASELINE, guest_cpuid
-from ringzero.kvm.board.legacy import Cmos, KeyboardController, PowerManagement
-from ringzero.machines.kvm import KvmMachine
 from ringzero.machine.disk import DiskImage
 from ringzero.machine.outcome import Exit, Outcome, Reboot
 from ringzero.machines.kvm import KvmMachine
