@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from ringzero.api import Machine
+from ringzero.isa.tools.program import assemble_text
+from tests.guest_files import RAM, elf
+
+ALL_ENGINES = ("reference", "interpreter", "stencils", "regions")
 NEVER = (1 << 64) - 1  # no deadline; no reservation
 
 
@@ -29,3 +35,15 @@ def give_numbers(hart: Any, values: Sequence[int]) -> None:
 def open_memory(hart: Any) -> None:
     """PMP that lets S and U do everything."""
     hart.pmpcfg[0], hart.pmpaddr[0] = 0x1F, (1 << 54) - 1
+
+
+def bare(text: str, folder: Path, engine: str, **options: Any) -> Machine:
+    """A machine of this engine with a program in M-mode at the start of RAM, to end by `tohost`.
+
+    The page behind the program is `tohost`'s.
+    """
+    size = -(-len(assemble_text(text, RAM, {"tohost": RAM})) // 4096) * 4096
+    code = assemble_text(text, RAM, {"tohost": RAM + size})
+    file = folder / "program.elf"
+    file.write_bytes(elf(code.ljust(size + 4096, b"\0"), symbols={"tohost": RAM + size}))
+    return Machine(kernel=file, engine=engine, memory="4M", **options)

@@ -185,16 +185,25 @@ def write_only(hart: Any, name: str, value: int) -> None:
     csr_write(hart, NUMBERS[name], u64(value))
 
 
-def test_inhibited_counters_stand_still(hart: Any) -> None:
+def test_a_write_of_mcountinhibit_takes_effect_after_the_writing_instruction(hart: Any) -> None:
+    """Privileged spec 3.1.10: any CSR write takes effect after the writing instruction."""
     hart.retired = 10
-    write_only(hart, "mcountinhibit", 0b101)
+    write_only(hart, "mcountinhibit", 0b101)  # the eleventh instruction, which still counts
     hart.retired = 20
-    assert (read(hart, "mcycle"), read(hart, "minstret")) == (10, 10)
+    assert (read(hart, "mcycle"), read(hart, "minstret")) == (11, 11)
     write_only(hart, "mcycle", 7)
     assert read(hart, "mcycle") == 7
-    write_only(hart, "mcountinhibit", 0)
+    write_only(hart, "mcountinhibit", 0)  # which does not count yet
     hart.retired = 21
-    assert (read(hart, "mcycle"), read(hart, "minstret")) == (8, 11)
+    assert (read(hart, "mcycle"), read(hart, "minstret")) == (7, 11)
+    hart.retired = 22
+    assert (read(hart, "mcycle"), read(hart, "minstret")) == (8, 12)
+    write_only(hart, "mcountinhibit", 0b100)
+    hart.retired = 30
+    assert (read(hart, "mcycle"), read(hart, "minstret")) == (16, 13)
+    write_only(hart, "mcountinhibit", 0b100)  # nothing changes
+    hart.retired = 31
+    assert (read(hart, "mcycle"), read(hart, "minstret")) == (17, 13)
 
 
 def test_pmp_locks(hart: Any) -> None:

@@ -255,3 +255,42 @@ def test_misaligned_accesses_cross_pages_in_parts(world: World) -> None:
         store(world.hart, u64, u64(PAGE + 0xFFD), u64(0))
     assert (world.hart.cause, world.hart.tval) == (STORE_PAGE, PAGE + 0x1000)
     assert load(world.hart, u8, u64(PAGE + 0xFFD)) == 0  # the part before it was written
+
+
+TOR, RWX_TOR, LOCKED_TOR = 0x08, 0x0F, 0x88  # no permissions, all, none even for M
+
+
+@pytest.mark.parametrize("bottom", [0x1004, 0x1008, 0x1FFC, 0x2000])
+@pytest.mark.parametrize("mode", [M, S])
+@pytest.mark.parametrize("permissions", [TOR, LOCKED_TOR])
+def test_a_top_of_range_that_is_not_above_its_bottom_matches_nothing(
+    world: World, bottom: int, mode: int, permissions: int
+) -> None:
+    """Privileged spec 3.7.1.1: "If pmpaddr[i-1] >= pmpaddr[i] ..., PMP entry i matches no
+    addresses", also not the part of an access, a page or a page table entry around its bounds.
+    """
+    hart = world.hart
+    top = RAM + 0x1004
+    hart.pmpaddr[0], hart.pmpaddr[1] = u64((RAM + bottom) >> 2), u64(top >> 2)
+    hart.pmpaddr[2] = u64((1 << 54) - 1)
+    hart.pmpcfg[0] = u64(0x1F << 16 | permissions << 8)
+    for address in (RAM + 0x1000, RAM + 0x1004, RAM + bottom - 4, RAM + bottom):
+        for size in (1, 2, 4, 8, 4096):
+            assert pmp_permissions(hart, u64(address), u64(size), u64(mode)) == ALL
+
+
+def test_an_empty_range_of_pmp_does_not_hinder_page_table_walks(world: World) -> None:
+    hart = world.hart
+    hart.pmpaddr[0] = hart.pmpaddr[1] = u64((ROOT + 12) >> 2)  # in the entry that the walk reads
+    hart.pmpaddr[2] = u64((1 << 54) - 1)
+    hart.pmpcfg[0] = u64(0x1F << 16 | TOR << 8)
+    assert [world.go(access) for access in (LOAD, STORE, FETCH)] == [DATA] * 3
+
+
+@pytest.mark.parametrize("entry", [0, 1])
+def test_the_first_entry_of_pmp_begins_at_zero(world: World, entry: int) -> None:
+    hart = world.hart
+    hart.pmpcfg[0], hart.pmpaddr[0] = u64(RWX_TOR << 8 * entry), u64(0)
+    hart.pmpaddr[1] = u64(0x1000)
+    allowed = pmp_permissions(hart, u64(0), u64(8), u64(S))
+    assert allowed == (ALL if entry else 0)

@@ -37,7 +37,7 @@ from tests.lockstep.layout import (
     WINDOW_PAGES,
 )
 from tests.lockstep.spike import pack
-from tests.lockstep.stream import Stream
+from tests.lockstep.stream import COUNTED, Stream
 from tests.lockstep.tables import SV39, SV48, SV57, Tables, root
 
 START_CSRS = (
@@ -226,6 +226,8 @@ class Program:
         if name.startswith("pmpaddr"):
             return self._protected(int(name[7:]))
         value = values.integer(chance) if chance.random() < 0.5 else values.MASK
+        if name == "mcountinhibit":
+            return value & ~COUNTED
         return value & ~1 if name == "senvcfg" else value  # FIOM, which Spike has not
 
     def _protection(self) -> int:

@@ -37,6 +37,7 @@ BIND: dict[Native, Native] = {
     access.amo: tlb.amo,
     access.load_reserved: tlb.load_reserved,
     access.store_conditional: tlb.store_conditional,
+    access.zero_block: tlb.zero_block,
     ports.physical_read: physical.physical_read,
     ports.physical_write: physical.physical_write,
     ports.physical_amo: physical.physical_amo,
@@ -188,6 +189,12 @@ class Special(HandlerText):
         self.resume(self.unretired())
 
     def halt(self) -> str:
+        """A slot of the scratch array: the end of a single step, or code that is not decoded."""
+        single, _ = self.call(run.single_step, "ptr %core")
+        self.line(f"br i1 {single}, label %end, label %fetch")
+        self.label("fetch")
+        self.tail('@"straddle"')
+        self.label("end")
         self.synchronise(self.pc())
         self.call(run.attribute, "ptr %core")
         self.line("ret void")

@@ -313,6 +313,12 @@ def ready_to_step(core: Core) -> tuple[ptr[Slot], bool]:
     return straddling(core, core.hart.pc)
 
 
+@native
+def single_step(core: Core) -> bool:
+    """Whether a hart is to execute one instruction only."""
+    return core.stepping
+
+
 @native(cold=True)
 def straddling(core: Core, pc: u64) -> tuple[ptr[Slot], bool]:
     """The scratch slot of an instruction fetched just for once; or its fault, taken."""

@@ -201,7 +201,7 @@ class Core(Struct):
     digests: u64[32]  # type: ignore[valid-type]  # of the sets' keys; 0 for a set never used
     superpages: u64  # sets that hold pieces of superpages
     chosen: u64  # how often a set was looked for
-    scratch: ptr[Slot]  # a slot array of its own: single steps, instructions that cross pages
+    scratch: ptr[Slot]  # a slot array of its own: instructions that are fetched for just once
     scratch_slot: u64  # the one slot of it that does not halt
     number: u64  # among the cores
     horizon: u64  # hart.retired = horizon - budget, while running

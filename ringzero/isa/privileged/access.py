@@ -175,10 +175,19 @@ def fetch_parcel(hart: Hart, address: u64) -> u32:
 
 @native
 def zero_block(hart: Hart, address: u64) -> None:
-    """cbo.zero: the cache block that holds `address` becomes zero, PMP's grain at a time."""
+    """cbo.zero: the cache block that holds `address` becomes zero, PMP's grain at a time.
+
+    Whichever byte of the block may not be written, the fault is that of `address` as it was given:
+    "the relevant *tval CSR is written with the faulting effective address (i.e. the value of rs1)"
+    ("CMO" 2.5.2).
+    """
+    translate_span(hart, address, STORE, 1)
     block = address & ~(BLOCK - 1)
-    for word in typed_range(u64(BLOCK // 4)):
-        store(hart, u32, block + (word << 2), 0)
+    try:
+        for word in typed_range(u64(BLOCK // 4)):
+            store(hart, u32, block + (word << 2), 0)
+    except Trap:
+        raise exception(hart, hart.cause, address)  # noqa: B904 (the payload is in the hart)
 
 
 @native

@@ -49,12 +49,19 @@ def set_instret_count(hart: Hart, value: u64) -> None:
 
 @native
 def set_inhibit(hart: Hart, value: u64) -> None:
-    """Stop and start counters; each keeps its count. The new setting holds for this instruction."""
+    """Stop and start counters; each keeps its count.
+
+    "Any CSR write takes effect after the writing instruction has otherwise completed" (3.1.10): the
+    one that stops a counter is still counted, the one that starts it is not.
+    """
     changed = hart.mcountinhibit ^ value
+    after = hart.retired + 1
     if changed & CYCLE != 0:
-        count = cycle_count(hart)
-        hart.mcycle_offset = count if value & CYCLE != 0 else count - hart.retired
+        stops = value & CYCLE != 0
+        hart.mcycle_offset = hart.mcycle_offset + after if stops else hart.mcycle_offset - after
     if changed & INSTRET != 0:
-        count = instret_count(hart)
-        hart.minstret_offset = count if value & INSTRET != 0 else count - hart.retired
+        stops = value & INSTRET != 0
+        hart.minstret_offset = (
+            hart.minstret_offset + after if stops else hart.minstret_offset - after
+        )
     hart.mcountinhibit = value

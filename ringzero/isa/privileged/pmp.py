@@ -21,9 +21,9 @@ def entry_configuration(hart: Hart, index: u64) -> u64:
 
 @native
 def entry_range(hart: Hart, index: u64, matching: u64) -> tuple[u64, u64]:
-    """First byte and end of the region that an active entry covers."""
+    """First byte and end of the region that an active entry covers, which may be empty."""
     address = hart.pmpaddr[index]
-    if matching == TOR:
+    if matching == TOR:  # an end that is not above the start makes an empty range (3.7.1.1)
         below = u64(0)
         if index > 0:
             below = hart.pmpaddr[index - 1] << 2
@@ -44,7 +44,7 @@ def pmp_permissions(hart: Hart, address: u64, size: u64, mode: u64) -> u64:
             matching = (rest >> 3) & 3
             if matching != OFF:
                 start, end = entry_range(hart, index, matching)
-                if address < end and address + size > start:
+                if start < end and address < end and address + size > start:
                     if address < start or address + size > end:
                         return SPLIT
                     if mode == M and rest & LOCKED == 0:

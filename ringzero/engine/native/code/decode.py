@@ -10,10 +10,10 @@ from ringzero.engine.native.code.blocks import set_number
 from ringzero.engine.native.code.decoded_pages import (
     DECODE,
     FAR,
-    HALT,
     NEVER_NEAR,
     SINK,
     STRADDLE,
+    clear_scratch_slot,
     header,
     set_header,
     slot_array,
@@ -226,8 +226,7 @@ def decode_all(shared: Shared, array: u64, wanted: ptr[u8]) -> u64:
 @native
 def fill_scratch(core: Core, pc: u64, word: u32) -> ptr[Slot]:
     """Decode a word into the hart's own array, where all other slots halt; its slot."""
-    shared = core.shared[0]
-    core.scratch[core.scratch_slot].handler = shared.handlers[HALT]
+    clear_scratch_slot(core)
     core.scratch_slot = (pc & 0xFFF) >> 1
-    fill_slot(shared, core.scratch[core.scratch_slot], word, NEVER_NEAR)
+    fill_slot(core.shared[0], core.scratch[core.scratch_slot], word, NEVER_NEAR)
     return advance(core.scratch, core.scratch_slot)

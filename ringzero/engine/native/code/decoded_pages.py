@@ -45,7 +45,7 @@ ILLEGAL_4, ILLEGAL_2 = COUNT, COUNT + 1
 DECODE = COUNT + 2  # not decoded yet
 CROSS = COUNT + 3  # a guard: go on at the next page
 STRADDLE = COUNT + 4  # a 32-bit instruction over the end of its page
-HALT = COUNT + 5  # in the scratch array: the single step ends here
+HALT = COUNT + 5  # in the scratch array: a single step ends here, other code is fetched anew
 JUMP_TO = COUNT + 6  # to any address, given in place of the slot
 EVENT = COUNT + 7  # the budget is spent
 SPENT = COUNT + 8  # EVENT, in a region
@@ -127,6 +127,12 @@ def count_change(shared: Shared, array: u64) -> None:
 def clear_scratch(core: Core) -> None:
     """A new scratch array."""
     clear_slots(core.shared[0], core.scratch, HALT, CROSS)
+
+
+@native
+def clear_scratch_slot(core: Core) -> None:
+    """The one instruction that the scratch array holds is forgotten: it is fetched anew."""
+    core.scratch[core.scratch_slot].handler = core.shared[0].handlers[HALT]
 
 
 @native(inline=True)

@@ -9,7 +9,7 @@ table. The meaning stays `isa.access`'s: a miss runs that text.
 from __future__ import annotations
 
 from ringzero.engine.native.code.code_writes import holds_code, stored_beside
-from ringzero.engine.native.code.decoded_pages import INVALID
+from ringzero.engine.native.code.decoded_pages import INVALID, clear_scratch_slot
 from ringzero.engine.native.code.invalidate import come_in, forget_code, is_in
 from ringzero.engine.native.code.pages import code_page
 from ringzero.engine.native.state import (
@@ -30,10 +30,12 @@ from ringzero.engine.native.translation.physical import NOWHERE, atomically, bac
 from ringzero.engine.native.translation.walks import find_page
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.privileged import access
+from ringzero.isa.privileged.access import BLOCK
 from ringzero.isa.privileged.paging import Translation
 from ringzero.isa.privileged.pmp import EXECUTE, READ, WRITE
-from ringzero.isa.privileged.trap import FETCH, LOAD, STORE, access_fault
+from ringzero.isa.privileged.trap import FETCH, LOAD, STORE
 from ringzero.lang import (
+    address_of,
     compare_exchange,
     fence,
     likely,
@@ -43,6 +45,7 @@ from ringzero.lang import (
     poke,
     read_acquire,
     read_once,
+    typed_range,
     u64,
     write_once,
 )
@@ -55,6 +58,7 @@ store_definition = original(access.store)
 amo_definition = original(access.amo)
 load_reserved_definition = original(access.load_reserved)
 store_conditional_definition = original(access.store_conditional)
+zero_block_definition = original(access.zero_block)
 
 
 @native(inline=True)
@@ -212,6 +216,20 @@ def store_conditional_missed(hart: Hart, kind: type, address: u64, value: u64) -
 
 
 @native
+def zero_block(hart: Hart, address: u64) -> None:
+    """`isa.access.zero_block` with the write table in front."""
+    core = core_of(hart)
+    entry = entry_for(core, WRITES, address)
+    if likely(entry.tag == address & PAGE_MASK):
+        block = (address & ~(BLOCK - 1)) + entry.offset
+        for word in typed_range(u64(BLOCK // 8)):
+            write_once(u64, core.memory, block + (word << 3), u64(0))
+    else:
+        fill(core, address, STORE)
+        zero_block_definition(hart, address)
+
+
+@native
 def fill(core: Core, address: u64, kind: int) -> None:
     """Translate a page for one kind of access and cache what may be cached."""
     found = Translation()
@@ -256,12 +274,17 @@ def unwatched(core: Core, where: u64) -> bool:
 
 @native(cold=True)
 def find_code(core: Core, address: u64) -> u64:
-    """The slot array (byte offset) of the page around an instruction address, or the fault."""
+    """The slot array (byte offset) of the page around an instruction address, or the fault.
+
+    What is not RAM, and a page that PMP divides, is not decoded as a page: the hart's scratch array
+    stands for it, whose slots fetch each instruction anew, and raise what that raises.
+    """
     found = Translation()
     find_page(core, address, FETCH, found)
     where = backing(core.shared[0], found.physical & PAGE_MASK, 4096)
     if where == NOWHERE or found.permissions & EXECUTE == 0:
-        raise access_fault(core.hart, address, FETCH)
+        clear_scratch_slot(core)
+        return address_of(core.scratch) - address_of(core.shared[0].slots)
     describe(core, address, found)
     shared = core.shared[0]
     offset = code_page(core, where >> 12)
