@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ringzero.api import Machine
 from ringzero.isa.tools.program import assemble_text
+from ringzero.machines.riscv import Machine
 from tests.guest_files import RAM, elf
 
 ALL_ENGINES = ("reference", "interpreter", "stencils", "regions")
