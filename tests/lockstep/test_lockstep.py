@@ -60,7 +60,7 @@ def test_the_interpreter_running_freely() -> None:
 
 
 def test_guests_of_the_reference_engine_are_spike_s_equal() -> None:
-    _, modes, causes = compared(lockstep("reference", hypervisor=True), 4000)
+    _, modes, causes = compared(lockstep("reference", hypervisor=True), 6000)
     assert {4, 5} <= modes
     assert {10, 22} <= causes
 
