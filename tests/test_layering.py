@@ -48,13 +48,25 @@ def test_code_generator_stays_in_its_place() -> None:
 
 
 def test_text_for_bare_metal_knows_only_language_and_architecture() -> None:
-    allowed = tuple(f"ringzero.{name}" for name in ("lang", "isa", "errors", "bare"))
+    allowed = tuple(f"ringzero.{name}" for name in ("lang", "isa", "board", "errors", "bare"))
     foreign = [
         f"{path.relative_to(ROOT)} imports {name}"
         for path in SOURCES
         if area(path) in TYPED
         for name in imports(path)
         if name.startswith("ringzero") and not name.startswith((*allowed, f"ringzero.{area(path)}"))
+    ]
+    assert not foreign
+
+
+def test_facts_of_the_board_know_only_language_and_architecture() -> None:
+    allowed = ("ringzero.lang", "ringzero.isa", "ringzero.board")
+    foreign = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in SOURCES
+        if area(path) == "board"
+        for name in imports(path)
+        if name.startswith("ringzero") and not name.startswith(allowed)
     ]
     assert not foreign
 

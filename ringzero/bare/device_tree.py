@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from ringzero.board.fdt import BEGIN_NODE, END_NODE, MAGIC, NOTHING, PROPERTY
 from ringzero.lang import byteswap, native, peek, ptr, u8, u32, u64
 
-MAGIC = 0xD00D_FEED
-BEGIN_NODE, END_NODE, PROPERTY, NOTHING, END = 1, 2, 3, 4, 9
-HEADER_SIZE, TOTAL_SIZE, STRUCTURE, STRINGS, RESERVATIONS = 40, 4, 8, 12, 16
+TOTAL_SIZE, STRUCTURE, STRINGS, RESERVATIONS = 4, 8, 12, 16  # offsets in the header
 ABSENT = 0
 
 

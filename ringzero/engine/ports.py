@@ -127,7 +127,7 @@ class Harts(Protocol):
         """What is added to the clock's source for mtime."""
 
     def share_clint(self, base: int, registers: Any) -> None:
-        """Where the CLINT is, and the buffer of its registers, as `isa.clint` has them."""
+        """Where the CLINT is, and the buffer of its registers, as `board.clint` has them."""
 
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""

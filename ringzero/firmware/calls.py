@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.firmware import harts, sbi, uart
+from ringzero.board import finisher, sbi
+from ringzero.board.addresses import CLINT_BASE, FINISHER_BASE
+from ringzero.board.clint import MTIMECMP
+from ringzero.firmware import harts, uart
 from ringzero.firmware.entry import Frame
-from ringzero.firmware.layout import CLINT_MTIMECMP, FINISHER, shared
+from ringzero.firmware.layout import shared
+from ringzero.isa.privileged.paging import ADUE
 from ringzero.lang import load, native, store, u8, u16, u32, u64
 
 MTIE, STIP = 1 << 7, 1 << 5
-PASS, FAIL, RESTART = 0x5555, 0x3333, 0x7777
-MISALIGNED_DELEGATION, UPDATE_AD = 0, 4
-ADUE = 1 << 61
 EXTENSIONS = (
-    sbi.BASE_EXTENSION, sbi.TIMER, sbi.SOFTWARE, sbi.FENCE, sbi.HARTS, sbi.RESET, sbi.CONSOLE,
-    sbi.FEATURES, sbi.LEGACY_SET_TIMER, sbi.LEGACY_PUT, sbi.LEGACY_GET, sbi.LEGACY_SHUTDOWN,
+    sbi.BASE, sbi.TIME, sbi.IPI, sbi.RFENCE, sbi.HSM, sbi.SRST, sbi.DBCN, sbi.FWFT,
+    sbi.LEGACY_SET_TIMER, sbi.LEGACY_CONSOLE_PUTCHAR, sbi.LEGACY_CONSOLE_GETCHAR,
+    sbi.LEGACY_SHUTDOWN,
 )  # fmt: skip
 
 
@@ -49,7 +51,7 @@ def set_timer(time: u64) -> None:
     if shared.has_stimecmp:
         csr.stimecmp.write(time)
         return
-    store(u64, CLINT_MTIMECMP + (csr.mhartid.read() << 3), time)
+    store(u64, CLINT_BASE + MTIMECMP + (csr.mhartid.read() << 3), time)
     csr.mip.clear(STIP)
     csr.mie.set(MTIE)
 
@@ -98,7 +100,7 @@ def reset(kind: u64, reason: u64) -> u64:
             return u64(sbi.INVALID_PARAM)
         finish(code)
     elif kind == sbi.COLD_REBOOT or kind == sbi.WARM_REBOOT:
-        store(u32, FINISHER, RESTART)
+        store(u32, FINISHER_BASE, finisher.RESET)
     else:
         return u64(sbi.INVALID_PARAM)
     return u64(sbi.FAILED)
@@ -107,22 +109,23 @@ def reset(kind: u64, reason: u64) -> u64:
 @native
 def finish(code: u64) -> None:
     """End the machine with an exit code."""
-    store(u32, FINISHER, u32(PASS) if code == 0 else u32(u16(code)) << 16 | FAIL)
+    failure = u32(u16(code)) << 16 | finisher.FAIL
+    store(u32, FINISHER_BASE, u32(finisher.PASS) if code == 0 else failure)
 
 
 @native
 def feature(function: u64, number: u64, value: u64, flags: u64) -> tuple[u64, u64]:
     """FWFT (SBI 3.0, chapter 18): whether the hart updates A and D bits itself."""
-    if number != UPDATE_AD and number != MISALIGNED_DELEGATION:
+    if number != sbi.PTE_AD_HW_UPDATING and number != sbi.MISALIGNED_EXC_DELEG:
         return u64(sbi.NOT_SUPPORTED), u64(0)
     if function == 1:
-        on = number == MISALIGNED_DELEGATION or csr.menvcfg.read() & ADUE != 0
+        on = number == sbi.MISALIGNED_EXC_DELEG or csr.menvcfg.read() & ADUE != 0
         return u64(sbi.SUCCESS), u64(on)
     if function != 0:
         return u64(sbi.NOT_SUPPORTED), u64(0)
     if value > 1 or flags != 0:
         return u64(sbi.INVALID_PARAM), u64(0)
-    if number == MISALIGNED_DELEGATION:  # misaligned accesses never come here
+    if number == sbi.MISALIGNED_EXC_DELEG:  # misaligned accesses never come here
         return u64(sbi.SUCCESS) if value == 1 else u64(sbi.DENIED), u64(0)
     if value == 0:
         csr.menvcfg.clear(ADUE)
@@ -136,10 +139,10 @@ def feature(function: u64, number: u64, value: u64, flags: u64) -> tuple[u64, u6
 @native
 def legacy(frame: Frame) -> bool:
     """The calls of SBI 0.1 that small programs still make; they answer in a0 alone."""
-    if frame.a7 == sbi.LEGACY_PUT:
+    if frame.a7 == sbi.LEGACY_CONSOLE_PUTCHAR:
         uart.write(u8(frame.a0))
         frame.a0 = 0
-    elif frame.a7 == sbi.LEGACY_GET:
+    elif frame.a7 == sbi.LEGACY_CONSOLE_GETCHAR:
         frame.a0 = u64(uart.read()) if uart.is_ready() else ~u64(0)
     elif frame.a7 == sbi.LEGACY_SET_TIMER:
         set_timer(frame.a0)
@@ -155,22 +158,22 @@ def legacy(frame: Frame) -> bool:
 def answer(frame: Frame) -> tuple[u64, u64]:
     """Error and value of an SBI call."""
     extension, function = frame.a7, frame.a6
-    if extension == sbi.TIMER and function == 0:
+    if extension == sbi.TIME and function == 0:
         set_timer(frame.a0)
         return u64(sbi.SUCCESS), u64(0)
-    if extension == sbi.SOFTWARE and function == harts.SEND_IPI:
+    if extension == sbi.IPI and function == sbi.SEND_IPI:
         return harts.send(frame.a0, frame.a1), u64(0)
-    if extension == sbi.FENCE:
+    if extension == sbi.RFENCE:
         error = harts.remote_fence(function, frame.a0, frame.a1, frame.a2, frame.a3, frame.a4)
         return error, u64(0)
-    if extension == sbi.CONSOLE:
+    if extension == sbi.DBCN:
         return console(function, frame.a0, frame.a1, frame.a2)
-    if extension == sbi.BASE_EXTENSION:
+    if extension == sbi.BASE:
         return describe(function, frame.a0)
-    if extension == sbi.HARTS:
+    if extension == sbi.HSM:
         return harts.manage(function, frame.a0, frame.a1, frame.a2)
-    if extension == sbi.RESET and function == 0:
+    if extension == sbi.SRST and function == 0:
         return reset(u64(u32(frame.a0)), u64(u32(frame.a1))), u64(0)
-    if extension == sbi.FEATURES:
+    if extension == sbi.FWFT:
         return feature(function, u64(u32(frame.a0)), frame.a1, frame.a2)
     return u64(sbi.NOT_SUPPORTED), u64(0)

@@ -15,20 +15,15 @@ from ringzero.bare.stubs import (
     fence_translation,
     wait,
 )
-from ringzero.firmware import sbi
+from ringzero.board import sbi
+from ringzero.board.addresses import CLINT_BASE, FIRMWARE_SIZE, RAM_BASE
+from ringzero.board.clint import MSIP
 from ringzero.firmware.entry import enter
 from ringzero.firmware.layout import (
-    BASE,
-    CLINT_MSIP,
     HARTS,
     MAIL_FENCE,
     MAIL_SOFTWARE,
     MAIL_START,
-    SIZE,
-    START_PENDING,
-    STARTED,
-    STOPPED,
-    SUSPENDED,
     shared,
 )
 from ringzero.lang import (
@@ -48,16 +43,12 @@ MSIE, SSIP = 1 << 3, 1 << 1
 MPP_S, MPP = 1 << 11, 3 << 11
 SIE, SPIE, MPIE = 1 << 1, 1 << 5, 1 << 7
 SPINS = 1000  # looks at what another hart is to do before this one sleeps; even
-SEND_IPI = 0
-FENCE_I, SFENCE_VMA, SFENCE_VMA_ASID = 0, 1, 2
-HART_START, HART_STOP, HART_STATUS, HART_SUSPEND = 0, 1, 2, 3
-RETENTIVE, NON_RETENTIVE = 0, 0x8000_0000
 WHOLE_FLUSH = 64 * 4096  # beyond that many bytes one fence of everything costs less
 
 
 @native
 def is_running(hart: u64) -> bool:
-    return shared.state[hart] == STARTED or shared.state[hart] == SUSPENDED
+    return shared.state[hart] == sbi.STARTED or shared.state[hart] == sbi.SUSPENDED
 
 
 @native
@@ -82,14 +73,14 @@ def post(hart: u64, why: u64) -> None:
     """Put `why` into a hart's mail and interrupt it, unless whoever put the first there does."""
     if atomic("or", u64, shared.mail, hart << 3, why) == 0:
         fence()
-        store(u32, CLINT_MSIP + (hart << 2), 1)
+        store(u32, CLINT_BASE + MSIP + (hart << 2), 1)
 
 
 @native
 def read_mail() -> u64:
     """Do what other harts have asked of this one, and say what it was."""
     hart = csr.mhartid.read()
-    store(u32, CLINT_MSIP + (hart << 2), 0)
+    store(u32, CLINT_BASE + MSIP + (hart << 2), 0)
     fence()
     why = atomic("xchg", u64, shared.mail, hart << 3, 0)
     if why & MAIL_SOFTWARE != 0:
@@ -109,14 +100,14 @@ def do_fences(hart: u64) -> None:
             if atomic("add", u64, shared.fence_left, asker << 3, ~u64(0)) == 1:
                 bit = u64(1) << asker
                 if atomic("and", u64, shared.asleep, 0, ~bit) & bit != 0:
-                    store(u32, CLINT_MSIP + (asker << 2), 1)
+                    store(u32, CLINT_BASE + MSIP + (asker << 2), 1)
 
 
 @native
 def do_fence(asker: u64) -> None:
     """The fence that a hart asks for: of code, or of a range and perhaps an address space."""
     kind = shared.fence_kind[asker]
-    if kind == FENCE_I:
+    if kind == sbi.REMOTE_FENCE_I:
         fence_code()
         return
     start, size, space = (
@@ -125,14 +116,14 @@ def do_fence(asker: u64) -> None:
         shared.fence_space[asker],
     )
     if size == 0 or size > WHOLE_FLUSH:
-        if kind == SFENCE_VMA_ASID:
+        if kind == sbi.REMOTE_SFENCE_VMA_ASID:
             fence_space(space)
         else:
             fence_translation()
         return
     page = start & ~u64(4095)
     while page < start + size:
-        if kind == SFENCE_VMA_ASID:
+        if kind == sbi.REMOTE_SFENCE_VMA_ASID:
             fence_space_page(page, space)
         else:
             fence_page(page)
@@ -176,7 +167,7 @@ def remote_fence(function: u64, mask: u64, base: u64, start: u64, size: u64, spa
     Each hart has a place for its own, so that several are under way at a time, and a hart that is
     interrupted does all that were asked of it.
     """
-    if function > SFENCE_VMA_ASID:
+    if function > sbi.REMOTE_SFENCE_VMA_ASID:
         return u64(sbi.NOT_SUPPORTED)
     bits, ok = select(mask, base)
     if not ok:
@@ -205,7 +196,9 @@ def remote_fence(function: u64, mask: u64, base: u64, start: u64, size: u64, spa
 @native
 def is_ours(address: u64, size: u64) -> bool:
     """Whether any byte of a range lies in the firmware's memory, or the range wraps."""
-    return address + size < address or (address < BASE + SIZE and address + size > BASE)
+    return address + size < address or (
+        address < RAM_BASE + FIRMWARE_SIZE and address + size > RAM_BASE
+    )
 
 
 @native
@@ -215,7 +208,7 @@ def start_hart(hart: u64, address: u64, argument: u64) -> u64:
         return u64(sbi.INVALID_PARAM)
     if address & 1 != 0 or is_ours(address, u64(4)):
         return u64(sbi.INVALID_ADDRESS)
-    if not compare_exchange(u64, shared.state, hart << 3, STOPPED, START_PENDING):
+    if not compare_exchange(u64, shared.state, hart << 3, sbi.STOPPED, sbi.START_PENDING):
         return u64(sbi.ALREADY_AVAILABLE)
     shared.start_address[hart] = address
     shared.start_argument[hart] = argument
@@ -229,7 +222,7 @@ def stop_this() -> None:
     hart = csr.mhartid.read()
     csr.mie.write(u64(MSIE))
     read_mail()
-    atomic("xchg", u64, shared.state, hart << 3, STOPPED)
+    atomic("xchg", u64, shared.state, hart << 3, sbi.STOPPED)
     wait_for_start(hart)
 
 
@@ -246,7 +239,7 @@ def wait_for_start(hart: u64) -> None:
 @native
 def go(hart: u64, address: u64, argument: u64, mode: u64) -> None:
     """Leave for the supervisor: translation off, interrupts off (SBI 2.0, table 18)."""
-    atomic("xchg", u64, shared.state, hart << 3, STARTED)
+    atomic("xchg", u64, shared.state, hart << 3, sbi.STARTED)
     csr.satp.write(u64(0))
     csr.mie.write(u64(MSIE))
     enter(address, hart, argument, mode | MPIE, u64(MPP | SIE | SPIE))
@@ -255,35 +248,35 @@ def go(hart: u64, address: u64, argument: u64, mode: u64) -> None:
 @native
 def suspend(kind: u64, address: u64, argument: u64) -> u64:
     """HSM: sleep until an interrupt; a non-retentive sleep goes on at `address`."""
-    if kind != RETENTIVE and kind != NON_RETENTIVE:
+    if kind != sbi.RETENTIVE and kind != sbi.NON_RETENTIVE:
         return u64(sbi.INVALID_PARAM)
-    if kind == NON_RETENTIVE and (address & 1 != 0 or is_ours(address, u64(4))):
+    if kind == sbi.NON_RETENTIVE and (address & 1 != 0 or is_ours(address, u64(4))):
         return u64(sbi.INVALID_ADDRESS)
     hart = csr.mhartid.read()
-    atomic("xchg", u64, shared.state, hart << 3, SUSPENDED)
+    atomic("xchg", u64, shared.state, hart << 3, sbi.SUSPENDED)
     while True:
         if csr.mip.read() & MSIE != 0:
             read_mail()
         if csr.mip.read() & csr.mie.read() != 0:
             break
         wait()
-    if kind == NON_RETENTIVE:
+    if kind == sbi.NON_RETENTIVE:
         go(hart, address, argument, u64(MPP_S))
-    atomic("xchg", u64, shared.state, hart << 3, STARTED)
+    atomic("xchg", u64, shared.state, hart << 3, sbi.STARTED)
     return u64(sbi.SUCCESS)
 
 
 @native
 def manage(function: u64, a0: u64, a1: u64, a2: u64) -> tuple[u64, u64]:
     """The HSM extension."""
-    if function == HART_START:
+    if function == sbi.HART_START:
         return start_hart(a0, a1, a2), u64(0)
-    if function == HART_STOP:
+    if function == sbi.HART_STOP:
         stop_this()
-    if function == HART_STATUS:
+    if function == sbi.HART_GET_STATUS:
         if a0 >= HARTS or shared.present[a0] == 0:
             return u64(sbi.INVALID_PARAM), u64(0)
         return u64(sbi.SUCCESS), shared.state[a0]
-    if function == HART_SUSPEND:
+    if function == sbi.HART_SUSPEND:
         return suspend(u64(u32(a0)), a1, a2), u64(0)
     return u64(sbi.NOT_SUPPORTED), u64(0)

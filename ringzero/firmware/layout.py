@@ -1,22 +1,12 @@
-"""Where things are, and the state that harts share. The board is QEMU's `virt` or compatible."""
+"""The state that the firmware's harts share, in its own memory at the beginning of RAM."""
 
 from __future__ import annotations
 
 from ringzero.lang import Struct, u32, u64
 
-BASE, SIZE = 0x8000_0000, 0x8_0000  # the firmware's own memory: code, data, stacks
-NEXT_ADDRESS = 0x8020_0000  # where the next stage is if nobody says
-FINISHER = 0x10_0000
-CLINT, CLINT_SIZE = 0x200_0000, 0x1_0000
-CLINT_MSIP, CLINT_MTIMECMP = CLINT, CLINT + 0x4000
-UART = 0x1000_0000
-
 HARTS = 16
 STACK_SIZE = 0x2000
 S, M = 1, 3
-
-# States of a hart: SBI 2.0, table 19.
-STARTED, STOPPED, START_PENDING, STOP_PENDING, SUSPENDED = 0, 1, 2, 3, 4
 
 # Why a hart got a software interrupt (bits of Shared.mail).
 MAIL_SOFTWARE, MAIL_FENCE, MAIL_START = 1, 2, 4

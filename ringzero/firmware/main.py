@@ -5,15 +5,12 @@ from __future__ import annotations
 from ringzero.bare.device_tree import ABSENT, find, is_tree, word
 from ringzero.bare.stubs import csr, wait
 from ringzero.bare.text import put, put_byte, put_hex
+from ringzero.board import clint, sbi
+from ringzero.board.addresses import CLINT_BASE, FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE
 from ringzero.firmware import calls, harts, uart
 from ringzero.firmware.entry import INFO_MAGIC, FirmwareInfo, Frame, trap
 from ringzero.firmware.layout import (
-    BASE,
-    CLINT,
-    CLINT_SIZE,
     HARTS,
-    NEXT_ADDRESS,
-    SIZE,
     S,
     boot,
     shared,
@@ -51,8 +48,8 @@ def setup() -> None:
     csr.mstatus.set(FS)
     csr.menvcfg.try_set(u64(STCE | PBMTE | CBZE | CBCFE | CBIE))
     csr.mstateen0.try_set(u64(STATEEN_ALL))
-    csr.pmpaddr0.write(napot(BASE, SIZE))
-    csr.pmpaddr1.write(napot(CLINT, CLINT_SIZE))
+    csr.pmpaddr0.write(napot(RAM_BASE, FIRMWARE_SIZE))
+    csr.pmpaddr1.write(napot(CLINT_BASE, clint.SIZE))
     csr.pmpaddr2.write(~u64(0))
     csr.pmpcfg0.write(u64(NAPOT | NAPOT << 8 | (NAPOT | ALL_ACCESS) << 16))
 
@@ -78,9 +75,9 @@ def start_first(hart: u64, tree: ptr[u8], info: FirmwareInfo) -> None:
     setup()
     shared.has_stimecmp = csr.stimecmp.try_set(~u64(0)) != 0
     for other in range(16):
-        shared.state[other] = harts.STOPPED
+        shared.state[other] = sbi.STOPPED
     shared.present[hart] = 1
-    address, mode = u64(NEXT_ADDRESS), u64(S)
+    address, mode = u64(KERNEL_BASE), u64(S)
     if address_of(info) != 0 and info.magic == INFO_MAGIC:
         address, mode = info.next_address, info.next_mode
     count_harts(tree)
@@ -104,7 +101,7 @@ def handle_trap(frame: Frame) -> None:
     cause = csr.mcause.read()
     if cause == CALL_FROM_S:
         csr.mepc.write(csr.mepc.read() + 4)
-        if frame.a7 < 16 and calls.legacy(frame):
+        if frame.a7 < sbi.LEGACY_END and calls.legacy(frame):
             return
         error, value = calls.answer(frame)
         frame.a0, frame.a1 = error, value

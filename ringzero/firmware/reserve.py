@@ -17,7 +17,7 @@ from ringzero.bare.device_tree import (
     word,
 )
 from ringzero.bare.memory import memmove
-from ringzero.firmware.layout import BASE, SIZE
+from ringzero.board.addresses import FIRMWARE_SIZE, RAM_BASE
 from ringzero.lang import advance, byteswap, native, poke, ptr, u8, u32, u64
 
 ENTRY = 16
@@ -34,14 +34,14 @@ def reserve(tree: ptr[u8]) -> None:
     if not is_tree(tree):
         return
     found, size = find(tree, "reserved-memory", "reg", True, u64(0))
-    if found != ABSENT and size >= 16 and word(tree, found + 4) == BASE:
+    if found != ABSENT and size >= 16 and word(tree, found + 4) == RAM_BASE:
         return
     first = word(tree, RESERVATIONS)
     moved = word(tree, TOTAL_SIZE) - first
     memmove(advance(tree, first + ENTRY), advance(tree, first), moved)
     for field in (TOTAL_SIZE, STRUCTURE, STRINGS):
         put_word(tree, u64(field), word(tree, field) + ENTRY)
-    put_word(tree, first, u64(BASE >> 32))
-    put_word(tree, first + 4, u64(BASE))
-    put_word(tree, first + 8, u64(SIZE >> 32))
-    put_word(tree, first + 12, u64(SIZE))
+    put_word(tree, first, u64(RAM_BASE >> 32))
+    put_word(tree, first + 4, u64(RAM_BASE))
+    put_word(tree, first + 8, u64(FIRMWARE_SIZE >> 32))
+    put_word(tree, first + 12, u64(FIRMWARE_SIZE))

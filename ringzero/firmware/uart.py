@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ringzero.firmware.layout import UART, shared
+from ringzero.board.addresses import UART_BASE
+from ringzero.firmware.layout import shared
 from ringzero.lang import atomic, load, native, store, u8, u64
 
 DATA, INTERRUPT_ENABLE, FIFO_CONTROL, LINE_CONTROL, LINE_STATUS = 0, 1, 2, 3, 5
@@ -13,29 +14,29 @@ EIGHT_BITS, FIFOS_ON = 3, 1
 @native
 def setup() -> None:
     """Eight bits, no parity, FIFOs, no interrupts; the speed stays as it is."""
-    store(u8, UART + INTERRUPT_ENABLE, 0)
-    store(u8, UART + LINE_CONTROL, EIGHT_BITS)
-    store(u8, UART + FIFO_CONTROL, FIFOS_ON)
+    store(u8, UART_BASE + INTERRUPT_ENABLE, 0)
+    store(u8, UART_BASE + LINE_CONTROL, EIGHT_BITS)
+    store(u8, UART_BASE + FIFO_CONTROL, FIFOS_ON)
 
 
 @native
 def write(byte: u8) -> None:
     """Send one byte."""
-    while load(u8, UART + LINE_STATUS) & TRANSMITTER_EMPTY == 0:
+    while load(u8, UART_BASE + LINE_STATUS) & TRANSMITTER_EMPTY == 0:
         pass
-    store(u8, UART + DATA, byte)
+    store(u8, UART_BASE + DATA, byte)
 
 
 @native
 def is_ready() -> bool:
     """Whether a byte has come in."""
-    return load(u8, UART + LINE_STATUS) & DATA_READY != 0
+    return load(u8, UART_BASE + LINE_STATUS) & DATA_READY != 0
 
 
 @native
 def read() -> u8:
     """The byte that came in first."""
-    return load(u8, UART + DATA)
+    return load(u8, UART_BASE + DATA)
 
 
 @native

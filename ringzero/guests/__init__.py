@@ -17,17 +17,18 @@ def build(name: str) -> Image:
     """The guest of that name, compiled at first use."""
     if name not in GUESTS:
         raise NotFound(f"there is no bundled guest {name!r}: choose one of {', '.join(GUESTS)}")
-    return cached_image(["bare", "guests", "isa"], GUESTS[name], name)
+    return cached_image(["bare", "board", "guests", "isa"], GUESTS[name], name)
 
 
 def _kernel(flavour: str = "") -> Image:
     from ringzero.bare.build import build as build_program
     from ringzero.bare.text import put_byte
-    from ringzero.guests import entry, paravirt, sbi
-    from ringzero.guests.kernel import main
-    from ringzero.guests.layout import embed, user_image
-    from ringzero.guests.pages import KERNEL_BASE
-    from ringzero.guests.selftests import handle_kernel_trap, word
+    from ringzero.board.addresses import KERNEL_BASE
+    from ringzero.guests import entry, sbi
+    from ringzero.guests.kernel import paravirt
+    from ringzero.guests.kernel.layout import embed, user_image
+    from ringzero.guests.kernel.main import main
+    from ringzero.guests.kernel.selftests import handle_kernel_trap, word
 
     embed(_user())
     return build_program(
@@ -42,8 +43,8 @@ def _kernel(flavour: str = "") -> Image:
 
 def _user() -> Image:
     from ringzero.bare.build import build as build_program
-    from ringzero.guests.layout import USER_BASE
-    from ringzero.guests.user import start, user_main
+    from ringzero.guests.kernel.layout import USER_BASE
+    from ringzero.guests.kernel.user import start, user_main
 
     return build_program([user_main], [start], entry="start", base=USER_BASE, exported={}, bind={})
 
@@ -51,7 +52,11 @@ def _user() -> Image:
 def _machine_program(name: str) -> Image:
     from ringzero.bare.build import build as build_program
     from ringzero.bare.text import put_byte
-    from ringzero.guests import entry, machine_entry, machine_programs, machine_tests
+    from ringzero.board.addresses import RAM_BASE
+    from ringzero.guests import entry
+    from ringzero.guests.machine import entry as machine_entry
+    from ringzero.guests.machine import programs as machine_programs
+    from ringzero.guests.machine import tests as machine_tests
     from ringzero.lang import Native
 
     main: Native = getattr(machine_tests, name, None) or getattr(machine_programs, name)
@@ -61,7 +66,7 @@ def _machine_program(name: str) -> Image:
         [main, handler, machine_entry.finish],
         [*machine_entry.STUBS, *(machine_tests.STUBS if testing else ())],
         entry="start",
-        base=machine_entry.BASE,
+        base=RAM_BASE,
         exported={"stack": entry.stack, "guarded": machine_tests.guarded, **machine_entry.EXPORTED},
         bind={put_byte: machine_entry.put_byte},
         names={main: "main", handler: "handle_kernel_trap"},

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import stub
+from ringzero.board import sbi
 from ringzero.lang import Struct, address_of, native, u8, u64
-
-BASE, TIMER, SOFTWARE = 0x10, 0x5449_4D45, 0x73_5049
-RESET, CONSOLE = 0x5352_5354, 0x4442_434E
-LEGACY_PUT, LEGACY_SHUTDOWN = 1, 8
-PROBE, WRITE = 3, 0
-SHUTDOWN, NO_REASON, SYSTEM_FAILURE = 0, 0, 1
 
 # The C ABI passes eight numbers in a0–a7 and returns two in a0 and a1: the SBI's own convention.
 call = stub("sbi_call", "ecall", [u64] * 8, tuple[u64, u64])
@@ -37,7 +32,7 @@ def ask(extension: u64, function: u64, a0: u64, a1: u64) -> tuple[u64, u64]:
 @native
 def probe(extension: u64) -> u64:
     """Whether the firmware has an extension."""
-    _, value = ask(u64(BASE), u64(PROBE), extension, u64(0))
+    _, value = ask(u64(sbi.BASE), u64(sbi.PROBE_EXTENSION), extension, u64(0))
     return value
 
 
@@ -54,14 +49,14 @@ def put_byte(byte: u8) -> None:
 def flush() -> None:
     """Show what waits."""
     if not line.probed:
-        line.has_console = probe(u64(CONSOLE)) != 0
+        line.has_console = probe(u64(sbi.DBCN)) != 0
         line.probed = True
     if line.has_console:
-        ask(u64(CONSOLE), u64(WRITE), line.count, address_of(line))
+        ask(u64(sbi.DBCN), u64(sbi.CONSOLE_WRITE), line.count, address_of(line))
     else:
         i = u64(0)
         while i < line.count:
-            ask(u64(LEGACY_PUT), u64(0), u64(line.bytes[i]), u64(0))
+            ask(u64(sbi.LEGACY_CONSOLE_PUTCHAR), u64(0), u64(line.bytes[i]), u64(0))
             i += 1
     line.count = 0
 
@@ -69,15 +64,15 @@ def flush() -> None:
 @native
 def set_timer(time: u64) -> None:
     """The next timer interrupt."""
-    ask(u64(TIMER), u64(0), time, u64(0))
+    ask(u64(sbi.TIME), u64(sbi.SET_TIMER), time, u64(0))
 
 
 @native
 def power_off(failed: bool) -> None:
     """End the machine; a failure gives it an exit code of 1."""
     flush()
-    reason = u64(SYSTEM_FAILURE) if failed else u64(NO_REASON)
-    ask(u64(RESET), u64(0), u64(SHUTDOWN), reason)
-    ask(u64(LEGACY_SHUTDOWN), u64(0), u64(0), u64(0))
+    reason = u64(sbi.SYSTEM_FAILURE) if failed else u64(sbi.NO_REASON)
+    ask(u64(sbi.SRST), u64(sbi.SYSTEM_RESET), u64(sbi.SHUTDOWN), reason)
+    ask(u64(sbi.LEGACY_SHUTDOWN), u64(0), u64(0), u64(0))
     while True:
         pass

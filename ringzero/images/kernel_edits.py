@@ -11,7 +11,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringzero.bare import hypercalls
+from ringzero.board import hypercalls
 from ringzero.images.errors import ImageError
 
 DATA = Path(__file__).parent / "paravirt"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 BASE = "rv64"
 LETTERS = "imafdc"  # in the order of the ISA string
+NAMING_ORDER = "imafdqcbvh"  # of the ISA manual's chapter on naming
 PRIVILEGE = "su"  # modes beside M: letters of misa, not of the ISA string
 HYPERVISOR = "h"  # what a hart has on request (isa.hart.add_hypervisor)
 MULTI_LETTER = (
@@ -18,9 +21,10 @@ def letters(*, hypervisor: bool = False) -> str:
     return LETTERS + HYPERVISOR if hypervisor else LETTERS
 
 
-def isa_string(*, hypervisor: bool = False) -> str:
-    """The string of a device tree's `riscv,isa`."""
-    return "_".join([BASE + letters(hypervisor=hypervisor), *MULTI_LETTER])
+def isa_string(extensions: Sequence[str]) -> str:
+    """`riscv,isa`: one-letter extensions in the manual's order, then the named ones."""
+    one_letter = sorted((e for e in extensions if len(e) == 1), key=NAMING_ORDER.index)
+    return "_".join([BASE + "".join(one_letter), *(e for e in extensions if len(e) > 1)])
 
 
 def names(*, hypervisor: bool = False) -> tuple[str, ...]:

@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
+from ringzero.board.addresses import TIMEBASE
 from ringzero.machine.state import Stateful
 
-FREQUENCY = 10_000_000
-NANOSECONDS_PER_TICK = 1_000_000_000 // FREQUENCY
+NANOSECONDS_PER_TICK = 1_000_000_000 // TIMEBASE
 MASK = (1 << 64) - 1
 
 

@@ -11,9 +11,9 @@ import mmap
 import os
 from collections.abc import Callable
 
+from ringzero.board.addresses import RAM_BASE
 from ringzero.errors import RingzeroError, UsageError
 
-RAM_BASE = 0x8000_0000
 NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
 
 

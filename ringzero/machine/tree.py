@@ -9,23 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ringzero.machine import virt_addresses as at
-from ringzero.machine.clock import FREQUENCY
-from ringzero.machine.devicetree import Node, flatten, wide
+from ringzero.board import addresses as at
+from ringzero.board import finisher
+from ringzero.board.fdt import Node, flatten, wide
+from ringzero.isa.extensions import isa_string
 
 if TYPE_CHECKING:
     from ringzero.machine.virt import VirtBoard
 
-UART_CLOCK = 3_686_400
 MEMORY_32, MEMORY_64, PORTS = 0x0200_0000, 0x0300_0000, 0x0100_0000  # PCI address space codes
 MACHINE_SOFT, MACHINE_TIMER, MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL = 3, 7, 11, 9
-SINGLE_LETTERS = "imafdqcbvh"  # the order of the ISA manual's naming chapter
-
-
-def isa_string(extensions: Sequence[str]) -> str:
-    """`riscv,isa`: single letters in the manual's order, then the named ones."""
-    letters = sorted((e for e in extensions if len(e) == 1), key=SINGLE_LETTERS.index)
-    return "_".join(["rv64" + "".join(letters), *(e for e in extensions if len(e) > 1)])
 
 
 class MachineTree:
@@ -88,7 +81,7 @@ class MachineTree:
         board = self.board
         cpus = self.root.add("cpus")
         cpus.properties.update({"#address-cells": 1, "#size-cells": 0})
-        cpus.set("timebase-frequency", FREQUENCY)
+        cpus.set("timebase-frequency", at.TIMEBASE)
         cluster = Node("cluster0", handles=self.root.handles)
         for hart in range(board.cpus):
             cpu = cpus.add(f"cpu@{hart:x}", device_type="cpu", reg=hart, status="okay")
@@ -130,7 +123,7 @@ class MachineTree:
     def _serial_devices(self, soc: Node, plic: int) -> None:
         board = self.board
         serial = self._device(soc, "serial", at.UART_BASE, board.uart.size, "ns16550a")
-        serial.set("clock-frequency", UART_CLOCK)
+        serial.set("clock-frequency", at.UART_CLOCK)
         rtc = self._device(soc, "rtc", at.RTC_BASE, board.rtc.size, "google,goldfish-rtc")
         wired = [(serial, at.UART_SOURCE), (rtc, at.RTC_SOURCE)]
         for index, slot in enumerate(board.slots):
@@ -174,6 +167,6 @@ class MachineTree:
         size = self.board.finisher.size
         test = soc.add(f"test@{at.FINISHER_BASE:x}", reg=wide(at.FINISHER_BASE, size))
         test.set("compatible", ["sifive,test1", "sifive,test0", "syscon"])
-        for name, value in (("poweroff", 0x5555), ("reboot", 0x7777)):
+        for name, value in (("poweroff", finisher.PASS), ("reboot", finisher.RESET)):
             node = self.root.add(name, compatible=f"syscon-{name}", regmap=test.reference())
             node.properties.update({"offset": 0, "value": value})

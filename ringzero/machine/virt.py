@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
+from ringzero.board import addresses as at
 from ringzero.errors import UsageError
-from ringzero.machine import virt_addresses as at
 from ringzero.machine.bus import Bus
 from ringzero.machine.clock import NANOSECONDS_PER_TICK, Clock
 from ringzero.machine.device import Device, nothing

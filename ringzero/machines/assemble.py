@@ -14,6 +14,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ringzero.board.addresses import CLINT_BASE, FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE, ROM_BASE
 from ringzero.engine.ports import Harts
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, add_hypervisor, reset
@@ -22,16 +23,13 @@ from ringzero.machine.boot import place_initrd, place_tree, reset_vector
 from ringzero.machine.clock import Clock, HostClock, InstructionClock
 from ringzero.machine.disk import DiskImage, open_disk
 from ringzero.machine.kernel_file import KernelFile, parse_elf, read_file, read_kernel
-from ringzero.machine.memory import RAM_BASE, GuestMemory
+from ringzero.machine.memory import GuestMemory
 from ringzero.machine.outcome import Outcome as BoardOutcome
 from ringzero.machine.virt import VirtBoard
-from ringzero.machine.virt_addresses import CLINT_BASE, ROM_BASE
 
 if TYPE_CHECKING:
     from ringzero.lang.image import Image
 
-FIRMWARE_SIZE = 0x8_0000  # what the built-in firmware keeps for itself
-NEXT_STAGE = RAM_BASE + 0x20_0000
 ROOM_FOR_TREE = 4 << 20  # free RAM behind a program in M-mode that makes a device tree worthwhile
 INFO_OFFSET = 40  # of fw_dynamic_info in the boot ROM (machine/boot.py)
 ENGINES = ("auto", "regions", "stencils", "interpreter", "reference")
@@ -226,7 +224,7 @@ def _load(memory: GuestMemory, board: VirtBoard, software: Software) -> Start:
     entry, next_stage, reserved = _firmware(memory, software.bios, kernel)
     if kernel is not None and "tohost" in kernel.symbols and software.bios is None:
         board.add_htif(kernel.symbols["tohost"], kernel.symbols.get("fromhost"))
-    end = kernel.end if kernel else NEXT_STAGE
+    end = kernel.end if kernel else KERNEL_BASE
     initrd = None
     if software.initrd is not None:
         from ringzero.machine.initrd_file import read_initrd
@@ -259,7 +257,7 @@ def _firmware(
     """(where harts start, where firmware goes on, memory that is the firmware's)."""
     if bios is not None and str(bios) != "none":
         entry = _load_bios(memory, Path(bios))
-        return entry, kernel.entry if kernel else NEXT_STAGE, []
+        return entry, kernel.entry if kernel else KERNEL_BASE, []
     if kernel is None:
         raise UsageError("There is nothing to boot: name a --kernel or a --bios.")
     overlaps = any(s.address < RAM_BASE + FIRMWARE_SIZE for s in kernel.segments)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from ringzero.board.addresses import TIMEBASE
 from ringzero.engine.ports import Profile, Why
 from ringzero.errors import UsageError
 from ringzero.isa.hart import VIRTUAL
@@ -191,7 +192,7 @@ class Machine:
         due = min([self.board.deadline(), *(self._stimecmp(i) for i in range(self.cpus))])
         if self.parts.clock.skip_to(due) if due != NEVER else False:
             return True
-        until = None if due == NEVER else (due - self.parts.clock.now()) / FREQUENCY
+        until = None if due == NEVER else (due - self.parts.clock.now()) / TIMEBASE
         if deadline is not None:
             left = deadline - time.monotonic()
             until = left if until is None else min(until, left)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ringzero.board.addresses import FIRMWARE_SIZE, KERNEL_BASE
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.machine.kernel_file import KernelFile, parse_elf, read_kernel
@@ -177,8 +178,8 @@ def _check(file: KernelFile, start: int, ram: int) -> None:
             f"{named} is entered at {file.entry:#x} and begins at {start:#x}: a guest of the "
             "hypervisor is entered at its first byte."
         )
-    if start < ram + 0x8_0000 or file.end - start > BIGGEST_GAP:
+    if start < ram + FIRMWARE_SIZE or file.end - start > BIGGEST_GAP:
         raise UsageError(
-            f"{named} is linked for {start:#x} to {file.end:#x}: link it for {ram + 0x20_0000:#x}, "
+            f"{named} is linked for {start:#x} to {file.end:#x}: link it for {KERNEL_BASE:#x}, "
             "behind the memory of firmware."
         )

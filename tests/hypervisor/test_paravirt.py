@@ -1,7 +1,7 @@
 """The paravirtual interface: the kernel's flavour for it, and guests that abuse it.
 
 Hostile guests make one call, or spoil the page, and print what they got; their neighbours and the
-hypervisor go on. The numbers are those of ringzero.bare.hypercalls.
+hypervisor go on. The numbers are those of ringzero.board.hypercalls.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ringzero import guests
-from ringzero.bare import hypercalls
-from ringzero.bare.hypercalls import OFFSETS
+from ringzero.board import hypercalls
+from ringzero.board.hypercalls import OFFSETS
 from ringzero.hypervisor.host.build import Guest, build
 from ringzero.hypervisor.vm.state import BASE, GUEST_RAM, SLICES
 from tests.hypervisor.carriers import (

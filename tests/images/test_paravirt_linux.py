@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.bare import hypercalls
+from ringzero.board import hypercalls
 from ringzero.images import ImageError
 from ringzero.images.kernel_edits import edits, files, make_paravirtual, version_of
 from ringzero.images.paravirt_linux import (

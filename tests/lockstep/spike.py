@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ringzero.isa.extensions import isa_string
+from ringzero.isa.extensions import isa_string, names
 from ringzero.isa.hart import VIRTUAL
 
 RAM = 0x8000_0000
@@ -30,7 +30,7 @@ class SpikeMissing(Exception):
 
 def spike_isa(hypervisor: bool) -> str:
     """Our extensions in Spike's spelling: it wants a, b and c spelled as this list does."""
-    return isa_string(hypervisor=hypervisor)
+    return isa_string(names(hypervisor=hypervisor))
 
 
 def _modules() -> tuple[Any, Any, Any]:

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, Protocol
 
+from ringzero.board import clint
 from ringzero.engine.reference.engine import ReferenceEngine
-from ringzero.isa import clint
 from ringzero.isa.hart import VIRTUAL, Hart, add_hypervisor, reset
 from ringzero.lang import Array, u64
 from ringzero.machine.memory import GuestMemory

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ringzero.machine import virt_addresses as at
+from ringzero.board import addresses as at
 from ringzero.machine.clock import InstructionClock
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.outcome import Outcome

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from ringzero.machine import virt_addresses as at
+from ringzero.board import addresses as at
 from ringzero.machine.clock import HostClock, InstructionClock
 from ringzero.machine.outcome import Exit, Outcome, Reboot
 from tests.machine.driver import Bench

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.machine import virt_addresses as at
+from ringzero.board import addresses as at
 from ringzero.machine.disk.raw import RawDisk
 from ringzero.machine.virtio.block import BlockDevice
 from ringzero.machine.virtio.console import ConsoleDevice

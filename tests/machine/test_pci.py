@@ -6,8 +6,8 @@ import struct
 
 import pytest
 
+from ringzero.board import addresses as at
 from ringzero.errors import UsageError
-from ringzero.machine import virt_addresses as at
 from ringzero.machine.virtio.entropy import EntropyDevice
 from tests.machine.driver import BAR, RAM, WRITE, Bench, PciDriver, bring_up, start
 from tests.machine.test_tree import parse

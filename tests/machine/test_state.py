@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringzero.machine import virt_addresses as at
+from ringzero.board import addresses as at
 from ringzero.machine.virtio.console import ConsoleDevice
 from ringzero.machine.virtio.entropy import EntropyDevice
 from tests.machine.driver import RAM, WRITE, Bench, start

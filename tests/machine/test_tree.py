@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.machine.devicetree import Node, encode, flatten, wide
-from ringzero.machine.tree import isa_string
+from ringzero.board.fdt import Node, encode, flatten, wide
+from ringzero.isa.extensions import isa_string
 from tests.machine.driver import RAM, Bench
 
 Tree = dict[str, dict[str, bytes]]

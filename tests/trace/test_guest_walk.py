@@ -6,7 +6,7 @@ import pytest
 
 from ringzero import guests
 from ringzero.errors import UsageError
-from ringzero.guests.pages import DEVICES, UART
+from ringzero.guests.kernel.pages import DEVICES, UART
 from ringzero.isa.hart import M
 from ringzero.isa.privileged.trap import LOAD_PAGE
 from ringzero.machines.virtual import VirtualMachines, Vm

@@ -60,7 +60,7 @@ def build(name: str, count: int | None = None) -> Image:
     """The program of that name that does `count` rounds, compiled at first use."""
     chosen = program(name)
     rounds = chosen.count if count is None else count
-    parts = ["bare", "bench/programs", "isa"]
+    parts = ["bare", "board", "bench/programs", "isa"]
     return cached_image(parts, lambda: _make(chosen, rounds), name, str(rounds))
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import stub
 from ringzero.bare.text import put_byte, put_decimal, put_hex
+from ringzero.board.addresses import CLINT_BASE, FINISHER_BASE, RAM_BASE, UART_BASE
+from ringzero.board.clint import MTIME
+from ringzero.board.finisher import PASS
+from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.lang import Stub, load, native, store, u8, u32, u64
 
-BASE = 0x8000_0000
+BASE = RAM_BASE
 STACK_TOP = 0x8080_0000
 ARENA = 0x8100_0000  # memory for the program's data: the rest of 128 MB
-UART, FINISHER, PASS = 0x1000_0000, 0x10_0000, 0x5555
-TICKS = 0x200_BFF8  # mtime, 10 MHz
+TICKS = CLINT_BASE + MTIME
 
 __all__ = ["ARENA", "BASE", "finish", "put_byte", "start", "start_all", "uart_write"]
 
@@ -21,7 +24,7 @@ def start(name: str, count: int) -> Stub:
         "start",
         f"""
         li sp, {STACK_TOP}
-        li t0, 0x6000               # mstatus.FS = Dirty
+        li t0, {STATUS_FS}          # Dirty
         csrs mstatus, t0
         li s0, {TICKS}
         ld s1, 0(s0)
@@ -63,7 +66,7 @@ def start_all(name: str, count: int) -> Stub:
 @native
 def uart_write(byte: u8) -> None:
     """Send one byte."""
-    store(u8, UART, byte)
+    store(u8, UART_BASE, byte)
 
 
 @native(inline=False)
@@ -74,6 +77,6 @@ def finish(result: u64, began: u64) -> None:
     put_byte(32)
     put_decimal(ticks)
     put_byte(10)
-    store(u32, FINISHER, PASS)
+    store(u32, FINISHER_BASE, PASS)
     while True:
         pass

@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Callable
 from typing import Any
 
+from ringzero.board import clint
 from ringzero.engine.interpreter.threads import (
     HartThreads,
     futex_number,
@@ -41,7 +42,6 @@ from ringzero.engine.native.state import (
 from ringzero.engine.native.threads.epochs import COMMON_SIZE, OUT
 from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.errors import RingzeroError
-from ringzero.isa import clint
 from ringzero.isa.decoded import Decoded
 from ringzero.lang import binding, cache
 from ringzero.lang.floating import default_environment
@@ -76,7 +76,9 @@ ENTRY_POINTS = [
 @functools.cache
 def code_key() -> str:
     """What compiled code of the engines depends on, for the cache."""
-    return cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
+    return cache.source_digest(
+        "lang", "isa", "board/clint.py", "engine", options=[binding.host_identity()]
+    )
 
 
 def _compile() -> bytes:

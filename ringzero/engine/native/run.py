@@ -6,6 +6,7 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 
 from __future__ import annotations
 
+from ringzero.board.clint import deadline
 from ringzero.engine.native.code.decode import fill_scratch
 from ringzero.engine.native.code.pages import release_array
 from ringzero.engine.native.profile.samples import sample
@@ -31,7 +32,6 @@ from ringzero.engine.native.translation.contexts import leave_space, select_set
 from ringzero.engine.native.translation.fences import flush_all, flush_guests
 from ringzero.engine.native.translation.physical import NEVER, take_timer, take_wires, until
 from ringzero.engine.native.translation.tlb import find_code
-from ringzero.isa.clint import deadline
 from ringzero.isa.hart import (
     ADDRESS_SPACE,
     FLOATS,

@@ -175,7 +175,7 @@ class Shared(Struct):
     yield_thread: u64  # C function: sched_yield
     system_call: u64  # C function: syscall
     futex: u64  # the number of that system call
-    clint: ptr[u8]  # see `isa.clint`
+    clint: ptr[u8]  # see `board.clint`
     clint_base: u64
     clint_size: u64  # 0: there is none
     stitching: u64  # whether warm code is stitched

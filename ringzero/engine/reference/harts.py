@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ringzero.board import clint
 from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.reference.engine import ReferenceEngine, Step
-from ringzero.isa import clint
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged.trap import MTI
 from ringzero.lang import u64

@@ -8,7 +8,7 @@ from ringzero.lang.image import Image
 
 def program() -> Image:
     """The image without configuration; it is loaded, and entered, at its base address."""
-    return cached_image(["bare", "hypervisor", "isa"], _make)
+    return cached_image(["bare", "board", "hypervisor", "isa"], _make)
 
 
 def _make() -> Image:

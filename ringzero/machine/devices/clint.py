@@ -1,5 +1,5 @@
 """CLINT, which is also ACLINT's MSWI and MTIMER at their usual offsets: software and timer
-interrupts. What its registers do is `isa.clint`'s.
+interrupts. What its registers do is `board.clint`'s.
 
 `mtime` is the board's clock. A timer is due when `mtime >= mtimecmp`; nothing counts down, the
 board asks for the next `deadline` and evaluates `lines` again when it has come. Engines may access
@@ -11,7 +11,7 @@ from __future__ import annotations
 import mmap
 from typing import ClassVar
 
-from ringzero.isa import clint
+from ringzero.board import clint
 from ringzero.lang import u64
 from ringzero.machine.clock import MASK, Clock
 from ringzero.machine.device import Device

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ringzero.board.finisher import FAIL, PASS, RESET, SIZE
 from ringzero.machine.device import Device
 from ringzero.machine.outcome import Exit, Outcome, Reboot
-
-FAIL, PASS, RESET = 0x3333, 0x5555, 0x7777
 
 
 class TestFinisher(Device):
     """One register: the low half says how the run ends, the high half is the exit code."""
 
     name = "test"
-    size = 0x1000
+    size = SIZE
     __test__ = False  # not a test of ours, whatever pytest reads into the name
 
     def __init__(self, stop: Callable[[Outcome], None]) -> None:

@@ -7,9 +7,9 @@ call: it looks at the end of its slice.
 
 from __future__ import annotations
 
+from ringzero.board.clint import deadline
 from ringzero.engine.native.state import Core, Shared
 from ringzero.engine.native.threads.epochs import BELLS
-from ringzero.isa.clint import deadline
 from ringzero.isa.ports import now
 from ringzero.isa.privileged.trap import MTI, STCE, STI, VSTI
 from ringzero.lang import (

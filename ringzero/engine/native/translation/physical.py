@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ringzero.board import clint
 from ringzero.engine.native.code.invalidate import forget_code
 from ringzero.engine.native.state import Core, Shared, core_of, hart_bit
 from ringzero.engine.native.threads.epochs import IN_DEVICE, RUNNING, become
 from ringzero.engine.native.threads.wakeups import Timespec, ring
-from ringzero.isa import clint
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged.trap import MSI, MTI
 from ringzero.lang import (

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from ringzero.engine.interpreter.engine import code_key
 from ringzero.engine.native.floats import regions as region_floats
 from ringzero.engine.native.translation import checked as region_access
 from ringzero.engine.native.translation.physical import now
@@ -108,7 +109,7 @@ class RegionLibrary:
     """Text to make region modules of; read when the first region is compiled."""
 
     def __init__(self) -> None:
-        self.key = cache.source_digest("lang", "isa", "engine", options=[binding.host_identity()])
+        self.key = code_key()
         self.results: dict[str, tuple[bool, str]] = {}
         self.definitions: dict[str, str] = {}
         self.declarations: dict[str, str] = {}

@@ -6,9 +6,9 @@ without `pull` and `push`. Whatever is not answered here is left to `handle_exit
 
 from __future__ import annotations
 
-from ringzero.bare.hypercalls import EXTENSION, FLUSH, SPACE
-from ringzero.bare.hypercalls import OFFSETS as AT
 from ringzero.bare.stubs import csr
+from ringzero.board.hypercalls import EXTENSION, FLUSH, SPACE
+from ringzero.board.hypercalls import OFFSETS as AT
 from ringzero.hypervisor.dispatch import fast
 from ringzero.hypervisor.shadow import roots as shadow
 from ringzero.hypervisor.techniques.paravirt import hypercalls, shared_page

@@ -7,7 +7,7 @@ error of the SBI, and nothing has changed then.
 
 from __future__ import annotations
 
-from ringzero.bare.hypercalls import (
+from ringzero.board.hypercalls import (
     ALWAYS_SUM,
     CONSOLE,
     DELIVER,

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ringzero.bare.hypercalls import OFFSETS as AT
-from ringzero.bare.hypercalls import VERSION
+from ringzero.board.hypercalls import OFFSETS as AT
+from ringzero.board.hypercalls import VERSION
 from ringzero.hypervisor.vm.state import Vm, machine
 from ringzero.isa.csr import Csr, read_csr, write_csr
 from ringzero.isa.csrs import supervisor as csrs_supervisor

@@ -1,8 +1,9 @@
 """The paravirtual interface, as both sides read it: numbers, and the layout of the shared page.
 
 docs/hypercalls.md tells it in words. The hypervisor answers it
-(hypervisor/techniques/paravirt/hypercalls.py), the bundled kernel calls it (guests/paravirt.py),
-and the header for Linux is made from these names (images/paravirt/kernel_edits.py).
+(hypervisor/techniques/paravirt/hypercalls.py), the bundled kernel calls it
+(guests/kernel/paravirt.py), and the header for Linux is made from these names
+(images/kernel_edits.py).
 """
 
 from __future__ import annotations

@@ -6,10 +6,17 @@ System calls take their number in a7 and arguments in a0–a2, and answer in a0.
 from __future__ import annotations
 
 from ringzero.bare.text import put, put_byte, put_decimal
-from ringzero.guests import pages, privileged
 from ringzero.guests.entry import Frame
-from ringzero.guests.layout import HEAP, HEAP_END, USER_BASE, USER_STACK, user_image, user_layout
-from ringzero.guests.pages import PAGE, R, U, W, X
+from ringzero.guests.kernel import pages, privileged
+from ringzero.guests.kernel.layout import (
+    HEAP,
+    HEAP_END,
+    USER_BASE,
+    USER_STACK,
+    user_image,
+    user_layout,
+)
+from ringzero.guests.kernel.pages import PAGE, R, U, W, X
 from ringzero.guests.verdicts import (
     INTERRUPT,
     LOAD_FAULT,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, stub
-from ringzero.guests import pages, privileged, sbi, user
+from ringzero.board.addresses import RAM_BASE
+from ringzero.guests import sbi
 from ringzero.guests.entry import Frame
-from ringzero.guests.pages import A, D, R, U, V, W, X
-from ringzero.guests.privileged import FS_INITIAL, MXR, SIE, SPIE, SPP, SUM
-from ringzero.guests.processes import TIMER_INTERRUPT, create, processes, run
+from ringzero.guests.kernel import pages, privileged, user
+from ringzero.guests.kernel.pages import A, D, R, U, V, W, X
+from ringzero.guests.kernel.privileged import FS_INITIAL, MXR, SIE, SPIE, SPP, SUM
+from ringzero.guests.kernel.processes import TIMER_INTERRUPT, create, processes, run
 from ringzero.guests.verdicts import (
     BREAKPOINT,
     FETCH_FAULT,
@@ -26,13 +28,13 @@ from ringzero.guests.verdicts import (
     summary,
     verdict,
 )
+from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u64
 
 SOFTWARE_INTERRUPT = INTERRUPT | 1
 SCRATCH = 0x3000_0000  # a page of the kernel's own space for table tests
-FIRMWARE = 0x8000_0000
 FAR_AWAY = 100_000_000  # ticks: 10 s
-FS, SD = 3 << 13, 1 << 63
+SD = 1 << 63
 SUPERVISOR_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13
 WRITE_CYCLE = 0xC000_1073
 
@@ -98,15 +100,18 @@ def test_exceptions() -> None:
     verdict("breakpoint", faulted(u64(BREAKPOINT), value)
             and (value == 0 or value == expected.pc))  # fmt: skip
     arm()
-    csr.sstatus.clear(u64(FS))
+    csr.sstatus.clear(u64(STATUS_FS))
     use_float()
     verdict("floats while FS is off are illegal", faulted(u64(ILLEGAL), expected.value))
     arm()
     csr.sstatus.set(u64(FS_INITIAL))
     use_float()
     status = csr.sstatus.read()
-    csr.sstatus.clear(u64(FS))
-    verdict("floats make FS dirty", nothing_came() and status & FS == FS and status & SD != 0)
+    csr.sstatus.clear(u64(STATUS_FS))
+    verdict(
+        "floats make FS dirty",
+        nothing_came() and status & STATUS_FS == STATUS_FS and status & SD != 0,
+    )
 
 
 @native(inline=False)
@@ -272,7 +277,7 @@ def test_spaces() -> None:
     user.load_probe(u64(0x9000_0000))
     aligned = page & (1 << 21) - 1 == 0
     verdict("misaligned superpage", aligned or faulted(u64(LOAD_FAULT), u64(0x9000_0000)))
-    store(u64, at, pages.leaf(u64(FIRMWARE), u64(R | W)))
+    store(u64, at, pages.leaf(u64(RAM_BASE), u64(R | W)))
     privileged.flush_all()
     arm()
     user.load_probe(u64(0x9000_0000))

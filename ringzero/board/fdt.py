@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 MAGIC, VERSION, COMPATIBLE_VERSION = 0xD00D_FEED, 17, 16
-BEGIN_NODE, END_NODE, PROPERTY, END = 1, 2, 3, 9
+BEGIN_NODE, END_NODE, PROPERTY, NOTHING, END = 1, 2, 3, 4, 9
 HEADER_SIZE = 40
 
 Value = bool | int | str | bytes | Sequence[int] | Sequence[str]

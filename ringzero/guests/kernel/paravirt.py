@@ -7,13 +7,14 @@ its word `version` says whether it is shared. docs/hypercalls.md is the interfac
 
 from __future__ import annotations
 
-from ringzero.bare import hypercalls
-from ringzero.bare.hypercalls import EVERY_SPACE, EXTENSION
-from ringzero.bare.hypercalls import OFFSETS as AT
 from ringzero.bare.stubs import csr, fence_page, fence_translation, stub
-from ringzero.guests import privileged, sbi
+from ringzero.board import hypercalls
+from ringzero.board.hypercalls import EVERY_SPACE, EXTENSION
+from ringzero.board.hypercalls import OFFSETS as AT
+from ringzero.guests import sbi
 from ringzero.guests.entry import EQUATES, Frame, enter_user, every, kept
-from ringzero.guests.pages import SHARED
+from ringzero.guests.kernel import privileged
+from ringzero.guests.kernel.pages import SHARED
 from ringzero.lang import address_of, load, native, store, u64
 
 PLACES = "".join(f".equ page.{name}, {offset}\n" for name, offset in AT.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.bare.text import put, put_byte, put_decimal, put_hex
 from ringzero.guests.entry import Frame
-from ringzero.guests.machine_entry import finish
+from ringzero.guests.machine.entry import finish
 from ringzero.guests.verdicts import put_trap
 from ringzero.guests.workloads import WORKLOADS
 from ringzero.lang import native, u64

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, stub, wait
+from ringzero.board import clint
+from ringzero.board.addresses import CLINT_BASE
 from ringzero.guests.entry import Frame
-from ringzero.guests.machine_entry import enter_lower, finish
+from ringzero.guests.machine.entry import enter_lower, finish
 from ringzero.guests.verdicts import (
     BREAKPOINT,
     FETCH_ACCESS,
@@ -25,13 +27,18 @@ from ringzero.guests.verdicts import (
     summary,
     verdict,
 )
+from ringzero.isa.csrs.machine import mstatus
+from ringzero.isa.hart import S, U
+from ringzero.isa.privileged.trap import MSI, MTI, SSI
 from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u32, u64
 
-MIE, MPIE, MPP, MPP_S, MPRV = 1 << 3, 1 << 7, 3 << 11, 1 << 11, 1 << 17
-TVM, TW, TSR = 1 << 20, 1 << 21, 1 << 22
-U_MODE, S_MODE = 0, MPP_S
-SOFTWARE, TIMER, S_SOFTWARE = 1 << 3, 1 << 7, 1 << 1
-CLINT, MTIMECMP, MTIME = 0x200_0000, 0x200_4000, 0x200_BFF8
+MIE, MPIE, MPP, MPRV = (
+    mstatus.MIE.bits, mstatus.MPIE.bits, mstatus.MPP.bits, mstatus.MPRV.bits,
+)  # fmt: skip
+TVM, TW, TSR = mstatus.TVM.bits, mstatus.TW.bits, mstatus.TSR.bits
+U_MODE, S_MODE = U << mstatus.MPP.low, S << mstatus.MPP.low
+SOFTWARE, TIMER, S_SOFTWARE = 1 << MSI, 1 << MTI, 1 << SSI
+MSIP, MTIMECMP, MTIME = (CLINT_BASE + at for at in (clint.MSIP, clint.MTIMECMP, clint.MTIME))
 NA4, NAPOT, TOR, ALL = 2 << 3, 3 << 3, 1 << 3, 7
 
 call = stub("make_call", "ecall")
@@ -84,7 +91,7 @@ def handle_kernel_trap(frame: Frame) -> None:
     elif frame.cause == INTERRUPT | 3:
         expected.software += 1
         record(frame)
-        store(u32, CLINT, 0)
+        store(u32, MSIP, 0)
     elif frame.cause == INTERRUPT | 1:
         expected.software += 1
         record(frame)
@@ -121,8 +128,8 @@ def test_registers() -> None:
     csr.mstatus.set(u64(2 << 11))
     verdict("mstatus.MPP has no mode 2", csr.mstatus.read() & MPP != 2 << 11)
     csr.mstatus.clear(u64(MPP))
-    csr.mstatus.set(u64(MPP_S))
-    verdict("mstatus.MPP takes S", csr.mstatus.read() & MPP == MPP_S)
+    csr.mstatus.set(u64(S_MODE))
+    verdict("mstatus.MPP takes S", csr.mstatus.read() & MPP == S_MODE)
     csr.mstatus.write(before)
     csr.mepc.write(u64(0x8000_0007))
     verdict("mepc is even", csr.mepc.read() & 1 == 0)
@@ -161,7 +168,7 @@ def test_traps() -> None:
     csr.pmpaddr0.write(~u64(0))
     csr.pmpcfg0.write(u64(NAPOT | ALL))
     verdict("call from S", below(u64(S_MODE), address_of(below_call), none) == SUPERVISOR_CALL)
-    verdict("MPP says S", expected.status & MPP == MPP_S)
+    verdict("MPP says S", expected.status & MPP == S_MODE)
     verdict("call from U", below(u64(U_MODE), address_of(below_call), none) == USER_CALL)
     verdict("MPP says U", expected.status & MPP == 0)
     verdict("mepc points to the call", expected.pc == address_of(below_call))
@@ -264,7 +271,7 @@ def test_interrupts() -> None:
     csr.mstatus.clear(u64(MIE))
     verdict("timer interrupt", expected.timer == 1 and expected.cause == INTERRUPT | 7)
     verdict("MPIE keeps MIE", expected.status & (MIE | MPIE) == MPIE)
-    store(u32, CLINT, 1)
+    store(u32, MSIP, 1)
     csr.mie.write(u64(SOFTWARE | S_SOFTWARE))
     csr.mip.set(u64(S_SOFTWARE))
     csr.mstatus.set(u64(MIE))

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, stub
-from ringzero.guests import processes
-from ringzero.guests.layout import HEAP, USER_BASE, USER_STACK
+from ringzero.board.addresses import KERNEL_BASE
+from ringzero.guests.kernel import processes
+from ringzero.guests.kernel.layout import HEAP, USER_BASE, USER_STACK
+from ringzero.guests.kernel.pages import PAGE
+from ringzero.guests.verdicts import (
+    BREAKPOINT,
+    FETCH_FAULT,
+    ILLEGAL,
+    LOAD_FAULT,
+    STORE_FAULT,
+)
 from ringzero.lang import Struct, atomic, load, native, ptr, store, typed_range, u8, u64
 
 HELLO, ISOLATED, HEAP_USER, PROBER, SPINNER = 0, 1, 2, 3, 4
 BENCHMARKS, YIELDER = 5, 6
-PAGE = 4096
 PATIENCE = 100_000_000  # ticks: 10 s
-KERNEL, HOLE = 0x8020_0000, 0x1F_0000_0000
-ILLEGAL, BREAKPOINT, LOAD_ACCESS, FETCH_FAULT, LOAD_FAULT, STORE_FAULT = 2, 3, 5, 12, 13, 15
+HOLE = 0x1F_0000_0000
 
 start = stub("start", f"call user_main\nli a7, {processes.EXIT}\necall")
 system = stub("system_call", "ecall", [u64] * 8, tuple[u64, u64])
@@ -140,12 +147,12 @@ def probe() -> u64:
     check_fault("writes cycle", u64(ILLEGAL), u64(0))
     stop()
     check_fault("ebreak", u64(BREAKPOINT), u64(0))
-    load_probe(u64(KERNEL))
-    check_fault("reads the kernel", u64(LOAD_FAULT), u64(KERNEL))
-    store_probe(u64(KERNEL + 0x10_0000))
-    check_fault("writes the kernel", u64(STORE_FAULT), u64(KERNEL + 0x10_0000))
-    execute(u64(KERNEL))
-    check_fault("calls the kernel", u64(FETCH_FAULT), u64(KERNEL))
+    load_probe(u64(KERNEL_BASE))
+    check_fault("reads the kernel", u64(LOAD_FAULT), u64(KERNEL_BASE))
+    store_probe(u64(KERNEL_BASE + 0x10_0000))
+    check_fault("writes the kernel", u64(STORE_FAULT), u64(KERNEL_BASE + 0x10_0000))
+    execute(u64(KERNEL_BASE))
+    check_fault("calls the kernel", u64(FETCH_FAULT), u64(KERNEL_BASE))
     load_probe(u64(0))
     check_fault("reads address 0", u64(LOAD_FAULT), u64(0))
     store_probe(u64(USER_BASE))

@@ -9,13 +9,14 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr, fence_page, fence_translation, wait
 from ringzero.guests import sbi
 from ringzero.guests.entry import Frame, enter_user
+from ringzero.isa.csrs.supervisor import sstatus
+from ringzero.isa.privileged.trap import SSI, STI
 from ringzero.lang import native, u64
 
-SIE = 1 << 1
-SPIE, SPP = 1 << 5, 1 << 8
-SUM, MXR = 1 << 18, 1 << 19
+SIE, SPIE, SPP = sstatus.SIE.bits, sstatus.SPIE.bits, sstatus.SPP.bits
+SUM, MXR = sstatus.SUM.bits, sstatus.MXR.bits
 FS_INITIAL = 1 << 13
-SOFTWARE_PENDING, TIMER_PENDING = 1 << 1, 1 << 5
+SOFTWARE_PENDING, TIMER_PENDING = 1 << SSI, 1 << STI
 SV39 = 8 << 60
 
 

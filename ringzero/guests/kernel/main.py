@@ -9,9 +9,10 @@ from __future__ import annotations
 from ringzero.bare.device_tree import ABSENT, find, is_tree
 from ringzero.bare.stubs import csr
 from ringzero.bare.text import put
-from ringzero.guests import pages, privileged, processes, sbi
-from ringzero.guests.benchmarks import run_benchmarks
-from ringzero.guests.selftests import run_tests
+from ringzero.guests import sbi
+from ringzero.guests.kernel import pages, privileged, processes
+from ringzero.guests.kernel.benchmarks import run_benchmarks
+from ringzero.guests.kernel.selftests import run_tests
 from ringzero.lang import Stub, address_of, native, ptr, u8, u64
 
 ITERATIONS = 1000

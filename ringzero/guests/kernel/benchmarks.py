@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr
 from ringzero.bare.text import put
-from ringzero.guests import pages, privileged, sbi, user
-from ringzero.guests.pages import PAGE, R, W
-from ringzero.guests.processes import create, run, show_numbers
-from ringzero.guests.selftests import SCRATCH
+from ringzero.board.sbi import BASE, GET_SPEC_VERSION
+from ringzero.guests import sbi
+from ringzero.guests.kernel import pages, privileged, user
+from ringzero.guests.kernel.pages import PAGE, R, W
+from ringzero.guests.kernel.processes import create, run, show_numbers
+from ringzero.guests.kernel.selftests import SCRATCH
 from ringzero.guests.verdicts import expected
 from ringzero.lang import Struct, load, native, ptr, store, typed_range, u8, u64
 
@@ -67,7 +69,7 @@ def bench_registers(count: u64) -> None:
     end("interrupt_toggle", count)
     begin()
     for _ in typed_range(count):
-        sbi.ask(u64(sbi.BASE), u64(0), u64(0), u64(0))
+        sbi.ask(u64(BASE), u64(GET_SPEC_VERSION), u64(0), u64(0))
     end("hypercall", count)
     begin()
     for _ in typed_range(count):

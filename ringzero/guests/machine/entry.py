@@ -10,7 +10,6 @@ from ringzero.bare.stubs import stub
 from ringzero.guests.entry import STACK_SIZE, enter_stub, trap_stub
 from ringzero.lang import Struct, atomic, native, u8, u64
 
-BASE = 0x8000_0000
 WRITE_CHARACTER = 1 << 56 | 1 << 48
 
 

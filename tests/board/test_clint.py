@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 from random import Random
 
-from ringzero.isa import clint
+from ringzero.board import clint
 from ringzero.lang import u64
 from ringzero.lang.host import HostLibrary
 

@@ -6,15 +6,15 @@ the rest writable, and devices at DEVICES; user pages are below USER_END.
 
 from __future__ import annotations
 
-from ringzero.guests import privileged
+from ringzero.board.addresses import KERNEL_BASE, UART_BASE
 from ringzero.guests.entry import IMAGE_SIZE
+from ringzero.guests.kernel import privileged
+from ringzero.isa.privileged.paging import A, D, G, R, V, W, X
 from ringzero.lang import Struct, load, native, store, u64
 
-V, R, W, X, U, G, A, D = 1, 2, 4, 8, 16, 32, 64, 128
-KERNEL_BASE = 0x8020_0000
-DEVICES, UART = 0xC000_0000, 0x1000_0000
+DEVICES = 0xC000_0000
 USER_END = 0x4000_0000
-PAGE, BLOCK, GIGA = 1 << 12, 1 << 21, 1 << 30
+PAGE, BLOCK = 1 << 12, 1 << 21
 SHARED = KERNEL_BASE + IMAGE_SIZE - PAGE  # what a paravirtual flavour shares with its hypervisor
 
 
@@ -120,7 +120,7 @@ def make_kernel_tables(text_end: u64) -> None:
         base += BLOCK
     pool.kernel_tables = blocks
     pool.devices = allocate()
-    store(u64, pool.devices, leaf(u64(UART), u64(R | W | G)))
+    store(u64, pool.devices, leaf(u64(UART_BASE), u64(R | W | G)))
 
 
 @native

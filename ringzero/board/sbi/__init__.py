@@ -1,0 +1,64 @@
+"""Numbers of the Supervisor Binary Interface: errors, extensions, functions, and their values.
+
+Names are the specification's. Version 2.0, and FWFT from 3.0 (chapter 18). `arguments` checks what
+a supervisor passes.
+"""
+
+from __future__ import annotations
+
+# Errors (chapter 3, table 1).
+SUCCESS = 0
+FAILED = -1
+NOT_SUPPORTED = -2
+INVALID_PARAM = -3
+DENIED = -4
+INVALID_ADDRESS = -5
+ALREADY_AVAILABLE = -6
+ALREADY_STARTED = -7
+ALREADY_STOPPED = -8
+DENIED_LOCKED = -14  # 3.0
+
+# Extensions, as a7 has them. Those of version 0.1 answer in a0 alone (chapter 5).
+LEGACY_SET_TIMER, LEGACY_CONSOLE_PUTCHAR, LEGACY_CONSOLE_GETCHAR, LEGACY_CLEAR_IPI = 0, 1, 2, 3
+LEGACY_SEND_IPI, LEGACY_REMOTE_FENCE_I, LEGACY_REMOTE_SFENCE_VMA = 4, 5, 6
+LEGACY_REMOTE_SFENCE_VMA_ASID, LEGACY_SHUTDOWN = 7, 8
+LEGACY_END = 0x10  # extensions below it have no functions
+BASE = 0x10
+TIME = 0x5449_4D45
+IPI = 0x73_5049  # "sPI"
+RFENCE = 0x5246_4E43  # "RFNC"
+HSM = 0x48_534D
+SRST = 0x5352_5354
+DBCN = 0x4442_434E
+FWFT = 0x4657_4654
+
+# Functions, as a6 has them.
+GET_SPEC_VERSION, GET_IMPL_ID, GET_IMPL_VERSION, PROBE_EXTENSION = 0, 1, 2, 3
+GET_MVENDORID, GET_MARCHID, GET_MIMPID = 4, 5, 6
+SET_TIMER = 0
+SEND_IPI = 0
+REMOTE_FENCE_I, REMOTE_SFENCE_VMA, REMOTE_SFENCE_VMA_ASID = 0, 1, 2
+REMOTE_HFENCE_GVMA_VMID, REMOTE_HFENCE_GVMA = 3, 4
+REMOTE_HFENCE_VVMA_ASID, REMOTE_HFENCE_VVMA = 5, 6
+HART_START, HART_STOP, HART_GET_STATUS, HART_SUSPEND = 0, 1, 2, 3
+SYSTEM_RESET = 0
+CONSOLE_WRITE, CONSOLE_READ, CONSOLE_WRITE_BYTE = 0, 1, 2
+FWFT_SET, FWFT_GET = 0, 1
+
+# BASE: what we say of ourselves.
+SPECIFICATION = 2 << 24
+IMPLEMENTATION, IMPLEMENTATION_VERSION = 0x727A, 1
+
+# HSM: states of a hart (table 19) and types of suspension (table 21).
+STARTED, STOPPED, START_PENDING, STOP_PENDING, SUSPENDED = 0, 1, 2, 3, 4
+RETENTIVE, NON_RETENTIVE = 0, 0x8000_0000
+
+# SRST: types and reasons.
+SHUTDOWN, COLD_REBOOT, WARM_REBOOT = 0, 1, 2
+NO_REASON, SYSTEM_FAILURE = 0, 1
+EXIT_CODE_REASON = 0xE000_0000  # ours to define: the low byte is the exit code
+
+# FWFT: features, and the flag that closes one for good.
+MISALIGNED_EXC_DELEG, LANDING_PAD, SHADOW_STACK, DOUBLE_TRAP = 0, 1, 2, 3
+PTE_AD_HW_UPDATING, POINTER_MASKING_PMLEN = 4, 5
+FWFT_LOCK = 1

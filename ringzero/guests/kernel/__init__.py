@@ -1,0 +1,1 @@
+"""The bundled kernel: paging, processes, self-tests, and a paravirtual flavour of the same text."""
