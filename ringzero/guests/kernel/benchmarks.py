@@ -10,10 +10,11 @@ from ringzero.bare.text import put
 from ringzero.board.sbi import BASE, GET_SPEC_VERSION
 from ringzero.guests import sbi
 from ringzero.guests.kernel import pages, privileged, user
-from ringzero.guests.kernel.pages import PAGE, R, W
+from ringzero.guests.kernel.pages import PAGE
 from ringzero.guests.kernel.processes import create, run, show_numbers
 from ringzero.guests.kernel.selftests import SCRATCH
 from ringzero.guests.verdicts import expected
+from ringzero.isa.privileged.paging import R, W
 from ringzero.lang import Struct, load, native, ptr, store, typed_range, u8, u64
 
 SPREAD, STRIDE = (

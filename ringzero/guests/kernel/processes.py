@@ -16,7 +16,7 @@ from ringzero.guests.kernel.layout import (
     user_image,
     user_layout,
 )
-from ringzero.guests.kernel.pages import PAGE, R, U, W, X
+from ringzero.guests.kernel.pages import PAGE
 from ringzero.guests.verdicts import (
     INTERRUPT,
     LOAD_FAULT,
@@ -27,6 +27,7 @@ from ringzero.guests.verdicts import (
     put_verdict,
     skip,
 )
+from ringzero.isa.privileged.paging import R, U, W, X
 from ringzero.lang import Struct, address_of, load, native, store, u8, u64
 
 EXIT, WRITE, PROCESS_ID, YIELD, BENCH, FAULT, CHECK, SLICES = 0, 1, 2, 3, 4, 5, 6, 7

@@ -7,7 +7,6 @@ from ringzero.board.addresses import RAM_BASE
 from ringzero.guests import sbi
 from ringzero.guests.entry import Frame
 from ringzero.guests.kernel import pages, privileged, user
-from ringzero.guests.kernel.pages import A, D, R, U, V, W, X
 from ringzero.guests.kernel.privileged import FS_INITIAL, MXR, SIE, SPIE, SPP, SUM
 from ringzero.guests.kernel.processes import TIMER_INTERRUPT, create, processes, run
 from ringzero.guests.verdicts import (
@@ -28,6 +27,7 @@ from ringzero.guests.verdicts import (
     summary,
     verdict,
 )
+from ringzero.isa.privileged.paging import A, D, R, U, V, W, X
 from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u64
 
