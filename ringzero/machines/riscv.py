@@ -23,7 +23,6 @@ from ringzero.engine.ports import Profile, Why
 from ringzero.errors import UsageError
 from ringzero.isa.hart import VIRTUAL
 from ringzero.isa.privileged.trap import CAUSES, INTERRUPT, INTERRUPT_NAMES, STCE
-from ringzero.machine.clock import FREQUENCY
 from ringzero.machine.disk import DiskImage
 from ringzero.machine.outcome import Exit
 from ringzero.machine.outcome import Outcome as BoardOutcome

@@ -17,10 +17,9 @@ from pathlib import Path
 
 from ringzero.board import addresses as at
 from ringzero.errors import RingzeroError
-from ringzero.board import addresses as at
+from ringzero.machine.disk import OverlayDisk, RawDisk
 from ringzero.machine.disk.overlay import OverlayDisk
 from ringzero.machine.disk.raw import RawDisk
-from ringzero.machine.disk import OverlayDisk, RawDisk
 from ringzero.machine.fuse import FuseServer
 from ringzero.machine.virtio.block import BlockDevice
 from ringzero.machine.virtio.console import ConsoleDevice
