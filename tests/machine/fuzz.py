@@ -17,7 +17,6 @@ from pathlib import Path
 
 from ringzero.board import addresses as at
 from ringzero.errors import RingzeroError
-from ringzero.machine.disk import OverlayDisk, RawDisk
 from ringzero.machine.disk.overlay import OverlayDisk
 from ringzero.machine.disk.raw import RawDisk
 from ringzero.machine.fuse import FuseServer
