@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from ringzero.engine.interpreter.engine import Interpreter
-from ringzero.engine.native.code.decoded_pages import HALT
-from ringzero.engine.native.state import CHANGES, ORIGINALS, PAGE_STRIDE
+from ringzero.engine.native.code.decoded_pages import ILLEGAL_4
+from ringzero.engine.regions.find.pages import decoded_page
 from ringzero.engine.stencils.parts import parts, tables
 from ringzero.engine.stencils.tier import CodeMemory, Stencils, Stitching
 from ringzero.engine.tiers import Tiers
@@ -126,18 +126,17 @@ def test_regions_displace_blocks() -> None:
     harts, _ = looping(Tiers)
     harts._run(3000)
     array = ctypes.c_uint32.from_address(harts.shared.pages).value - 1
-    slot = harts.shared.slots + array * PAGE_STRIDE
-    block = ctypes.c_uint64.from_address(slot).value
+    page = decoded_page(harts.shared, array)
+    block = page.slots[0].handler
     run = harts.stitching.memory.run
     assert run <= block < run + harts.stitching.memory.size
     table = ctypes.cast(harts.shared.handlers, ctypes.POINTER(ctypes.c_uint64))
-    region = table[HALT]  # any handler will do, if it is another
-    changes = ctypes.c_uint64.from_address(slot + CHANGES).value
+    region = table[ILLEGAL_4]  # any handler will do, if it is another
+    changes = page.changes
     assert harts.code.install_region(harts.shared_address, array, 0, region, changes)
-    assert ctypes.c_uint64.from_address(slot).value == region
+    assert page.slots[0].handler == region
     addi = next(index for index, one in enumerate(INSTRUCTIONS) if one.name == "addi")
-    original = ctypes.c_uint64.from_address(slot + ORIGINALS).value
-    assert original == table[2 * addi]
+    assert page.originals[0] == table[2 * addi]
     harts._run(10_000)
     assert harts.hart(0).x[5] < 1100  # it had come back there, and was not executed
     harts.close()

@@ -19,6 +19,7 @@ from ringzero.engine.interpreter.threads import (
     system_call_address,
     yield_address,
 )
+from ringzero.engine.native.code.address import code_offset, page_number
 from ringzero.engine.native.state import (
     HEATS,
     LINK_COUNT,
@@ -43,7 +44,7 @@ from ringzero.engine.native.threads.epochs import COMMON_SIZE, OUT
 from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.errors import RingzeroError
 from ringzero.isa.decoded import Decoded
-from ringzero.lang import binding, cache
+from ringzero.lang import binding, cache, u64
 from ringzero.lang.floating import default_environment
 from ringzero.lang.host import view
 
@@ -411,8 +412,8 @@ class Interpreter:
         found: dict[int, int] = {}
         for site in sites:
             if site.count:
-                page = owners[site.slot // PAGE_STRIDE]
-                offset = site.slot % PAGE_STRIDE // 8
+                slot = u64(site.slot)
+                page, offset = owners[page_number(slot)], int(code_offset(slot))
                 found[self.memory.base + page * 4096 + offset] = site.count
         return Profile(
             sum(core.slices for core in self.cores),

@@ -7,13 +7,13 @@ functions with the hart's pc and retired count synchronised (`handlers.py`).
 from __future__ import annotations
 
 from ringzero.board.clint import deadline
+from ringzero.engine.native.code.address import page_number, slot_offset
 from ringzero.engine.native.code.decode import fill_scratch
 from ringzero.engine.native.code.pages import release_array
 from ringzero.engine.native.profile.samples import sample
 from ringzero.engine.native.state import (
     FAULT,
     LIMIT,
-    PAGE_STRIDE,
     RUNNING,
     SLICE,
     STEPPED,
@@ -52,7 +52,7 @@ from ringzero.isa.privileged.trap import (
     pending_interrupt,
     take_trap,
 )
-from ringzero.lang import address_of, native, ptr, typed_range, u64
+from ringzero.lang import native, ptr, typed_range, u64
 
 LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
@@ -215,10 +215,10 @@ def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     """The budget is spent at a slot: whether to go on, with Core.why if not."""
     shared = core.shared[0]
     pass_by(core)
-    sample(core, address_of(slot) - address_of(shared.slots))
+    sample(core, slot_offset(shared, slot))
     attribute(core)
     if shared.idle_array != 0:
-        release_array(shared, (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE)
+        release_array(shared, page_number(slot_offset(shared, slot)))
     account(core)
     if core.stepping:
         core.why = STEPPED

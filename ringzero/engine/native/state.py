@@ -28,22 +28,10 @@ LARGE_WORDS = 64
 
 SLICE = 16384  # instructions between looks at interrupts and deadlines
 
-SLOT_BYTES = 16
 PAGE_SLOTS = 2048  # one per two bytes of a code page
-PAGE_STRIDE = 65536  # bytes between slot arrays: 32 KiB of slots, then the guard slots
+ALL_SLOTS = PAGE_SLOTS + 2  # and two guards, which go on at the next page
+PAGE_STRIDE = 65536  # bytes between decoded pages, each at a multiple of it: masks find its begin
 NO_PAGE = 0
-MARKS = 0x8800  # in a slot array: per slot a byte (leaders.py)
-NUMBERS = 0x9000  # in a slot array: per decoded slot the number of the interpreter's handler
-ORIGINALS = 0xA000  # in a slot array: per slot the handler that a region has displaced, or 0
-REGIONS = 0xF000  # in a slot array: how many slots hold regions
-STAMPED = 0xF040  # in a slot array: the stamp of what was last taken away of it, or 0
-CHANGES = 0xF048  # in a slot array: how often decoded code of it changed
-LEAVING = 0xF058  # in a slot array: harts that may be using what STAMPED took away, as bits
-USERS = 0xF060  # in a slot array: harts that may be in it, as bits
-READY = 0xF050  # in a slot array: no store by a write table is on its way to its page
-BESIDE = 0xF008  # in a slot array: stores beside its code since it was decoded
-SEEN = 0xF010  # in a slot array: a slice has ended in it since it was made
-LINKS = 0xF018  # in a slot array: 1 + the first of the links that are bound to it
 LINK_COUNT = 1 << 16
 WORD_COUNT = 1 << 24
 STITCHED = 0xF020  # in a slot array: the arenas of code memory where its blocks lie, as bits
@@ -63,6 +51,10 @@ OFTEN = 8192  # side exits at one place before Python hears of it
 RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
 
 CAUSES = 64  # exceptions 0–31, interrupts 32–63, in the counters
+MODES = 6  # by which retired instructions are counted: U, S, none, M, and VU and VS behind them
+STAGES = 4  # of translation, by which page table entries are counted
+FENCES = 4  # kinds of fences, by what they name
+GAP = 16  # words between two cores: no cache line holds fields of both
 
 
 class TlbEntry(Struct):
@@ -90,10 +82,10 @@ class TlbSet(Struct):
     private: u64  # entries that were not global
     filled: u64  # how often it was entered since it was empty
     pieces: u64  # entries that are pieces of superpages
-    large: u64[1024]  # type: ignore[valid-type]  # their numbers, each at one of two places
-    others: u64[64]  # type: ignore[valid-type]  # bit number % 4096: those that found no place
+    large: u64[LARGE]  # their numbers, each at one of two places
+    others: u64[LARGE_WORDS]  # bit number % 4096: those that found no place
     tera: u64  # whether pages above 1 GiB are among them
-    entered: u16[1024]  # type: ignore[valid-type]  # the first LOG of its entries
+    entered: u16[LOG]  # the first LOG of its entries
 
 
 class Slot(Struct):
@@ -105,6 +97,30 @@ class Slot(Struct):
     rs2: u8
     rs3: u8
     imm: u32
+
+
+class DecodedPage(Struct):
+    """A page of code as slots, and what is known of it. Decoded pages are known by number.
+
+    The fields behind `changes` are read and written while other harts do the same
+    (`decoded_pages.read_shared`).
+    """
+
+    slots: Slot[ALL_SLOTS]
+    marks: u8[PAGE_SLOTS]  # whether a block begins at a slot, how often it ran (`leaders`)
+    numbers: u16[PAGE_SLOTS]  # of a decoded slot's handler in the interpreter
+    originals: u64[PAGE_SLOTS]  # the handler that a region has displaced, or 0
+    regions: u64  # how many slots hold regions
+    seen: u64  # a slice has ended in it since it was made
+    first_link: u64  # 1 + the first of the links that are bound to it
+    stitched: u64  # the arenas of code memory where its blocks lie, as bits
+    drops: u64  # how often stores into its code dropped its blocks
+    changes: u64  # how often decoded code of it changed
+    data_stores: u64  # stores to its page that touched no code, since it was decoded
+    epoch: u64  # when something of it was last taken away, or 0
+    leaving: u64  # harts that may be using what was taken away then, as bits
+    users: u64  # harts that may be in it, as bits
+    ready: u64  # no store by a write table is on its way to its page
 
 
 class Heat(Struct):
@@ -197,8 +213,8 @@ class Core(Struct):
     sets: ptr[TlbSet]
     context: u64
     set: u64
-    bound: u64[8]  # type: ignore[valid-type]  # per context 1 + its set in this address space, or 0
-    digests: u64[32]  # type: ignore[valid-type]  # of the sets' keys; 0 for a set never used
+    bound: u64[CONTEXTS]  # per context 1 + its set in this address space, or 0
+    digests: u64[SETS]  # of the sets' keys; 0 for a set never used
     superpages: u64  # sets that hold pieces of superpages
     chosen: u64  # how often a set was looked for
     scratch: ptr[Slot]  # a slot array of its own: instructions that are fetched for just once
@@ -210,7 +226,7 @@ class Core(Struct):
     stepping: bool
     answered: bool  # by the last device access
     waiting: bool  # in wfi
-    retired_in: u64[6]  # type: ignore[valid-type]  # by mode, VU and VS behind the others
+    retired_in: u64[MODES]  # by mode, VU and VS behind the others
     floats: u64  # whether f registers may be used, and FS needs no more than mstatus tells
     counted: u64  # hart.retired as of the last attribution to a mode
     charged: u64  # the mode that what retires from then on belongs to
@@ -219,10 +235,10 @@ class Core(Struct):
     traps_taken: u64
     last_trap: u64  # hart.retired at the last trap
     trap_loop: u64  # traps since then with nothing retired
-    traps: u64[64]  # type: ignore[valid-type]
+    traps: u64[CAUSES]
     decoded: u64  # slots decoded, for --stats
     refills: u64  # pages translated for the tables above, bare M-mode's aside
-    entries: u64[4]  # type: ignore[valid-type]  # page table entries read, by stage of `paging`
+    entries: u64[STAGES]  # page table entries read, by stage of `paging`
     aside: u64  # no entry counts while this is 1
     double: u64  # the result of a floating-point operation that was not the host's alone
     single: u32
@@ -238,14 +254,14 @@ class Core(Struct):
     link_page: u64  # and the page it is about
     claimed: u64  # sets taken for one that had none
     emptied: u64  # sets emptied by fences, and by what voids all translations
-    fences: u64[4]  # type: ignore[valid-type]  # by what they name: address 1, address space 2
-    by_page: u32[8192]  # type: ignore[valid-type]  # sets that may hold a page; by index in tables
-    by_frame: u32[8192]  # type: ignore[valid-type]  # those with a page of RAM in the write table
-    by_array: u32[4096]  # type: ignore[valid-type]  # those with a slot array in the execute table
+    fences: u64[FENCES]  # by what they name: address 1, address space 2
+    by_page: u32[TLB_SIZE]  # sets that may hold a page; by index in tables
+    by_frame: u32[TLB_SIZE]  # those with a page of RAM in the write table
+    by_array: u32[ARRAY_MASKS]  # those with a slot array in the execute table
     wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
     quiet: u64  # what the hart may be using (`quiescence`)
     passed: u64  # the newest stamp when it last used nothing
-    gap: u64[16]  # type: ignore[valid-type]  # no cache line holds two harts' fields
+    gap: u64[GAP]  # no cache line holds two harts' fields
 
 
 @native(inline=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ringzero.engine.native.state import PAGE_STRIDE
+from ringzero.engine.native.code.address import first_slot
 from ringzero.engine.regions.find.graph import PAGE, Graph
 from ringzero.engine.regions.keep.generations import Generations
 from ringzero.engine.regions.keep.known import Known, Pieces, digest_of, pieces_of
@@ -15,7 +15,7 @@ from ringzero.engine.regions.keep.store import RegionStore, Stored, symbol
 from ringzero.engine.regions.write.exits import LINK_SIZE
 from ringzero.engine.regions.write.library import RegionLibrary, library
 from ringzero.engine.regions.write.text import RegionText
-from ringzero.lang import binding
+from ringzero.lang import binding, u64
 
 OPTIONS = ("-disable-lsr",)
 """Of LLVM: what takes compile time and brings regions nothing."""
@@ -49,7 +49,7 @@ class Region:
         """Where it has an instruction of some slot array, if it stands in that of `home`."""
         distances = [0] if home == array else []
         for distance, link in self.links:
-            if ctypes.c_uint64.from_address(link).value == array * PAGE_STRIDE:
+            if ctypes.c_uint64.from_address(link).value == int(first_slot(u64(array))):
                 distances.append(distance)
         for distance in distances:
             if any(at == distance * PAGE + offset for at, _ in self.operations):

@@ -20,11 +20,13 @@ from typing import TYPE_CHECKING
 
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.limits import region_limit
-from ringzero.engine.native.state import BAILS, FIRST, GOALS, MADE, NEWS, PAGE_STRIDE
+from ringzero.engine.native.code.address import code_offset, page_number
+from ringzero.engine.native.state import BAILS, FIRST, GOALS, MADE, NEWS
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
 from ringzero.engine.regions.keep.install import Installer
 from ringzero.engine.regions.keep.preload import Ahead
 from ringzero.engine.regions.profile.hotness import Heat
+from ringzero.lang import u64
 from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
@@ -183,8 +185,10 @@ class Regions(Interpreter):
             for index in range(max(self._seen, total - NEWS), total, 2):
                 slot, pc = ring[index % NEWS], ring[(index + 1) % NEWS]
                 if slot & MADE:
-                    self._given.pop(slot % MADE // PAGE_STRIDE, None)  # another page had the array
-                    self._look_up(slot % MADE // PAGE_STRIDE, loaded=True)
+                    self._given.pop(
+                        int(page_number(u64(slot % MADE))), None
+                    )  # another page had the array
+                    self._look_up(int(page_number(u64(slot % MADE))), loaded=True)
                 else:
                     self._told.append((slot, pc))
             self._seen = total
@@ -194,8 +198,8 @@ class Regions(Interpreter):
         self._listen()
         while self._told:
             slot, pc = self._told.popleft()
-            place = slot % MADE
-            array, offset = place // PAGE_STRIDE, place % PAGE_STRIDE // 8
+            place = u64(slot % MADE)
+            array, offset = int(page_number(place)), int(code_offset(place))
             if slot & FIRST:
                 self._bases[array] = pc & -PAGE
                 self._new_arrays.append(array)

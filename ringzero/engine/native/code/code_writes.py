@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ringzero.engine.native.code.decoded_pages import DECODE, header, set_header, slot_array
-from ringzero.engine.native.state import BESIDE, NO_PAGE, PAGE_SLOTS, Shared
+from ringzero.engine.native.code.address import decoded_page, slots_of
+from ringzero.engine.native.code.decoded_pages import DECODE, read_shared, write_shared
+from ringzero.engine.native.state import NO_PAGE, PAGE_SLOTS, Shared
 from ringzero.lang import native, typed_range, u64
 
 
@@ -13,7 +14,7 @@ def holds_code(shared: Shared, where: u64, size: u64) -> bool:
     present = u64(shared.pages[where >> 12])
     if present == NO_PAGE:
         return False
-    slots = slot_array(shared, present - 1)
+    slots = slots_of(shared, present - 1)
     first = where & 0xFFF
     low = first >> 1
     if low > 0:
@@ -32,8 +33,9 @@ def stored_beside(shared: Shared, page: u64) -> None:
     """Count stores beside a page's code: many mean that the page may hold none any more."""
     present = u64(shared.pages[page])
     if present != NO_PAGE:
-        count = header(shared, present - 1, BESIDE) + 1
+        code = decoded_page(shared, present - 1)
+        count = read_shared(code, "data_stores") + 1
         if count >> (10 + u64(shared.releases[page] & 15)) != 0:
             shared.idle_array = present
             count = u64(0)
-        set_header(shared, present - 1, BESIDE, count)
+        write_shared(code, "data_stores", count)

@@ -6,6 +6,13 @@ reading the operands of a slot that is to be decoded anew (`changes.py` says who
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import (
+    code_offset,
+    decoded_page,
+    page_number,
+    slot_offset,
+    slots_of,
+)
 from ringzero.engine.native.code.blocks import set_number
 from ringzero.engine.native.code.decoded_pages import (
     DECODE,
@@ -13,19 +20,13 @@ from ringzero.engine.native.code.decoded_pages import (
     NEVER_NEAR,
     SINK,
     STRADDLE,
+    change_shared,
     clear_scratch_slot,
-    header,
-    set_header,
-    slot_array,
+    read_shared,
+    write_shared,
 )
 from ringzero.engine.native.state import (
-    CHANGES,
-    LEAVING,
     PAGE_SLOTS,
-    PAGE_STRIDE,
-    SLOT_BYTES,
-    STAMPED,
-    USERS,
     Core,
     Shared,
     Slot,
@@ -46,9 +47,7 @@ from ringzero.isa.decode import decode
 from ringzero.isa.decoded import Decoded
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import (
-    address_of,
     advance,
-    atomic,
     fence,
     native,
     ptr,
@@ -141,8 +140,8 @@ def decode_here(core: Core, slot: ptr[Slot]) -> bool:
     done = decode_shared(shared, slot, by)
     if done:
         become(core, u64(RUNNING))
-        array = (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE
-        atomic("or", u64, shared.slots, array * PAGE_STRIDE + USERS, by)
+        page = decoded_page(shared, page_number(slot_offset(shared, slot)))
+        change_shared(page, "or", "users", by)
     release(shared)
     return done
 
@@ -154,11 +153,11 @@ def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
 
     `by` is the hart that decodes, as a bit.
     """
-    array = (address_of(slot) - address_of(shared.slots)) // PAGE_STRIDE
+    page = decoded_page(shared, page_number(slot_offset(shared, slot)))
     done = slot[0].handler != shared.handlers[DECODE]
-    leaving = header(shared, array, LEAVING) & ~by
-    if not done and all_passed(shared, leaving, header(shared, array, STAMPED), OPERANDS):
-        set_header(shared, array, LEAVING, 0)
+    leaving = read_shared(page, "leaving") & ~by
+    if not done and all_passed(shared, leaving, read_shared(page, "epoch"), OPERANDS):
+        write_shared(page, "leaving", u64(0))
         before = code_at(shared, slot)
         decode_into(shared, slot, before)
         fence()
@@ -166,18 +165,17 @@ def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
         if not done:  # a store came in between, and may not have seen that this is code now
             slot[0].handler = shared.handlers[DECODE]
             fence()
-            set_header(shared, array, LEAVING, header(shared, array, USERS))
-            set_header(shared, array, STAMPED, new_stamp(shared))
+            write_shared(page, "leaving", read_shared(page, "users"))
+            write_shared(page, "epoch", new_stamp(shared))
     return done
 
 
 @native
 def code_at(shared: Shared, slot: ptr[Slot]) -> u32:
     """The word that a slot is decoded from: 16 bits if compressed, or where the page ends."""
-    distance = address_of(slot) - address_of(shared.slots)
-    page = u64(shared.owners[distance // PAGE_STRIDE])
-    offset = (distance % PAGE_STRIDE) // (SLOT_BYTES // 2)
-    where = (page << 12) + offset
+    of_slot = slot_offset(shared, slot)
+    offset = code_offset(of_slot)
+    where = (u64(shared.owners[page_number(of_slot)]) << 12) + offset
     word = u32(0)
     if offset & 2 == 0:  # all of it at once, where it can be: another hart may be storing it
         word = read_once(u32, shared.memory, where)
@@ -193,13 +191,13 @@ def code_at(shared: Shared, slot: ptr[Slot]) -> u32:
 @native
 def decode_into(shared: Shared, slot: ptr[Slot], word: u32) -> None:
     """Decode what a slot stands for, which is in memory."""
-    distance = address_of(slot) - address_of(shared.slots)
-    offset = (distance % PAGE_STRIDE) // (SLOT_BYTES // 2)
+    of_slot = slot_offset(shared, slot)
+    offset = code_offset(of_slot)
     if word & 3 == 3 and offset == 0xFFE:
-        set_number(shared, distance, u64(STRADDLE))
+        set_number(shared, of_slot, u64(STRADDLE))
         slot[0].handler = shared.handlers[STRADDLE]
     else:
-        set_number(shared, distance, fill_slot(shared, slot[0], word, offset))
+        set_number(shared, of_slot, fill_slot(shared, slot[0], word, offset))
 
 
 @native
@@ -208,8 +206,8 @@ def decode_all(shared: Shared, array: u64, wanted: ptr[u8]) -> u64:
 
     What it returns tells `install_region` whether one came.
     """
-    slots = slot_array(shared, array)
-    changes = header(shared, array, CHANGES)
+    slots = slots_of(shared, array)
+    changes = read_shared(decoded_page(shared, array), "changes")
     tries = u64(0)
     for i in typed_range(u64(PAGE_SLOTS)):
         if wanted[i] != 0 and slots[i].handler == shared.handlers[DECODE]:

@@ -7,37 +7,25 @@ store into a decoded page resets the slots that it touches, so fence.i finds not
 
 from __future__ import annotations
 
-from ringzero.engine.native.code.blocks import drop_stencils, number_at
-from ringzero.engine.native.state import (
-    CHANGES,
-    LINKS,
-    ORIGINALS,
-    PAGE_SLOTS,
-    PAGE_STRIDE,
-    REGIONS,
-    Core,
-    Shared,
-    Slot,
-)
-from ringzero.engine.native.threads.epochs import (
-    acquire,
-    release,
-)
+import ctypes
+
+from ringzero.engine.native.code.address import decoded_page
+from ringzero.engine.native.code.blocks import drop_stencils
+from ringzero.engine.native.state import PAGE_SLOTS, Core, DecodedPage, Link, Shared, Slot
+from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import (
     address_of,
-    advance,
+    atomic,
     native,
-    peek,
-    poke,
     ptr,
     read_once,
-    reinterpret,
     typed_range,
     u8,
     u64,
     write_once,
 )
+from ringzero.lang.host import view
 
 # Handlers that are no instruction, after the two per instruction (sizes 4 and 2) and ILLEGAL's.
 COUNT = 2 * len(INSTRUCTIONS)
@@ -58,26 +46,31 @@ HANDLERS = FAR + COUNT
 
 SINK = 32  # in place of x0 where it is written
 NEVER_NEAR = 1 << 62  # an offset from which every target is on another page
-LINK_BYTES = 40  # of a Link
+LINK_BYTES = ctypes.sizeof(view(Link))
 INVALID = 0xFFFF_FFFF_FFFF_FFFF  # never equal to a masked address: bits 3..11 of those are zero
 
 
-@native
-def slot_array(shared: Shared, index: u64) -> ptr[Slot]:
-    """The slots of array `index`."""
-    return reinterpret(ptr[Slot], advance(shared.slots, index * PAGE_STRIDE))
+def at_field(name: str) -> int:
+    """Where a field of a decoded page is, for accesses that the language does not write so."""
+    return int(getattr(view(DecodedPage), name).offset)
 
 
-@native
-def header(shared: Shared, array: u64, field: int) -> u64:
-    """A word behind the slots of an array."""
-    return read_once(u64, shared.slots, array * PAGE_STRIDE + field)
+@native(inline=True)
+def read_shared(page: DecodedPage, field: str) -> u64:
+    """A field that other harts write meanwhile."""
+    return read_once(u64, page, at_field(field))
 
 
-@native
-def set_header(shared: Shared, array: u64, field: int, value: u64) -> None:
-    """Write such a word."""
-    write_once(u64, shared.slots, array * PAGE_STRIDE + field, value)
+@native(inline=True)
+def write_shared(page: DecodedPage, field: str, value: u64) -> None:
+    """Write such a field."""
+    write_once(u64, page, at_field(field), value)
+
+
+@native(inline=True)
+def change_shared(page: DecodedPage, operation: str, field: str, value: u64) -> u64:
+    """Change one in a single step, by an operation of `atomic`; what it was."""
+    return atomic(operation, u64, page, at_field(field), value)
 
 
 @native
@@ -96,7 +89,7 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
 
     Whether any of them was decoded.
     """
-    slots = slot_array(shared, array)
+    page = decoded_page(shared, array)
     low = first >> 1
     if low > 0:
         low -= 1  # a 32-bit instruction may have begun two bytes earlier
@@ -106,10 +99,10 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
     decode_handler = shared.handlers[DECODE]
     was_code = False
     for i in typed_range(low, high):
-        if slots[i].handler != decode_handler:
+        if page.slots[i].handler != decode_handler:
             was_code = True
-            slots[i].handler = decode_handler
-            set_original(shared, array, i, 0)
+            page.slots[i].handler = decode_handler
+            page.originals[i] = 0
     if was_code:
         count_change(shared, array)
         drop_regions(shared, array)
@@ -120,7 +113,8 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
 @native
 def count_change(shared: Shared, array: u64) -> None:
     """Decoded code of an array changed: regions that were made of it are too late."""
-    set_header(shared, array, CHANGES, header(shared, array, CHANGES) + 1)
+    page = decoded_page(shared, array)
+    write_shared(page, "changes", read_shared(page, "changes") + 1)
 
 
 @native
@@ -144,37 +138,19 @@ def slots_base(core: Core) -> ptr[u8]:
 # ---- regions: slots whose handler is compiled code, and the handler that it displaced
 
 
-@native
-def original(shared: Shared, array: u64, slot: u64) -> u64:
-    """The handler under a region, or zero."""
-    return peek(u64, shared.slots, array * PAGE_STRIDE + ORIGINALS + slot * 8)
-
-
-@native
-def set_original(shared: Shared, array: u64, slot: u64, handler: u64) -> None:
-    """Remember what a region displaces."""
-    poke(u64, shared.slots, array * PAGE_STRIDE + ORIGINALS + slot * 8, handler)
-
-
-@native
-def region_count(shared: Shared, array: u64) -> u64:
-    """How many slots of an array hold regions."""
-    return peek(u64, shared.slots, array * PAGE_STRIDE + REGIONS)
-
-
 @native(cold=True)
 def drop_regions(shared: Shared, array: u64) -> None:
     """Code of a page changed: its regions go, and no region of another page comes here."""
     unbind_links(shared, array)
-    if region_count(shared, array) == 0:
+    page = decoded_page(shared, array)
+    if page.regions == 0:
         return
-    slots = slot_array(shared, array)
     for i in typed_range(u64(PAGE_SLOTS)):
-        handler = original(shared, array, i)
+        handler = page.originals[i]
         if handler != 0:
-            slots[i].handler = handler
-            set_original(shared, array, i, 0)
-    poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, u64(0))
+            page.slots[i].handler = handler
+            page.originals[i] = 0
+    page.regions = 0
 
 
 @native
@@ -187,16 +163,16 @@ def link_number(core: Core) -> u64:
 @native
 def add_link(shared: Shared, array: u64, number: u64) -> None:
     """A link is bound to an array."""
-    shared.links[number].next = peek(u64, shared.slots, array * PAGE_STRIDE + LINKS)
-    poke(u64, shared.slots, array * PAGE_STRIDE + LINKS, number + 1)
+    shared.links[number].next = decoded_page(shared, array).first_link
+    decoded_page(shared, array).first_link = number + 1
 
 
 @native
 def remove_link(shared: Shared, array: u64, number: u64) -> None:
     """A link will be bound to another array."""
-    at = peek(u64, shared.slots, array * PAGE_STRIDE + LINKS)
+    at = decoded_page(shared, array).first_link
     if at == number + 1:
-        poke(u64, shared.slots, array * PAGE_STRIDE + LINKS, shared.links[number].next)
+        decoded_page(shared, array).first_link = shared.links[number].next
         return
     while at != 0:
         link = shared.links[at - 1]
@@ -208,26 +184,25 @@ def remove_link(shared: Shared, array: u64, number: u64) -> None:
 @native
 def unbind_links(shared: Shared, array: u64) -> None:
     """An array no longer is what links expect."""
-    at = peek(u64, shared.slots, array * PAGE_STRIDE + LINKS)
+    at = decoded_page(shared, array).first_link
     while at != 0:
         link = shared.links[at - 1]
         link.bound = u64(INVALID)
         at = link.next
-    poke(u64, shared.slots, array * PAGE_STRIDE + LINKS, u64(0))
+    decoded_page(shared, array).first_link = 0
 
 
 @native
 def install_region(shared: Shared, array: u64, slot: u64, address: u64, changes: u64) -> bool:
     """Let a compiled region stand at a slot, if what it was made of is as `decode_all` found it."""
     acquire(shared)
-    fine = header(shared, array, CHANGES) == changes
-    slots = slot_array(shared, array)
+    page = decoded_page(shared, array)
+    fine = read_shared(page, "changes") == changes
     if fine:
-        if original(shared, array, slot) == 0:
-            set_original(shared, array, slot, shared.handlers[number_at(shared, array, slot)])
-            count = region_count(shared, array) + 1
-            poke(u64, shared.slots, array * PAGE_STRIDE + REGIONS, count)
-        slots[slot].handler = address
+        if page.originals[slot] == 0:
+            page.originals[slot] = shared.handlers[page.numbers[slot]]
+            page.regions += 1
+        page.slots[slot].handler = address
         drop_stencils(shared, array, WARM, True)  # blocks jump to each other past their slots
     release(shared)
     return fine

@@ -6,8 +6,9 @@ passed yet is not freed.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import page_number
 from ringzero.engine.native.code.decoded_pages import INVALID, drop_regions, remove_link
-from ringzero.engine.native.state import PAGE_STRIDE, Shared
+from ringzero.engine.native.state import Shared
 from ringzero.engine.native.threads.epochs import (
     ALL,
     ARRAYS,
@@ -40,7 +41,7 @@ def unlink_regions(shared: Shared, stamp: u64, first: u64, count: u64) -> bool:
     for number in typed_range(first, first + count):
         link = shared.links[number]
         if link.bound != INVALID:
-            remove_link(shared, link.bound // PAGE_STRIDE, number)
+            remove_link(shared, page_number(link.bound), number)
             link.bound = u64(INVALID)
     release(shared)
     return True

@@ -8,23 +8,25 @@ waits for nobody, and code that others run waits for those, once.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import decoded_page, first_slot, page_number
 from ringzero.engine.native.code.code_writes import holds_code
-from ringzero.engine.native.code.decoded_pages import forget_slots, header, set_header
+from ringzero.engine.native.code.decoded_pages import (
+    change_shared,
+    forget_slots,
+    read_shared,
+    write_shared,
+)
 from ringzero.engine.native.code.pages import drop_entries
 from ringzero.engine.native.state import (
     EXECUTES,
-    LEAVING,
     NO_PAGE,
-    PAGE_STRIDE,
-    STAMPED,
-    USERS,
     Core,
     Shared,
     core_at,
     hart_bit,
 )
 from ringzero.engine.native.threads.epochs import acquire, new_stamp, release
-from ringzero.lang import atomic, fence, native, typed_range, u64
+from ringzero.lang import fence, native, typed_range, u64
 
 
 @native
@@ -62,23 +64,27 @@ def send_away(shared: Shared, array: u64, by: u64) -> None:
     """The users of an array but `by` have to come to it anew; all that were there are leaving."""
     if shared.parallel == 0:
         return
-    users = atomic("and", u64, shared.slots, array * PAGE_STRIDE + USERS, by)
+    page = decoded_page(shared, array)
+    users = change_shared(page, "and", "users", by)
     fence()
     for h in typed_range(shared.harts):
         if (users & ~by) >> h & 1 != 0:
-            drop_entries(core_at(shared, h), EXECUTES, array * PAGE_STRIDE)
-    set_header(shared, array, LEAVING, header(shared, array, LEAVING) | users)
-    set_header(shared, array, STAMPED, new_stamp(shared))
+            drop_entries(core_at(shared, h), EXECUTES, first_slot(array))
+    write_shared(page, "leaving", read_shared(page, "leaving") | users)
+    write_shared(page, "epoch", new_stamp(shared))
 
 
 @native
 def come_in(core: Core, offset: u64) -> None:
     """A hart is about to have an array, given by its byte offset, in its execute table."""
-    if core.shared[0].parallel != 0:
-        atomic("or", u64, core.shared[0].slots, offset + USERS, hart_bit(core))
+    shared = core.shared[0]
+    if shared.parallel != 0:
+        page = decoded_page(shared, page_number(offset))
+        change_shared(page, "or", "users", hart_bit(core))
 
 
 @native
 def is_in(core: Core, offset: u64) -> bool:
     """Whether a hart is among the users of an array: nobody has sent it away meanwhile."""
-    return header(core.shared[0], offset // PAGE_STRIDE, USERS) & hart_bit(core) != 0
+    page = decoded_page(core.shared[0], page_number(offset))
+    return read_shared(page, "users") & hart_bit(core) != 0

@@ -7,6 +7,12 @@ is counted elsewhere.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import (
+    decoded_page,
+    page_number,
+    slot_index,
+    slot_offset,
+)
 from ringzero.engine.native.code.blocks import LEADER, number_at
 from ringzero.engine.native.code.decode import decode_slot
 from ringzero.engine.native.code.decoded_pages import (
@@ -15,33 +21,28 @@ from ringzero.engine.native.code.decoded_pages import (
     FAR,
     SINK,
     WARM,
-    original,
-    slot_array,
 )
 from ringzero.engine.native.state import (
-    MARKS,
     PAGE_SLOTS,
-    PAGE_STRIDE,
-    SLOT_BYTES,
     Core,
     Shared,
     Slot,
 )
 from ringzero.engine.native.stitcher.state import BRANCH, CALL, INDIRECT, INTERPRETED, KIND
 from ringzero.engine.native.threads.epochs import acquire, release
-from ringzero.lang import address_of, native, peek, poke, ptr, u8, u64
+from ringzero.lang import native, ptr, u8, u64
 
 
 @native(inline=True)
 def mark_of(shared: Shared, array: u64, slot: u64) -> u8:
     """Whether a slot is a leader, and how often it was executed as one."""
-    return peek(u8, shared.slots, array * PAGE_STRIDE + MARKS + slot)
+    return decoded_page(shared, array).marks[slot]
 
 
 @native
 def set_mark(shared: Shared, array: u64, slot: u64, mark: u8) -> None:
     """Change it."""
-    poke(u8, shared.slots, array * PAGE_STRIDE + MARKS + slot, mark)
+    decoded_page(shared, array).marks[slot] = mark
 
 
 @native
@@ -73,9 +74,10 @@ def mark_leader(shared: Shared, array: u64, slot: u64) -> None:
     if slot >= PAGE_SLOTS:
         return
     set_mark(shared, array, slot, mark_of(shared, array, slot) | LEADER)
-    one = slot_array(shared, array)[slot]
-    if one.handler == shared.handlers[number_at(shared, array, slot)]:
-        if original(shared, array, slot) == 0 and kind_at(shared, array, slot) != INTERPRETED:
+    page = decoded_page(shared, array)
+    one = page.slots[slot]
+    if one.handler == shared.handlers[page.numbers[slot]]:
+        if page.originals[slot] == 0 and kind_at(shared, array, slot) != INTERPRETED:
             one.handler = shared.handlers[WARM]
 
 
@@ -94,16 +96,16 @@ def decode_leader(core: Core, slot: ptr[Slot]) -> None:
 @native
 def mark_around(shared: Shared, slot: ptr[Slot]) -> None:
     """Mark what a decoded instruction leads to, and itself if it is a leader."""
-    distance = address_of(slot) - address_of(shared.slots)
-    array, index = distance // PAGE_STRIDE, (distance % PAGE_STRIDE) // SLOT_BYTES
+    offset = slot_offset(shared, slot)
+    array, index = page_number(offset), slot_index(offset)
     number = number_at(shared, array, index)
     if number >= COUNT and number < FAR:
         return
     kind = kind_at(shared, array, index) & KIND
     behind = index + 2 - (number & 1)
     if number < FAR and has_target(kind):
-        offset = (u64(slot[0].imm) ^ 0x8000_0000) - 0x8000_0000
-        mark_leader(shared, array, (index + (offset >> 1)) & 0xFFF)
+        distance = (u64(slot[0].imm) ^ 0x8000_0000) - 0x8000_0000
+        mark_leader(shared, array, (index + (distance >> 1)) & 0xFFF)
     if kind == INTERPRETED or (is_jump(kind) and slot[0].rd != SINK):
         mark_leader(shared, array, behind)
     if mark_of(shared, array, index) & LEADER != 0 or arrived(shared, array, index):
@@ -122,7 +124,7 @@ def leads_on(shared: Shared, array: u64, slot: u64, size: u64) -> bool:
     if slot < size:
         return False
     before = slot - size
-    if slot_array(shared, array)[before].handler == shared.handlers[DECODE]:
+    if decoded_page(shared, array).slots[before].handler == shared.handlers[DECODE]:
         return False
     if 2 - (number_at(shared, array, before) & 1) != size:
         return False

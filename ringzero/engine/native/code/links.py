@@ -7,17 +7,22 @@ the array's end, unbinds it (`slots.drop_regions`).
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import (
+    decoded_page,
+    first_slot,
+    page_number,
+    slots_of,
+)
 from ringzero.engine.native.code.decode import decode_slot
 from ringzero.engine.native.code.decoded_pages import (
     DECODE,
     INVALID,
     add_link,
-    header,
     link_number,
+    read_shared,
     remove_link,
-    slot_array,
 )
-from ringzero.engine.native.state import CHANGES, EXECUTES, PAGE_STRIDE, Core, Link, Shared
+from ringzero.engine.native.state import EXECUTES, Core, Link, Shared
 from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.engine.native.translation.tlb import entry_for
 from ringzero.lang import advance, native, peek, typed_range, u16, u64
@@ -33,11 +38,11 @@ def bind_link(core: Core) -> None:
     entry = entry_for(core, EXECUTES, core.link_page)
     if entry.tag != core.link_page or link.refused >= PATIENCE:
         return
-    array = entry.offset // PAGE_STRIDE
+    array = page_number(entry.offset)
     if not holds_words(shared, link, array):
         link.refused += 1
         return
-    changes = header(shared, array, CHANGES)
+    changes = read_shared(decoded_page(shared, array), "changes")
     decode_words(core, link, array)
     if holds_words(shared, link, array):  # from here on a store to them is a change
         bind(core, array, changes)
@@ -50,11 +55,12 @@ def bind(core: Core, array: u64, changes: u64) -> None:
     link = core.link[0]
     acquire(shared)
     fresh = u64(shared.pages[shared.owners[array]]) == array + 1
-    if fresh and header(shared, array, CHANGES) == changes and link.bound != array * PAGE_STRIDE:
+    same = read_shared(decoded_page(shared, array), "changes") == changes
+    if fresh and same and link.bound != first_slot(array):
         if link.bound != INVALID:
             link.refused += 64  # two pages alike: it is bound to and fro
-            remove_link(shared, link.bound // PAGE_STRIDE, link_number(core))
-        link.bound = array * PAGE_STRIDE
+            remove_link(shared, page_number(link.bound), link_number(core))
+        link.bound = first_slot(array)
         add_link(shared, array, link_number(core))
     release(shared)
 
@@ -75,7 +81,7 @@ def holds_words(shared: Shared, link: Link, array: u64) -> bool:
 def decode_words(core: Core, link: Link, array: u64) -> None:
     """From now on a store to these instructions counts as one to code."""
     shared = core.shared[0]
-    slots = slot_array(shared, array)
+    slots = slots_of(shared, array)
     words = advance(shared.words, link.first)
     for i in typed_range(link.count):
         word = u64(words[i])

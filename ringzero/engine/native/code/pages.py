@@ -6,6 +6,12 @@ them still; they are used anew when all harts have passed the end of a slice (`q
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import (
+    decoded_page,
+    first_slot,
+    page_number,
+    slots_of,
+)
 from ringzero.engine.native.code.blocks import clear_marks
 from ringzero.engine.native.code.decoded_pages import (
     CROSS,
@@ -14,27 +20,19 @@ from ringzero.engine.native.code.decoded_pages import (
     clear_slots,
     count_change,
     drop_regions,
-    header,
-    set_header,
-    slot_array,
+    read_shared,
+    write_shared,
 )
 from ringzero.engine.native.state import (
     ARRAY_MASKS,
-    BESIDE,
     EXECUTES,
-    LEAVING,
     LOG,
     MADE,
     NEWS,
     NO_PAGE,
-    PAGE_STRIDE,
-    READY,
-    SEEN,
     SET_SIZE,
     SETS,
-    STAMPED,
     TLB_SIZE,
-    USERS,
     WRITES,
     Core,
     Shared,
@@ -69,7 +67,7 @@ def code_page(core: Core, page: u64) -> u64:
         present = make_code_page(core, page)
     if shared.parallel != 0:
         await_ready(core, present - 1)
-    return (present - 1) * PAGE_STRIDE
+    return first_slot(present - 1)
 
 
 @native(cold=True)
@@ -95,11 +93,13 @@ def make_code_page(core: Core, page: u64) -> u64:
         release(shared)
         return present
     shared.owners[array] = u32(page)
-    for field in (BESIDE, SEEN, STAMPED, LEAVING, USERS, READY):
-        set_header(shared, array, field, 0)
+    made = decoded_page(shared, array)
+    made.seen = 0
+    for field in ("data_stores", "epoch", "leaving", "users", "ready"):
+        write_shared(made, field, u64(0))
     clear_marks(shared, array)
     drop_regions(shared, array)
-    clear_slots(shared, slot_array(shared, array), DECODE, CROSS)
+    clear_slots(shared, slots_of(shared, array), DECODE, CROSS)
     count_change(shared, array)
     fence()
     shared.pages[page] = u32(array + 1)
@@ -108,8 +108,8 @@ def make_code_page(core: Core, page: u64) -> u64:
     release(shared)
     if written != 0 and shared.parallel != 0:
         await_all(core, written, new_stamp(shared), STORES, u64(DECODING))
-    set_header(shared, array, READY, 1)
-    tell(shared, array * PAGE_STRIDE | MADE, u64(0))
+    write_shared(made, "ready", u64(1))
+    tell(shared, first_slot(array) | MADE, u64(0))
     return array + 1
 
 
@@ -127,10 +127,11 @@ def tell(shared: Shared, news: u64, pc: u64) -> None:
 @native
 def await_ready(core: Core, array: u64) -> None:
     """Another hart may be making the array still: its page's last stores are on their way."""
-    if header(core.shared[0], array, READY) == 0:
+    page = decoded_page(core.shared[0], array)
+    if read_shared(page, "ready") == 0:
         tries = u64(0)
         become(core, u64(DECODING))
-        while header(core.shared[0], array, READY) == 0:
+        while read_shared(page, "ready") == 0:
             give_way(core.shared[0], tries)
             tries += 1
         become(core, u64(RUNNING))
@@ -141,7 +142,8 @@ def new_array(shared: Shared) -> tuple[u64, bool]:
     """A slot array that no page has, and no hart is in; False if there is none."""
     if shared.spares != 0:
         array = u64(shared.spare[shared.spare_first])
-        if all_passed(shared, u64(ALL), header(shared, array, STAMPED), ARRAYS):
+        epoch = read_shared(decoded_page(shared, array), "epoch")
+        if all_passed(shared, u64(ALL), epoch, ARRAYS):
             shared.spares -= 1
             shared.spare_first = (shared.spare_first + 1) % shared.slot_arrays
             return array, True
@@ -154,7 +156,7 @@ def new_array(shared: Shared) -> tuple[u64, bool]:
 @native
 def give_back(shared: Shared, array: u64) -> None:
     """Nothing leads to a slot array any more: harts that are in it yet leave it in time."""
-    set_header(shared, array, STAMPED, new_stamp(shared))
+    write_shared(decoded_page(shared, array), "epoch", new_stamp(shared))
     shared.spare[(shared.spare_first + shared.spares) % shared.slot_arrays] = u32(array)
     shared.spares += 1
 
@@ -178,7 +180,7 @@ def drop_entries(core: Core, table: int, what: u64) -> bool:
     if table == WRITES:
         left = core.by_frame[what & (TLB_SIZE - 1)]
     else:
-        left = core.by_array[what // PAGE_STRIDE & (ARRAY_MASKS - 1)]
+        left = core.by_array[page_number(what) & (ARRAY_MASKS - 1)]
     dropped = False
     while left != 0:
         dropped = drop_from_set(core, u64(ctz(left)), table, what) or dropped
@@ -255,5 +257,5 @@ def unlink_array(shared: Shared, array: u64, page: u64) -> None:
     shared.pages[page] = NO_PAGE
     fence()
     for h in typed_range(shared.harts):
-        drop_entries(core_at(shared, h), EXECUTES, array * PAGE_STRIDE)
+        drop_entries(core_at(shared, h), EXECUTES, first_slot(array))
     give_back(shared, array)

@@ -7,6 +7,7 @@ to Python, and regions that hold the jump compare with it (`region_goals.py`).
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import slot_at
 from ringzero.engine.native.code.decoded_pages import INVALID, SINK
 from ringzero.engine.native.state import TARGETS, Core, Slot
 from ringzero.engine.native.translation.tlb import PAGE_MASK, execute_entry
@@ -23,7 +24,7 @@ def sampled_jump(core: Core) -> tuple[u64, u64]:
     entry = execute_entry(core, site)
     if site == 0 or entry.tag != site & PAGE_MASK:
         return u64(INVALID), u64(0)
-    place = entry.offset + ((site & 0xFFE) << 3)
+    place = slot_at(entry.offset, site)
     slot = reinterpret(ptr[Slot], advance(core.slots, place))[0]
     if slot.rd == SINK and (slot.rs1 == 1 or slot.rs1 == 5):
         return u64(INVALID), u64(0)  # a return, which goes where it was called from

@@ -6,7 +6,14 @@ A side exit of a region is counted where it happens.
 
 from __future__ import annotations
 
-from ringzero.engine.native.code.decoded_pages import INVALID, original
+from ringzero.engine.native.code.address import (
+    decoded_page,
+    page_number,
+    slot_at,
+    slot_index,
+    slot_offset,
+)
+from ringzero.engine.native.code.decoded_pages import INVALID
 from ringzero.engine.native.code.pages import tell
 from ringzero.engine.native.profile.indirect import sampled_jump
 from ringzero.engine.native.state import (
@@ -16,16 +23,13 @@ from ringzero.engine.native.state import (
     HEATS,
     HOT,
     OFTEN,
-    PAGE_STRIDE,
-    SEEN,
     SITES,
-    SLOT_BYTES,
     Core,
     Shared,
     Slot,
 )
 from ringzero.engine.native.translation.tlb import PAGE_MASK, execute_entry
-from ringzero.lang import address_of, native, peek, poke, ptr, u64
+from ringzero.lang import native, ptr, u64
 
 
 @native
@@ -34,7 +38,7 @@ def sample(core: Core, slot: u64) -> None:
     shared = core.shared[0]
     pc = core.hart.pc
     core.slices += 1
-    if slot // PAGE_STRIDE >= shared.slot_arrays:
+    if page_number(slot) >= shared.slot_arrays:
         return
     notice(shared, slot, pc)
     jump, distance = sampled_jump(core)
@@ -49,7 +53,7 @@ def sample(core: Core, slot: u64) -> None:
         entry = execute_entry(core, pc)
         if entry.tag != pc & PAGE_MASK:
             return
-        slot = entry.offset + ((pc & 0xFFE) << 3)
+        slot = slot_at(entry.offset, pc)
         if holds_region(shared, slot):
             return
         notice(shared, slot, pc)
@@ -59,15 +63,15 @@ def sample(core: Core, slot: u64) -> None:
 @native
 def holds_region(shared: Shared, slot: u64) -> bool:
     """Whether a region is entered at a slot."""
-    return original(shared, slot // PAGE_STRIDE, (slot % PAGE_STRIDE) // SLOT_BYTES) != 0
+    return decoded_page(shared, page_number(slot)).originals[slot_index(slot)] != 0
 
 
 @native
 def notice(shared: Shared, slot: u64, pc: u64) -> None:
     """Tell of a slot array where no slice has ended before."""
-    seen = (slot // PAGE_STRIDE) * PAGE_STRIDE + SEEN
-    if peek(u64, shared.slots, seen) == 0:
-        poke(u64, shared.slots, seen, u64(1))
+    page = decoded_page(shared, page_number(slot))
+    if page.seen == 0:
+        page.seen = 1
         tell(shared, slot | FIRST, pc)
 
 
@@ -92,7 +96,7 @@ def bailed(core: Core, slot: ptr[Slot]) -> u64:
     """A region left by a side exit: count it, and give the interpreter's handler of the slot."""
     shared = core.shared[0]
     core.bails += 1
-    place = address_of(slot) - address_of(shared.slots)
+    place = slot_offset(shared, slot)
     site = shared.sites[((place >> 4) ^ (place >> 16)) & (SITES - 1)]
     if site.slot != place:
         site.slot = place
@@ -100,5 +104,5 @@ def bailed(core: Core, slot: ptr[Slot]) -> u64:
     site.count += 1
     if site.count == OFTEN:
         tell(shared, place | BAILS, 0)
-    kept = original(shared, place // PAGE_STRIDE, (place % PAGE_STRIDE) // SLOT_BYTES)
+    kept = decoded_page(shared, page_number(place)).originals[slot_index(place)]
     return kept if kept != 0 else slot[0].handler

@@ -7,12 +7,13 @@ written to when all of them have passed the end of a slice since.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import decoded_page
 from ringzero.engine.native.code.blocks import drop_stencils
 from ringzero.engine.native.code.decoded_pages import WARM
-from ringzero.engine.native.state import PAGE_STRIDE, STITCHED, Shared
+from ringzero.engine.native.state import Shared
 from ringzero.engine.native.stitcher.state import Stitcher
 from ringzero.engine.native.threads.epochs import ALL, ARRAYS, all_passed, new_stamp
-from ringzero.lang import native, peek, poke, typed_range, u64
+from ringzero.lang import native, typed_range, u64
 
 TRACE_ROOM = 32 << 10  # for which it is worth to begin a trace
 EXIT_ROOM = 64  # bytes of a way out, behind the trace
@@ -43,16 +44,15 @@ def room(shared: Shared) -> bool:
 def empty(shared: Shared, arena: u64) -> None:
     """Take the blocks of an arena out of their slots."""
     for array in typed_range(shared.slot_used):
-        if (peek(u64, shared.slots, array * PAGE_STRIDE + STITCHED) >> arena) & 1 != 0:
+        if (decoded_page(shared, array).stitched >> arena) & 1 != 0:
             drop_stencils(shared, array, WARM, True)
 
 
 @native
 def lives_here(shared: Shared, array: u64) -> None:
     """A page has blocks in the present arena."""
-    at = array * PAGE_STRIDE + STITCHED
-    arenas = peek(u64, shared.slots, at) | (u64(1) << shared.stitcher[0].arena)
-    poke(u64, shared.slots, at, arenas)
+    page = decoded_page(shared, array)
+    page.stitched = page.stitched | (u64(1) << shared.stitcher[0].arena)
 
 
 @native(inline=True)

@@ -5,8 +5,8 @@ Jumps whose target is not known yet are remembered as fixes, which `stitcher.res
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import SLOT_BYTES
 from ringzero.engine.native.code.decoded_pages import JUMP_TO
-from ringzero.engine.native.state import SLOT_BYTES
 from ringzero.engine.native.stitcher import holes
 from ringzero.engine.native.stitcher.state import LONG, RELATIVE, Stitcher
 from ringzero.lang import native, peek, poke, typed_range, u8, u32, u64

@@ -7,8 +7,9 @@ the window was opened for.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import slots_of
 from ringzero.engine.native.code.blocks import LEADER, number_at
-from ringzero.engine.native.code.decoded_pages import DECODE, slot_array
+from ringzero.engine.native.code.decoded_pages import DECODE
 from ringzero.engine.native.code.leaders import is_jump, kind_at, mark_of
 from ringzero.engine.native.state import PAGE_SLOTS, Shared
 from ringzero.engine.native.stitcher import holes
@@ -33,7 +34,7 @@ LOW, ROOM = (holes.SYMBOLS.index(name) for name in ("low", "room"))
 def through_window(shared: Shared, array: u64, slot: u64, kind: u8) -> u64:
     """How an access finds its page: INSIDE, OPENS with `low` and `room` set, or 0."""
     s = shared.stitcher[0]
-    one = slot_array(shared, array)[slot]
+    one = slots_of(shared, array)[slot]
     at = biased(u64(one.imm))
     if u64(one.rs1) == s.window and s.window_low <= at and at + BYTES <= s.window_end:
         if kind & STORES == 0 or s.window_stores != 0:
@@ -51,7 +52,7 @@ def biased(imm: u64) -> u64:
 def open_window(shared: Shared, array: u64, slot: u64, kind: u8) -> u64:
     """Open a window where it is worth it, and does not close one that is."""
     s = shared.stitcher[0]
-    slots = slot_array(shared, array)
+    slots = slots_of(shared, array)
     base = u64(slots[slot].rs1)
     low = biased(u64(slots[slot].imm))
     end = low + BYTES
@@ -94,7 +95,7 @@ def goes_on(shared: Shared, array: u64, slot: u64) -> bool:
         return False
     if mark_of(shared, array, slot) & LEADER != 0:
         return False
-    if slot_array(shared, array)[slot].handler == shared.handlers[DECODE]:
+    if slots_of(shared, array)[slot].handler == shared.handlers[DECODE]:
         return False
     return kind_at(shared, array, slot) != INTERPRETED
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ringzero.engine.native.stitcher import holes
 from ringzero.lang import Struct, ptr, u8, u16, u32, u64
 
 # How a place in a stencil is patched.
@@ -18,6 +19,7 @@ KIND = 7
 READS_RS1, READS_RS2, GIVES_RD, ACCESSES, STORES = 8, 16, 32, 64, 128
 ARENAS = 8  # of code memory, used in turns
 SMALLEST = 64 << 10  # bytes of an arena
+VALUES = len(holes.SYMBOLS)
 ENTRIES = 4096  # of each list in scratch space: more than a page has slots
 
 
@@ -69,7 +71,7 @@ class Stitcher(Struct):
     kinds: ptr[u8]  # by instruction
     threshold: u64  # how often a block is entered before it is stitched
     ahead: u64  # whether code is stitched that was not executed yet
-    values: u64[32]  # type: ignore[valid-type]  # by symbol, for the next patches
+    values: u64[VALUES]  # by symbol, for the next patches
     slot: u64  # of the instruction that is placed
     done: u64  # instructions since the budget was last counted down
     first: u64  # register whose value is at hand in the first place, or NO_REGISTER

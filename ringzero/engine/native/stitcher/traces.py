@@ -8,6 +8,14 @@ down where a block ends, and looked at where the interpreter looks at it.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import (
+    SLOT_BYTES,
+    decoded_page,
+    page_number,
+    slot_index,
+    slot_offset,
+    slots_of,
+)
 from ringzero.engine.native.code.blocks import COUNTED, LEADER, is_stencil, number_at
 from ringzero.engine.native.code.decode import decode_slot
 from ringzero.engine.native.code.decoded_pages import (
@@ -16,8 +24,6 @@ from ringzero.engine.native.code.decoded_pages import (
     FAR,
     SINK,
     WARM,
-    original,
-    slot_array,
 )
 from ringzero.engine.native.code.leaders import (
     has_target,
@@ -27,7 +33,7 @@ from ringzero.engine.native.code.leaders import (
     mark_of,
     set_mark,
 )
-from ringzero.engine.native.state import PAGE_SLOTS, PAGE_STRIDE, SLOT_BYTES, Core, Shared, Slot
+from ringzero.engine.native.state import PAGE_SLOTS, Core, Shared, Slot
 from ringzero.engine.native.stitcher import holes
 from ringzero.engine.native.stitcher.arenas import crowded, lives_here, room
 from ringzero.engine.native.stitcher.code import (
@@ -69,7 +75,6 @@ from ringzero.engine.native.stitcher.state import (
 )
 from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.lang import (
-    address_of,
     advance,
     fence,
     native,
@@ -107,7 +112,7 @@ def stitch(core: Core, array: u64, head: u64) -> bool:
     fence()  # whoever finds a block finds its code
     for i in typed_range(s.begun_count):
         slot = u64(s.begun[i])
-        slot_array(shared, array)[slot].handler = s.run + u64(s.labels[slot]) - 1
+        slots_of(shared, array)[slot].handler = s.run + u64(s.labels[slot]) - 1
         s.labels[slot] = 0
     if s.begun_count != 0:
         s.traces += 1
@@ -130,14 +135,17 @@ def expect(core: Core, array: u64, slot: u64) -> None:
 def stitchable(core: Core, array: u64, slot: u64) -> bool:
     """Whether an instruction is decoded, is not a region's, not stitched, and has a stencil."""
     shared = core.shared[0]
-    one = advance(slot_array(shared, array), slot)
+    one = advance(slots_of(shared, array), slot)
     if one[0].handler == shared.handlers[DECODE]:
         if shared.stitcher[0].ahead == 0 or shared.parallel != 0:
             return False
         decode_slot(core, one)
     if is_stencil(shared, one[0].handler):
         return False
-    return original(shared, array, slot) == 0 and kind_at(shared, array, slot) != INTERPRETED
+    return (
+        decoded_page(shared, array).originals[slot] == 0
+        and kind_at(shared, array, slot) != INTERPRETED
+    )
 
 
 @native
@@ -196,9 +204,9 @@ def blocks(core: Core, array: u64, head: u64) -> None:
 def go_on(core: Core, array: u64, slot: u64) -> None:
     """A way out: what is behind it is to be stitched when it has become warm too."""
     shared = core.shared[0]
-    if slot >= PAGE_SLOTS or original(shared, array, slot) != 0:
+    if slot >= PAGE_SLOTS or decoded_page(shared, array).originals[slot] != 0:
         return
-    handler = slot_array(shared, array)[slot].handler
+    handler = slots_of(shared, array)[slot].handler
     if is_stencil(shared, handler):
         return
     if handler != shared.handlers[DECODE] and number_at(shared, array, slot) < COUNT:
@@ -212,7 +220,7 @@ def go_on(core: Core, array: u64, slot: u64) -> None:
 def operation(shared: Shared, array: u64, slot: u64, kind: u8, done: u64) -> None:
     """Place the stencil of one instruction."""
     s = shared.stitcher[0]
-    decoded = slot_array(shared, array)[slot]
+    decoded = slots_of(shared, array)[slot]
     number = number_at(shared, array, slot)
     variant = u64(0)
     if number >= FAR:
@@ -251,7 +259,7 @@ def operation(shared: Shared, array: u64, slot: u64, kind: u8, done: u64) -> Non
 def resolve(shared: Shared, array: u64) -> None:
     """Let all jumps go to their blocks, or to ways out laid down behind the trace."""
     s = shared.stitcher[0]
-    slots = slot_array(shared, array)
+    slots = slots_of(shared, array)
     for i in typed_range(s.fix_count):
         one = s.fixes[i]
         slot = u64(one.slot)
@@ -291,8 +299,8 @@ def warm(core: Core, slot: ptr[Slot]) -> u64:
 def count(core: Core, slot: ptr[Slot]) -> u64:
     """Count an execution; the last one stitches."""
     shared = core.shared[0]
-    distance = address_of(slot) - address_of(shared.slots)
-    array, index = distance // PAGE_STRIDE, (distance % PAGE_STRIDE) // SLOT_BYTES
+    offset = slot_offset(shared, slot)
+    array, index = page_number(offset), slot_index(offset)
     plain = shared.handlers[number_at(shared, array, index)]
     mark = mark_of(shared, array, index)
     if u64(mark & COUNTED) + 1 < shared.stitcher[0].threshold:

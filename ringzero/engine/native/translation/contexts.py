@@ -9,6 +9,7 @@ goes when another enters. Decision 24.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import page_number
 from ringzero.engine.native.code.decoded_pages import INVALID
 from ringzero.engine.native.state import (
     ARRAY_MASKS,
@@ -21,7 +22,6 @@ from ringzero.engine.native.state import (
     LARGE_WORDS,
     LOG,
     MACHINE,
-    PAGE_STRIDE,
     SET_SIZE,
     SETS,
     SUPERVISOR,
@@ -287,7 +287,7 @@ def enter(core: Core, table: int, tag: u64, offset: u64) -> None:
         frame = ((tag + offset) >> 12) & (TLB_SIZE - 1)
         core.by_frame[frame] = core.by_frame[frame] | bit
     elif table == EXECUTES:
-        array = (offset // PAGE_STRIDE) & (ARRAY_MASKS - 1)
+        array = page_number(offset) & (ARRAY_MASKS - 1)
         core.by_array[array] = core.by_array[array] | bit
     entry = core.tlb[index + table]
     entry.tag = tag
@@ -328,7 +328,7 @@ def clear_place(core: Core, index: u64, place: u64) -> None:
         frame = ((entry.tag + entry.offset) >> 12) & (TLB_SIZE - 1)
         core.by_frame[frame] = core.by_frame[frame] & bits
     elif EXECUTES <= place < EXECUTES + TLB_SIZE:
-        array = (entry.offset // PAGE_STRIDE) & (ARRAY_MASKS - 1)
+        array = page_number(entry.offset) & (ARRAY_MASKS - 1)
         core.by_array[array] = core.by_array[array] & bits
     entry.tag = INVALID
 

@@ -8,6 +8,7 @@ table. The meaning stays `isa.access`'s: a miss runs that text.
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.address import page_number
 from ringzero.engine.native.code.code_writes import holds_code, stored_beside
 from ringzero.engine.native.code.decoded_pages import INVALID, clear_scratch_slot
 from ringzero.engine.native.code.invalidate import come_in, forget_code, is_in
@@ -16,7 +17,6 @@ from ringzero.engine.native.state import (
     CODES,
     EXECUTES,
     NO_PAGE,
-    PAGE_STRIDE,
     READS,
     TLB_SIZE,
     WRITES,
@@ -292,9 +292,7 @@ def find_code(core: Core, address: u64) -> u64:
     enter(core, EXECUTES, address & PAGE_MASK, offset)
     if shared.parallel != 0:
         fence()  # another hart may give the array back, or change code in it, and then look here
-        while u64(shared.pages[where >> 12]) != offset // PAGE_STRIDE + 1 or not is_in(
-            core, offset
-        ):
+        while u64(shared.pages[where >> 12]) != page_number(offset) + 1 or not is_in(core, offset):
             offset = code_page(core, where >> 12)
             come_in(core, offset)
             enter(core, EXECUTES, address & PAGE_MASK, offset)

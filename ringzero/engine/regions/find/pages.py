@@ -8,23 +8,22 @@ from __future__ import annotations
 import ctypes
 from typing import Any
 
+from ringzero.engine.native.code.address import first_slot, page_number
 from ringzero.engine.native.code.decoded_pages import DECODE
 from ringzero.engine.native.state import (
-    BESIDE,
     EXECUTES,
     NO_PAGE,
-    ORIGINALS,
     PAGE_STRIDE,
-    REGIONS,
     SET_SIZE,
     SETS,
-    SLOT_BYTES,
     TLB_SIZE,
+    DecodedPage,
     TlbEntry,
 )
 from ringzero.engine.ports import Memory
 from ringzero.engine.regions.find.graph import PAGE, Code
 from ringzero.engine.regions.profile.targets import Goals
+from ringzero.lang import u64
 from ringzero.lang.host import view
 
 ENTRY = ctypes.sizeof(view(TlbEntry))
@@ -35,6 +34,11 @@ PIECE = 64  # bytes of a page that are compared at once
 
 def _u64(address: int) -> int:
     return int(ctypes.c_uint64.from_address(address).value)
+
+
+def decoded_page(shared: Any, number: int) -> Any:
+    """A decoded page of a machine, as native code has it."""
+    return view(DecodedPage).from_address(shared.slots + number * PAGE_STRIDE)
 
 
 class CodePages:
@@ -67,20 +71,20 @@ class CodePages:
 
     def holds_region(self, array: int, offset: int) -> bool:
         """Whether a region may be entered at an offset."""
-        return _u64(self.shared.slots + array * PAGE_STRIDE + ORIGINALS + offset * 4) != 0
+        return decoded_page(self.shared, array).originals[offset // 2] != 0
 
     def holds_regions(self, array: int) -> bool:
         """Whether a page has any."""
-        return _u64(self.shared.slots + array * PAGE_STRIDE + REGIONS) != 0
+        return decoded_page(self.shared, array).regions != 0
 
     def ran(self, array: int, offset: int) -> bool:
         """Whether an offset was ever executed."""
-        slot = offset // 2 * SLOT_BYTES
-        return _u64(self.shared.slots + array * PAGE_STRIDE + slot) != self.undecoded
+        slot = decoded_page(self.shared, array).slots[offset // 2]
+        return bool(slot.handler != self.undecoded)
 
     def data_beside(self, array: int) -> bool:
         """Whether stores often go to this page, beside what was executed."""
-        return _u64(self.shared.slots + array * PAGE_STRIDE + BESIDE) >= OFTEN
+        return decoded_page(self.shared, array).data_stores >= OFTEN
 
     def code_changed(self, array: int, before: bytes, now: bytes) -> bool:
         """Whether two contents of a page differ in something that was executed."""
@@ -130,7 +134,7 @@ class CodePages:
                 if core.digests[index] == 0:
                     continue  # its memory was never touched
                 table = core.tables + (index * SET_SIZE + EXECUTES) * ENTRY
-                if self._entry(table, base) == array * PAGE_STRIDE:
+                if self._entry(table, base) == int(first_slot(u64(array))):
                     return int(table)
         return None
 
@@ -142,7 +146,7 @@ class CodePages:
         wanted = (base + distance * PAGE) & (2 * KERNEL - 1)
         offset = None if context is None else self._entry(context, wanted)
         if offset is not None:
-            return offset // PAGE_STRIDE
+            return int(page_number(u64(offset)))
         owner = self.owner(array)
         if owner is None:
             return None
