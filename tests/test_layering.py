@@ -8,7 +8,10 @@ from __future__ import annotations
 import ast
 import tomllib
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ringzero"
@@ -77,3 +80,42 @@ def test_every_package_has_its_layer() -> None:
     named = {name.strip("() ") for layer in layers for name in layer.replace(":", "|").split("|")}
     there = {area(path) for path in SOURCES} - {"__init__"}
     assert there <= named, "name it in the layers of pyproject.toml"
+
+
+def modules(package: str) -> dict[str, Path]:
+    """The files of a package by the name of their module; a package is the file `__init__.py`."""
+    found = {}
+    for path in SOURCES:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if f"{name}.".startswith(f"{package}."):
+            found[name] = path
+    return found
+
+
+def imported_files(path: Path, known: dict[str, Path]) -> set[str]:
+    """Which of the known modules a file imports, wherever in it: late, or for types only."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    found = set()
+    for name in names:
+        while name and name not in known:
+            name = name.rpartition(".")[0]
+        found |= {name} - {""}
+    return {name for name in found if known[name] != path}
+
+
+@pytest.mark.parametrize("package", ["ringzero.hypervisor"])
+def test_no_files_import_each_other_in_a_circle(package: str) -> None:
+    """Imports that are made late, or for types only, count as well."""
+    known = modules(package)
+    assert known
+    graph = {name: imported_files(path, known) for name, path in known.items()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))

@@ -12,7 +12,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from ringzero.errors import UsageError
-from ringzero.hypervisor.shadow.roots import rights_now
+from ringzero.hypervisor.shadow.guest_tables import rights_now
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.hypervisor.vm import state as layout
 from ringzero.isa.hart import M, S, U

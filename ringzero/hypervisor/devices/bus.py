@@ -6,7 +6,7 @@ None of them writes memory, so none can be made to write outside the guest's sli
 from __future__ import annotations
 
 from ringzero.hypervisor.devices import plic, uart
-from ringzero.hypervisor.vm import scheduler
+from ringzero.hypervisor.vm import life
 from ringzero.hypervisor.vm.state import FINISHER, PLIC, UART, Vm, status
 from ringzero.lang import native, u16, u64
 
@@ -59,8 +59,8 @@ def finish(vm: Vm, value: u64) -> None:
     """The guest ends itself: with success, with a code, or to begin again."""
     what = u16(value)
     if what == PASS:
-        scheduler.stop(vm, u64(0))
+        life.stop(vm, u64(0))
     elif what == FAIL:
-        scheduler.stop(vm, value >> 16 & 0xFFFF)
+        life.stop(vm, value >> 16 & 0xFFFF)
     elif what == RESTART:
-        scheduler.stop(vm, u64(scheduler.RESTARTED))
+        life.stop(vm, u64(life.RESTARTED))

@@ -6,8 +6,8 @@ stores that reach a device. Everything else that traps is the guest's own affair
 
 from __future__ import annotations
 
-from ringzero.hypervisor.shadow import roots as shadow
-from ringzero.hypervisor.shadow.roots import is_open
+from ringzero.hypervisor.shadow import guest_tables
+from ringzero.hypervisor.shadow.guest_tables import is_open
 from ringzero.hypervisor.techniques import HARDWARE
 from ringzero.hypervisor.vm.state import PAGE, Vm
 from ringzero.isa.decoded import Decoded
@@ -109,8 +109,8 @@ def instruction_at(hart: Hart) -> u64:
     # Its halves may be on two pages; and of VMs with a G-stage no tables are remembered.
     if pc & (PAGE - 1) > PAGE - 4 or vm.technique == HARDWARE:
         return u64(fetch(hart, pc))
-    shadow.translate_page(vm, pc, FETCH)
-    place = shadow.found.physical
+    guest_tables.translate_page(vm, pc, FETCH)
+    place = guest_tables.found.physical
     if not is_open(vm, place):
         raise access_fault(hart, pc, FETCH)
     low = u64(load(u16, place + vm.offset))

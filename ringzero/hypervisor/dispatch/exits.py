@@ -7,14 +7,10 @@ decided whose turn it is, interrupts are delivered, and that world is entered.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor.devices import console
-from ringzero.hypervisor.dispatch import emulate, fast, sbi
-from ringzero.hypervisor.shadow import roots as shadow
-from ringzero.hypervisor.techniques import HARDWARE, TRANSLATE
-from ringzero.hypervisor.techniques.hardware import enter as hardware
-from ringzero.hypervisor.techniques.paravirt import shared_page
-from ringzero.hypervisor.techniques.translate import exits as translate
-from ringzero.hypervisor.vm import scheduler
+from ringzero.hypervisor.devices import console_input
+from ringzero.hypervisor.dispatch import accounting, emulate, enter, sbi
+from ringzero.hypervisor.shadow import guest_tables
+from ringzero.hypervisor.vm import scheduler, technique
 from ringzero.hypervisor.vm.state import (
     CALLS,
     EXCEPTIONS,
@@ -22,13 +18,11 @@ from ringzero.hypervisor.vm.state import (
     INTERRUPTS,
     TALLIES,
     Vm,
-    machine,
     status,
     vms,
 )
 from ringzero.isa.decode import decode
-from ringzero.isa.hart import WAIT, S, U
-from ringzero.isa.privileged.counters import TIME
+from ringzero.isa.hart import WAIT, S
 from ringzero.isa.privileged.trap import (
     ECALL_FROM_U,
     FETCH,
@@ -45,22 +39,10 @@ from ringzero.isa.privileged.trap import (
     STORE_PAGE,
     Trap,
     access_fault,
-    interrupts_pending,
-    pending_interrupt,
-    take_trap,
 )
 from ringzero.lang import address_of, native, u32, u64
 
 NOTHING = TALLIES  # an exit that counts by its cause
-
-
-@native
-def reflect(vm: Vm, cause: u64, value: u64) -> None:
-    """The guest's own kernel handles this trap."""
-    take_trap(vm.hart, cause, value, vm.hart.pc)
-    if vm.page != 0:
-        shared_page.lend(vm)
-    status[vm.index].reflected[(cause & 15) + (cause >> 63 << 4)] += 1
 
 
 @native
@@ -82,7 +64,7 @@ def system(vm: Vm, told: u64) -> u64:
         hart.pc = pc
         if hart.cause == ILLEGAL_INSTRUCTION:
             hart.tval = word
-        reflect(vm, hart.cause, hart.tval)
+        enter.reflect(vm, hart.cause, hart.tval)
     if hart.changes & WAIT != 0:
         vm.waiting = 1
     return about
@@ -94,7 +76,7 @@ def touch(vm: Vm, address: u64, access: int) -> u64:
     hart, about = vm.hart, u64(NOTHING)
     try:
         if vm.beside == 0:  # quick_exit saw the guest's tables forbid it: let them say so
-            shadow.translate_page(vm, address, access)
+            guest_tables.translate_page(vm, address, access)
         if access == FETCH:
             raise access_fault(hart, address, FETCH)
         else:
@@ -108,7 +90,7 @@ def touch(vm: Vm, address: u64, access: int) -> u64:
             hart.pc += u64(emulate.decoded.size)
             vm.emulated += 1
     except Trap:
-        reflect(vm, hart.cause, hart.tval)
+        enter.reflect(vm, hart.cause, hart.tval)
     vm.beside = 0
     return about
 
@@ -120,7 +102,7 @@ def interrupt(cause: u64) -> None:
     if number == MTI:
         scheduler.timer_struck()
     elif number == MEI:
-        console.interrupt()
+        console_input.interrupt()
         scheduler.obey()
 
 
@@ -131,12 +113,8 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
         interrupt(cause)
         return u64(NOTHING)
     if cause == ILLEGAL_INSTRUCTION:
-        if (
-            vm.page != 0
-            and csr.mstatus.read() & STATUS_FS == 0
-            and vm.hart.mstatus & STATUS_FS != 0
-        ):
-            return u64(NOTHING)  # its kernel has just stored FS: try again, under it
+        if csr.mstatus.read() & STATUS_FS == 0 and vm.hart.mstatus & STATUS_FS != 0:
+            return u64(NOTHING)  # its kernel has just stored FS in its page: try again, under it
         return system(vm, value)
     if cause == FETCH_PAGE:
         return touch(vm, value, FETCH)
@@ -146,21 +124,8 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
         return touch(vm, value, STORE)
     if cause == ECALL_FROM_U and vm.hart.mode == S:
         return CALLS + sbi.answer_call(vm)
-    reflect(vm, cause, value)
+    enter.reflect(vm, cause, value)
     return u64(NOTHING)
-
-
-@native
-def credit(vm: Vm) -> None:
-    """The instructions since the last time are the guest's user's, or its kernel's."""
-    fast.count_retired(vm)
-    gained = vm.hart.retired - vm.counted
-    vm.counted = vm.hart.retired
-    status[vm.index].fills = vm.fills
-    if vm.hart.mode == U:
-        status[vm.index].user += gained
-    else:
-        status[vm.index].kernel += gained
 
 
 @native
@@ -170,10 +135,9 @@ def handle_exit(vm: Vm) -> u64:
     if state & STATUS_MPP != 0:  # it was our own
         scheduler.fail(cause, csr.mepc.read(), csr.mtval.read())
     hart.mstatus = hart.mstatus | state & STATUS_FS
-    credit(vm)
+    accounting.credit(vm)
     hart.pc = csr.mepc.read()
-    if vm.page != 0:
-        shared_page.pull(vm)
+    technique.leave(vm)
     hart.changes = 0
     return go_on(vm, cause, dispatch(vm, cause, csr.mtval.read()))
 
@@ -187,47 +151,5 @@ def go_on(vm: Vm, cause: u64, about: u64) -> u64:
     vm.tally = address_of(one.tallies[about])
     one.tallies[about].count += 1
     world = vms[scheduler.turn(vm)]
-    enter_world(world)
+    technique.enter(world)
     return address_of(world)
-
-
-@native
-def enter_world(vm: Vm) -> None:
-    """Make the real hart the virtual one's likeness, in the way of the VM's technique."""
-    if vm.technique == HARDWARE:
-        hardware.enter(vm)
-    else:
-        enter(vm)
-
-
-@native
-def enter(vm: Vm) -> None:
-    """Deliver what is pending on the virtual hart, and make the real one its likeness."""
-    hart = vm.hart
-    if machine.deadline == 0 or vm.armed != hart.stimecmp:
-        scheduler.arm_timer()
-        vm.armed = hart.stimecmp
-    vm.attention = 0
-    if interrupts_pending(hart) & hart.mie != 0:
-        cause = pending_interrupt(hart)
-        if cause != 0:
-            reflect(vm, cause, u64(0))
-        vm.attention = u64(interrupts_pending(hart) & hart.mie != 0)
-    shadow.select(vm)
-    shadow.use(vm)
-    vm.plain = u64(hart.mode == S and vm.attention == 0)
-    if vm.page != 0:
-        shared_page.push(vm)
-    csr.mstatus.clear(STATUS_FS)
-    csr.mstatus.set(hart.mstatus & STATUS_FS)
-    hart.mstatus = hart.mstatus & ~u64(STATUS_FS)  # the real hart keeps it now
-    counters, environment = hart.mcounteren & TIME, hart.menvcfg & shared_page.ENVIRONMENT
-    if hart.mode == U:
-        counters = counters & hart.scounteren
-        environment = environment & hart.senvcfg
-    csr.scounteren.write(counters)
-    csr.senvcfg.write(environment)
-    csr.mtvec.write(vm.vector)
-    csr.mepc.write(hart.pc)
-    if vm.technique == TRANSLATE:
-        translate.enter(vm)

@@ -7,7 +7,7 @@ random states. What it cannot do at once it refuses, having changed nothing.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor.dispatch import exits
+from ringzero.hypervisor.dispatch import accounting, enter
 from ringzero.hypervisor.dispatch.sensitive import (
     AGAIN,
     DONE,
@@ -24,7 +24,7 @@ from ringzero.hypervisor.dispatch.sensitive import (
     UXL,
     VISIBLE,
 )
-from ringzero.hypervisor.shadow import roots as shadow
+from ringzero.hypervisor.shadow import entries, fences, guest_tables, roots
 from ringzero.hypervisor.vm.state import EXCEPTIONS, INSTRUCTIONS, Vm
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.csrs import supervisor as csrs_supervisor
@@ -44,7 +44,7 @@ from ringzero.isa.privileged.trap import (
     STORE_PAGE,
     Trap,
 )
-from ringzero.lang import load, native, store, u64
+from ringzero.lang import native, u64
 
 REGISTER = 31 << 3  # of a word shifted right by 4: 8 times rd
 PLAIN = (csrs_supervisor.sscratch, csrs_supervisor.sepc, csrs_supervisor.scause,
@@ -86,22 +86,6 @@ def status_access(hart: Hart, word: u64, floats: u64, held: u64, allowed: int) -
     return True
 
 
-@native
-def count_retired(vm: Vm) -> None:
-    """Bring `hart.retired` up to date: what passed, but for our own instructions and others'."""
-    own = vm.overhead + vm.away
-    vm.hart.retired = vm.entered - own + vm.emulated + load(u64, vm.quick)
-
-
-@native
-def tell(vm: Vm, slot: u64, emulated: int) -> None:
-    """This exit counts in that slot of Status.tallies; whether it executed an instruction."""
-    tally = vm.tallies + (slot << 4)
-    vm.tally = tally
-    store(u64, tally, load(u64, tally) + 1)
-    vm.emulated += emulated
-
-
 @native(inline=False)
 def register_access(vm: Vm, word: u64) -> u64:
     """A CSR instruction on one of PLAIN, by the isa's reading and writing of that CSR."""
@@ -121,7 +105,7 @@ def register_access(vm: Vm, word: u64) -> u64:
                 write_csr(hart, one, number, old | operand if operation == 2 else old & ~operand)
             if register != 0:
                 hart.x[register] = old
-            tell(vm, number, 1)
+            accounting.tell(vm, number, 1)
             return register << 3
     return u64(SLOW)
 
@@ -133,10 +117,10 @@ def fence_shadows(vm: Vm, word: u64) -> u64:
         return u64(SLOW)
     first, second = word >> 15 & 31, word >> 20 & 31
     address, space = vm.hart.x[first], vm.hart.x[second]
-    tell(vm, u64(INSTRUCTIONS + FENCES), 1)
+    accounting.tell(vm, u64(INSTRUCTIONS + FENCES), 1)
     if first == 0:
-        shadow.fence_all(vm, space, second != 0)
-    elif not shadow.fence_page(vm, address, space, second != 0):
+        fences.fence_all(vm, space, second != 0)
+    elif not fences.fence_page(vm, address, space, second != 0):
         expect(vm, address)
     return u64(DONE)
 
@@ -148,11 +132,11 @@ def expect(vm: Vm, address: u64) -> None:
     guest does not write.
     """
     try:
-        shadow.translate_page(vm, address, LOAD)
+        guest_tables.translate_page(vm, address, LOAD)
     except Trap:
         return
-    if shadow.is_open(vm, shadow.found.physical):
-        shadow.fill(vm, address, shadow.found)
+    if guest_tables.is_open(vm, guest_tables.found.physical):
+        entries.fill(vm, address, guest_tables.found)
 
 
 @native(inline=False)
@@ -160,18 +144,18 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
     """Most page faults only mean that the shadow has no copy of the guest's translation yet."""
     try:
         if cause == LOAD_PAGE:
-            shadow.translate_page(vm, address, LOAD)
+            guest_tables.translate_page(vm, address, LOAD)
         elif cause == STORE_PAGE:
-            shadow.translate_page(vm, address, STORE)
+            guest_tables.translate_page(vm, address, STORE)
         else:
-            shadow.translate_page(vm, address, FETCH)
+            guest_tables.translate_page(vm, address, FETCH)
     except Trap:
         return u64(SLOW)
-    if not shadow.is_open(vm, shadow.found.physical):
+    if not guest_tables.is_open(vm, guest_tables.found.physical):
         vm.beside = 1
         return u64(SLOW)
-    shadow.fill(vm, address, shadow.found)
-    tell(vm, EXCEPTIONS + cause, 0)
+    entries.fill(vm, address, guest_tables.found)
+    accounting.tell(vm, EXCEPTIONS + cause, 0)
     return u64(AGAIN)
 
 
@@ -182,37 +166,33 @@ def careful_status_exit(vm: Vm, word: u64, floats: u64) -> u64:
     if vm.hart.mode != S:
         return u64(SLOW)
     if status_access(vm.hart, word, floats, vm.attention, HARMLESS | STATUS_SUM):
-        count_status(vm)
-        shadow.select(vm)
-        shadow.use(vm)
+        accounting.count_status(vm)
+        roots.select(vm)
+        roots.use(vm)
         return word >> 4 & REGISTER
     return u64(SLOW)
 
 
-@native
-def count_status(vm: Vm) -> None:
-    """One more exit for sstatus; `count_retired` counts its instruction by that."""
-    vm.tally = vm.quick
-    store(u64, vm.quick, load(u64, vm.quick) + 1)
-
-
 @native(inline=False)
 def change_mode(vm: Vm, calling: bool) -> u64:
-    """A system call of a guest's program, or its kernel's sret: the other mode's root."""
+    """A system call of a guest's program, or its kernel's sret: the other mode's root.
+
+    The guest is entered over shadow tables; a technique that does more does it afterwards.
+    """
     hart = vm.hart
     hart.mstatus = hart.mstatus | csr.mstatus.read() & STATUS_FS
-    exits.credit(vm)
+    accounting.credit(vm)
     try:
         if calling:
             hart.pc = csr.mepc.read()
-            exits.reflect(vm, u64(ECALL_FROM_U), u64(0))
-            tell(vm, u64(EXCEPTIONS + ECALL_FROM_U), 0)
+            enter.reflect(vm, u64(ECALL_FROM_U), u64(0))
+            accounting.tell(vm, u64(EXCEPTIONS + ECALL_FROM_U), 0)
         else:
             rv_priv.sret.function(hart)
-            tell(vm, u64(INSTRUCTIONS + RETURN), 1)
+            accounting.tell(vm, u64(INSTRUCTIONS + RETURN), 1)
     except Trap:
         return u64(SLOW)
-    exits.enter(vm)
+    enter.enter(vm)
     return u64(AGAIN)
 
 
@@ -234,21 +214,12 @@ def other_exit(vm: Vm, cause: u64, value: u64) -> u64:
     return u64(SLOW)
 
 
-@native
-def account(vm: Vm, entered: u64) -> None:
-    """The last exit's instructions are known, now that the next one began at `entered`."""
-    spent = vm.resumed - vm.entered
-    vm.overhead += spent
-    store(u64, vm.tally + 8, load(u64, vm.tally + 8) + spent)
-    vm.entered = entered
-
-
 @native(inline=True)
 def answer(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
     """What DONE, SLOW, AGAIN, or a register says."""
     if cause == ILLEGAL_INSTRUCTION and value >> 20 == SSTATUS and value & 0x7F == SYSTEM:
         if vm.plain != 0 and status_access(vm.hart, value, state, u64(0), HARMLESS):
-            count_status(vm)
+            accounting.count_status(vm)
             return value >> 4 & REGISTER
         return careful_status_exit(vm, value, state)
     return other_exit(vm, cause, value)
@@ -257,5 +228,5 @@ def answer(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
 @native
 def quick_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
     """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
-    account(vm, entered)
+    accounting.account(vm, entered)
     return answer(vm, cause, value, state)

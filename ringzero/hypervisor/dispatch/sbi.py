@@ -7,11 +7,9 @@ SBI 2.0: base (chapter 4), TIME (6), IPI (7), RFENCE (8), HSM (9), SRST (10), DB
 from __future__ import annotations
 
 from ringzero.board.hypercalls import DELIVER, EXTENSION
+from ringzero.board.hypercalls import DELIVER
 from ringzero.hypervisor.devices import console, uart
-from ringzero.hypervisor.shadow import roots as shadow
-from ringzero.hypervisor.techniques import PARAVIRT
-from ringzero.hypervisor.techniques.paravirt import hypercalls
-from ringzero.hypervisor.vm import scheduler
+from ringzero.hypervisor.vm import life, technique
 from ringzero.hypervisor.vm.state import OPEN_RAM, Vm
 from ringzero.isa.privileged.paging import ADUE
 from ringzero.isa.privileged.trap import SSI
@@ -46,7 +44,7 @@ def describe(vm: Vm, function: u64, extension: u64) -> tuple[u64, u64]:
         for known in KNOWN:
             if extension == known:
                 value = u64(1)
-        if extension == EXTENSION and vm.technique == PARAVIRT:
+        if technique.has_extension(vm, extension):
             value = u64(1)
     elif function > 6:
         return u64(NOT_SUPPORTED), u64(0)
@@ -81,13 +79,13 @@ def reset(vm: Vm, kind: u64, reason: u64) -> u64:
     if kind > 2:
         return u64(INVALID_PARAM)
     if kind != 0:
-        scheduler.stop(vm, u64(scheduler.RESTARTED))
+        life.stop(vm, u64(life.RESTARTED))
     elif reason == 0:
-        scheduler.stop(vm, u64(0))
+        life.stop(vm, u64(0))
     elif reason == SYSTEM_FAILURE:
-        scheduler.crash(vm)
+        life.crash(vm)
     elif reason & ~u64(0xFF) == EXIT_CODE_REASON:
-        scheduler.stop(vm, reason & 0xFF)
+        life.stop(vm, reason & 0xFF)
     else:
         return u64(INVALID_PARAM)
     return u64(SUCCESS)
@@ -117,7 +115,7 @@ def remote(vm: Vm, function: u64, start: u64, size: u64) -> u64:
         return u64(SUCCESS)
     if function > 2:
         return u64(NOT_SUPPORTED)
-    shadow.fence(vm, start, u64(0), u64(size <= 4096 and size != 0))
+    technique.fence(vm, start, u64(0), u64(size <= 4096 and size != 0))
     return u64(SUCCESS)
 
 
@@ -128,7 +126,7 @@ def harts(vm: Vm, function: u64, a0: u64) -> tuple[u64, u64]:
         vm.waiting = 1
         return u64(SUCCESS), u64(0)
     if function == 1:
-        scheduler.stop(vm, u64(0))
+        life.stop(vm, u64(0))
         return u64(SUCCESS), u64(0)
     if a0 != 0 or function > 2:
         return u64(INVALID_PARAM), u64(0)
@@ -155,7 +153,7 @@ def legacy(vm: Vm, number: u64, a0: u64) -> u64:
     elif number == OLD_TIMER:
         vm.hart.stimecmp = a0
     elif number == OLD_SHUTDOWN:
-        scheduler.stop(vm, u64(0))
+        life.stop(vm, u64(0))
     else:
         return u64(NOT_SUPPORTED)
     return u64(0)
@@ -187,10 +185,10 @@ def answer_call(vm: Vm) -> u64:
         error, value = harts(vm, function, a0)
     elif extension == SRST and function == 0:
         error = reset(vm, u64(u32(a0)), u64(u32(a1)))
-    elif extension == EXTENSION and vm.technique == PARAVIRT:
-        error, value = hypercalls.answer(vm, function)
-        kind = u64(DELIVERY) if function == DELIVER else u64(CALL)
     elif extension == FWFT:
         error, value = feature(vm, function, u64(u32(a0)), a1)
+    elif technique.has_extension(vm, extension):
+        error, value = technique.call(vm, function)
+        kind = u64(DELIVERY) if function == DELIVER else u64(CALL)
     x[10], x[11] = error, value
     return kind

@@ -15,6 +15,7 @@ def _make() -> Image:
     from ringzero.bare.build import build as build_program
     from ringzero.bare.text import put_byte
     from ringzero.hypervisor.devices import console
+    from ringzero.hypervisor.techniques import table
     from ringzero.hypervisor.vm.entry import STUBS
     from ringzero.hypervisor.vm.main import ROOTS
     from ringzero.hypervisor.vm.state import BASE, config, stack, status, vms
@@ -26,5 +27,5 @@ def _make() -> Image:
         entry="start",
         base=BASE,
         exported={"hv_config": config, "hv_status": status, "hv_vms": vms, "stack": stack},
-        bind={put_byte: console.write, **BINDINGS},
+        bind={put_byte: console.write, **table.BINDINGS, **BINDINGS},
     )

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor.devices import console
-from ringzero.hypervisor.dispatch import exits, fast
-from ringzero.hypervisor.techniques import HARDWARE, TRANSLATE
-from ringzero.hypervisor.techniques.hardware import enter as hardware
-from ringzero.hypervisor.techniques.hardware import exits as hardware_exits
-from ringzero.hypervisor.techniques.paravirt import exits as paravirt
-from ringzero.hypervisor.techniques.translate import exits as translate
-from ringzero.hypervisor.vm import scheduler
-from ringzero.hypervisor.vm.entry import translate_trap, trap
+from ringzero.hypervisor.dispatch import exits
+from ringzero.hypervisor.techniques import table
+from ringzero.hypervisor.vm import scheduler, technique
+from ringzero.hypervisor.vm.entry import trap
 from ringzero.hypervisor.vm.state import (
     BASE,
     CREATED,
@@ -84,7 +80,6 @@ def create(vm: Vm, index: u64) -> None:
     vm.quick = address_of(status[index].tallies[SSTATUS])
     vm.tallies = address_of(status[index].tallies[0])
     vm.tally = address_of(status[index].tallies[TALLIES - 1])
-    vm.vector = address_of(trap)
     vm.accounts = address_of(status[index]) + ACCOUNTS
     vm.resumed = csr.minstret.read()
     vm.entered = vm.resumed
@@ -93,11 +88,7 @@ def create(vm: Vm, index: u64) -> None:
     vm.technique = wanted.technique
     status[index].technique = wanted.technique
     status[index].state = CREATED
-    if vm.technique == HARDWARE:
-        hardware.create(vm)
-    elif vm.technique == TRANSLATE:
-        translate.create(vm, index)
-        vm.vector = address_of(translate_trap)
+    table.create(vm)
 
 
 @native
@@ -114,17 +105,8 @@ def start_all() -> u64:
     machine.slice_end = csr.time.read() + config.slice_ticks
     world = vms[scheduler.choose(config.count - 1)]
     world.away = world.resumed
-    exits.enter_world(world)
+    technique.enter(world)
     return address_of(world)
 
 
-ROOTS = (
-    start_all,
-    fast.quick_exit,
-    paravirt.shared_exit,
-    exits.handle_exit,
-    hardware_exits.quick_guest_exit,
-    hardware_exits.handle_guest_exit,
-    translate.translate_exit,
-    scheduler.fail,
-)
+ROOTS = (start_all, *table.EXITS, exits.handle_exit, scheduler.fail)

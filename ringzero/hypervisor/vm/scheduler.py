@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr, wait
 from ringzero.bare.text import put, put_hex
-from ringzero.hypervisor.devices import console
-from ringzero.hypervisor.vm import exit_table
+from ringzero.hypervisor.devices import console_input
+from ringzero.hypervisor.vm import exit_table, life
 from ringzero.hypervisor.vm.entry import SWITCH_IN, load_floats, save_floats
 from ringzero.hypervisor.vm.state import (
     CLINT_MTIMECMP,
@@ -35,24 +35,9 @@ from ringzero.hypervisor.vm.state import (
 from ringzero.isa.privileged.trap import interrupts_pending
 from ringzero.lang import address_of, native, store, typed_range, u32, u64
 
-RESTARTED, KILLED, FAILED = 129, 137, 1
 EXTERNAL = 1 << 11
 PASS, FAIL = 0x5555, 0x3333
 FS_DIRTY = 3 << 13
-
-
-@native
-def stop(vm: Vm, code: u64) -> None:
-    """The guest is at its end; the machine is when all guests are."""
-    status[vm.index].state = STOPPED
-    status[vm.index].exit_code = code
-
-
-@native
-def crash(vm: Vm) -> None:
-    """The guest has given itself up."""
-    status[vm.index].state = CRASHED
-    status[vm.index].exit_code = FAILED
 
 
 @native
@@ -71,7 +56,7 @@ def obey() -> None:
     for i in typed_range(config.count):
         one = status[i]
         if one.order == KILL and one.state != STOPPED and one.state != CRASHED:
-            stop(vms[i], u64(KILLED))
+            life.stop(vms[i], u64(life.KILLED))
         elif one.order == PAUSE and one.state == RUNNING:
             one.state = PAUSED
         elif one.order == RESUME and one.state == PAUSED:
@@ -128,7 +113,7 @@ def choose(index: u64) -> u64:
             power_off()
         wait()
         if csr.mip.read() & EXTERNAL != 0:
-            console.interrupt()
+            console_input.interrupt()
 
 
 @native

@@ -42,6 +42,7 @@ COUNT_SITES = 16  # with technique translate: choose what to rewrite, and count 
 MAGIC = 0x7A72_6830  # "0hrz"
 ROOTS, LOG = 24, 1024
 NEVER = 0xFFFF_FFFF_FFFF_FFFF
+ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do
 
 
 class VmConfig(Struct):
@@ -122,7 +123,7 @@ class Root(Struct):
     """One shadow page table: a guest's address space as one mode sees it."""
 
     satp: u64  # the guest's
-    rights: u64  # the virtual mode, SUM and MXR; see shadow.rights_now
+    rights: u64  # the virtual mode, SUM and MXR; see guest_tables.rights_now
     table: u64  # the root page; 0 while this root is not in use
     space: u64  # its value for the real satp
     count: u64  # entries in `log`

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor.devices import bus
-from ringzero.hypervisor.shadow import roots as shadow
+from ringzero.hypervisor.vm import technique
 from ringzero.hypervisor.vm.state import OPEN_RAM, Vm
 from ringzero.isa import ports
 from ringzero.isa.hart import Hart
@@ -65,7 +65,7 @@ def now(hart: Hart) -> u64:
 @native
 def fence_translation(hart: Hart, address: u64, asid: u64, which: u64) -> None:
     """A guest's sfence.vma empties its shadows."""
-    shadow.fence(reinterpret(Vm, hart), address, asid, which)
+    technique.fence(reinterpret(Vm, hart), address, asid, which)
 
 
 @native

@@ -175,3 +175,9 @@ def enter(vm: Vm) -> None:
     csr.medeleg.write(u64(DELEGATED))
     csr.mtvec.write(address_of(guest_trap))
     csr.mepc.write(hart.pc)
+
+
+@native
+def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
+    """The hart itself walks the guest's tables: it forgets what it knows of them."""
+    stages.fence_guest()

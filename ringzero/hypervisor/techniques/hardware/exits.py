@@ -8,11 +8,11 @@ goes the way of all techniques from there.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, stub
-from ringzero.hypervisor.dispatch import emulate, exits, fast, sbi
-from ringzero.hypervisor.shadow import roots as shadow
+from ringzero.hypervisor.dispatch import accounting, emulate, enter, exits, sbi
+from ringzero.hypervisor.shadow import guest_tables
 from ringzero.hypervisor.techniques.hardware import enter as hardware
 from ringzero.hypervisor.techniques.hardware import stages
-from ringzero.hypervisor.vm import scheduler
+from ringzero.hypervisor.vm import life, scheduler
 from ringzero.hypervisor.vm.state import (
     CALLS,
     EXCEPTIONS,
@@ -126,18 +126,18 @@ def ends(cause: u64, place: u64) -> bool:
 def guest_page(vm: Vm, cause: u64, value: u64, state: u64) -> u64:
     """Memory that the guest touches for the first time, or a device."""
     place, pc = csr.mtval2.read() << 2 | value & 3, csr.mepc.read()
-    if shadow.is_open(vm, place):
-        fast.tell(vm, EXCEPTIONS + cause, 0)
+    if guest_tables.is_open(vm, place):
+        accounting.tell(vm, EXCEPTIONS + cause, 0)
         return u64(DONE) if stages.fill(vm, place) else ~u64(0)
     if cause == FETCH_GUEST_PAGE or of_walk():
         return u64(SLOW)
     if not fetch_decoded(pc, state):
-        fast.tell(vm, EXCEPTIONS + cause, 0)
+        accounting.tell(vm, EXCEPTIONS + cause, 0)
         return u64(DONE)
     if ends(cause, place) or not access_device(vm, cause, place):
         return u64(SLOW)
     kind = u64(emulate.READ) if cause == LOAD_GUEST_PAGE else u64(emulate.WRITE)
-    fast.tell(vm, INSTRUCTIONS + kind, 1)
+    accounting.tell(vm, INSTRUCTIONS + kind, 1)
     csr.mepc.write(pc + u64(emulate.decoded.size))
     hardware.show_line(vm)
     return u64(CHANGED)
@@ -154,7 +154,7 @@ def call(vm: Vm) -> u64:
         return u64(SLOW)
     hart.pc, hart.stimecmp = csr.mepc.read(), csr.vstimecmp.read()
     hardware.keep_software_interrupt(vm)
-    fast.tell(vm, CALLS + sbi.answer_call(vm), 0)
+    accounting.tell(vm, CALLS + sbi.answer_call(vm), 0)
     csr.vstimecmp.write(hart.stimecmp)
     hart.stimecmp = u64(NEVER)
     hardware.show_interrupts(vm)
@@ -165,7 +165,7 @@ def call(vm: Vm) -> u64:
 @native
 def quick_guest_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
     """Answers an exit at once, if it can; the arguments are minstret, mcause, mtval, mstatus."""
-    fast.account(vm, entered)
+    accounting.account(vm, entered)
     if cause == LOAD_GUEST_PAGE or cause == STORE_GUEST_PAGE or cause == FETCH_GUEST_PAGE:
         return guest_page(vm, cause, value, state)
     if cause == ECALL_FROM_VS:
@@ -177,20 +177,20 @@ def quick_guest_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -
 def slow_guest_page(vm: Vm, cause: u64, value: u64) -> u64:
     """The finisher, which may end the VM, or nothing: an access fault, as on a bare machine."""
     place = csr.mtval2.read() << 2 | value & 3
-    if shadow.is_open(vm, place):  # there is no table left to map it with
-        scheduler.crash(vm)
+    if guest_tables.is_open(vm, place):  # there is no table left to map it with
+        life.crash(vm)
     elif ends(cause, place) and not of_walk():
         if access_device(vm, cause, place):
             vm.hart.pc += u64(emulate.decoded.size)
             vm.emulated += 1
             return u64(INSTRUCTIONS + emulate.WRITE)
-        exits.reflect(vm, u64(STORE_ACCESS), value)
+        enter.reflect(vm, u64(STORE_ACCESS), value)
     elif cause == STORE_GUEST_PAGE:
-        exits.reflect(vm, u64(STORE_ACCESS), value)
+        enter.reflect(vm, u64(STORE_ACCESS), value)
     elif cause == LOAD_GUEST_PAGE:
-        exits.reflect(vm, u64(LOAD_ACCESS), value)
+        enter.reflect(vm, u64(LOAD_ACCESS), value)
     else:
-        exits.reflect(vm, u64(FETCH_ACCESS), value)
+        enter.reflect(vm, u64(FETCH_ACCESS), value)
     return u64(exits.NOTHING)
 
 
@@ -215,7 +215,7 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
         return slow_call(vm)
     if cause == LOAD_GUEST_PAGE or cause == STORE_GUEST_PAGE or cause == FETCH_GUEST_PAGE:
         return slow_guest_page(vm, cause, value)
-    exits.reflect(vm, cause, value)
+    enter.reflect(vm, cause, value)
     return u64(exits.NOTHING)
 
 
@@ -223,7 +223,7 @@ def dispatch(vm: Vm, cause: u64, value: u64) -> u64:
 def credit(vm: Vm) -> None:
     """What the guest executed. All of it is called its kernel's: no exit is between that and its
     programs, so only the machine, which counts by modes, can tell them apart."""
-    fast.count_retired(vm)
+    accounting.count_retired(vm)
     vm.counted = vm.hart.retired
     status[vm.index].kernel, status[vm.index].fills = vm.hart.retired, vm.fills
 

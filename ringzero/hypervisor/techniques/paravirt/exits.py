@@ -11,6 +11,8 @@ from ringzero.board.hypercalls import EXTENSION, FLUSH, SPACE
 from ringzero.board.hypercalls import OFFSETS as AT
 from ringzero.hypervisor.dispatch import fast
 from ringzero.hypervisor.shadow import roots as shadow
+from ringzero.hypervisor.dispatch import accounting, fast
+from ringzero.hypervisor.shadow import entries, guest_tables, roots
 from ringzero.hypervisor.techniques.paravirt import hypercalls, shared_page
 from ringzero.hypervisor.vm.state import CALLS, EXCEPTIONS, INSTRUCTIONS, LOG, PAGE, Status, Vm
 from ringzero.isa.hart import S, U
@@ -45,7 +47,7 @@ HANDED_ON = view(Status).reflected.offset - view(Status).user.offset
 @native
 def credit(vm: Vm, mode: int) -> None:
     """exits.credit, in a mode that is known."""
-    fast.count_retired(vm)
+    accounting.count_retired(vm)
     place = vm.accounts + 8 * mode
     store(u64, place, load(u64, place) + vm.hart.retired - vm.counted)
     vm.counted = vm.hart.retired
@@ -54,8 +56,8 @@ def credit(vm: Vm, mode: int) -> None:
 @native
 def change_world(vm: Vm, mode: int, pc: u64) -> None:
     """The real hart becomes the likeness of the virtual one, which has come to another mode."""
-    shadow.select(vm)
-    shadow.use(vm)
+    roots.select(vm)
+    roots.use(vm)
     csr.scounteren.write(vm.counters[mode])
     csr.senvcfg.write(vm.environment[mode])
     csr.mepc.write(pc)
@@ -76,7 +78,7 @@ def deliver(vm: Vm, cause: u64, value: u64) -> u64:
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS)  # the real hart keeps it
     handed = vm.accounts + (HANDED_ON + (cause << 3))
     store(u64, handed, load(u64, handed) + 1)
-    fast.tell(vm, EXCEPTIONS + cause, 0)
+    accounting.tell(vm, EXCEPTIONS + cause, 0)
     change_world(vm, S, handler(hart.stvec, cause))
     return u64(fast.AGAIN)
 
@@ -96,7 +98,7 @@ def go_back(vm: Vm) -> u64:
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS)
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(told & STATUS_FS)
-    fast.tell(vm, u64(INSTRUCTIONS + fast.RETURN), 1)
+    accounting.tell(vm, u64(INSTRUCTIONS + fast.RETURN), 1)
     pc = load(u64, vm.page + AT["epc"]) & ~u64(1)
     if hart.mode == S:
         change_world(vm, S, pc)
@@ -114,16 +116,16 @@ def mend(vm: Vm) -> None:
     vm.faulted = 0
     try:
         if cause == FETCH_PAGE:
-            shadow.translate_page(vm, address, FETCH)
+            guest_tables.translate_page(vm, address, FETCH)
         elif cause == STORE_PAGE and vm.hart.menvcfg & ADUE == 0:
-            shadow.translate_page(vm, address, STORE)
+            guest_tables.translate_page(vm, address, STORE)
         else:  # nothing is dirtied that is not written yet
-            shadow.translate_page(vm, address, LOAD)
+            guest_tables.translate_page(vm, address, LOAD)
     except Trap:
         return
-    if shadow.is_open(vm, shadow.found.physical):
-        shadow.fill(vm, address, shadow.found)
-        if shadow.found.size == PAGE and vm.hart.menvcfg & ADUE == 0:
+    if guest_tables.is_open(vm, guest_tables.found.physical):
+        entries.fill(vm, address, guest_tables.found)
+        if guest_tables.found.size == PAGE and vm.hart.menvcfg & ADUE == 0:
             fill_around(vm, address, AFTER_FAULT)
 
 
@@ -162,8 +164,8 @@ def fill_around(vm: Vm, address: u64, pages: int) -> None:
         entry = load(u64, table + index)
         if (entry ^ like) & ~u64(PPN) == 0 and load(u64, root.leaves + index) == 0:
             place = (entry & PPN) << 2
-            if shadow.is_open(vm, place) and root.count != LOG:
-                shadow.put_leaf(vm, root, near, root.leaves + index, place + vm.offset)
+            if guest_tables.is_open(vm, place) and root.count != LOG:
+                entries.put_leaf(vm, root, near, root.leaves + index, place + vm.offset)
         near += PAGE
 
 
@@ -176,11 +178,11 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
         changed = (hart.mstatus ^ told) & (STATUS_SUM | STATUS_MXR)
         if changed != 0:
             hart.mstatus = hart.mstatus ^ changed
-            shadow.select(vm)
-            shadow.use(vm)
+            roots.select(vm)
+            roots.use(vm)
     if fast.page_fault(vm, cause, address) == u64(fast.AGAIN):
         if hart.menvcfg & ADUE == 0:  # else a walk ahead of an access would leave its mark
-            if shadow.found.size == PAGE:
+            if guest_tables.found.size == PAGE:
                 fill_around(vm, address, AROUND)
             elif hart.mode == S:
                 fill_kernel(vm, address)
@@ -199,13 +201,13 @@ def call(vm: Vm) -> u64:
         return u64(fast.SLOW)
     if x[16] == SPACE:
         x[10] = hypercalls.set_space(vm, x[10])
-        shadow.select(vm)
-        shadow.use(vm)
-        fast.tell(vm, u64(CALLS + SPACES), 0)
+        roots.select(vm)
+        roots.use(vm)
+        accounting.tell(vm, u64(CALLS + SPACES), 0)
     elif x[16] == FLUSH:
         hypercalls.flush(vm, x[10], x[11], x[12])
         x[10] = 0
-        fast.tell(vm, u64(CALLS + FENCE), 0)
+        accounting.tell(vm, u64(CALLS + FENCE), 0)
     else:
         return u64(fast.SLOW)
     x[11] = 0
@@ -215,7 +217,7 @@ def call(vm: Vm) -> u64:
 @native
 def shared_exit(vm: Vm, entered: u64, cause: u64, value: u64) -> u64:
     """Like fast.quick_exit, for a VM that has a page; it is never told of a register."""
-    fast.account(vm, entered)
+    accounting.account(vm, entered)
     if cause == ECALL_FROM_U:
         if vm.hart.mode == U:
             return deliver(vm, cause, u64(0))

@@ -14,6 +14,7 @@ from ringzero.board.hypercalls import (
     DESCRIBE,
     EVERY_SPACE,
     EXIT,
+    EXTENSION,
     FLAGS,
     FLUSH,
     FLUSH_MANY,
@@ -29,8 +30,8 @@ from ringzero.board.hypercalls import (
     YIELD,
 )
 from ringzero.hypervisor.dispatch import fast, sbi
-from ringzero.hypervisor.shadow import roots as shadow
-from ringzero.hypervisor.vm import scheduler
+from ringzero.hypervisor.shadow import fences, guest_tables
+from ringzero.hypervisor.vm import life
 from ringzero.hypervisor.vm.entry import shared_trap, trap
 from ringzero.hypervisor.vm.state import PAGE, Vm, machine
 from ringzero.isa.csr import write_csr
@@ -45,9 +46,9 @@ RANGE = 16  # bytes of a Range
 @native
 def is_inside(vm: Vm, address: u64, size: u64) -> bool:
     """Whether `size` bytes from a guest-physical address on are all the guest's memory."""
-    if not shadow.is_open(vm, address) or size > vm.size:
+    if not guest_tables.is_open(vm, address) or size > vm.size:
         return False
-    return shadow.is_open(vm, address + size - 1) if size != 0 else True
+    return guest_tables.is_open(vm, address + size - 1) if size != 0 else True
 
 
 @native
@@ -83,10 +84,10 @@ def flush(vm: Vm, address: u64, pages: u64, space: u64) -> None:
     One page is mapped again at once, where the guest's tables now map it.
     """
     if pages == 0 or pages > MOST_PAGES:
-        shadow.fence_all(vm, space, space != EVERY_SPACE)
+        fences.fence_all(vm, space, space != EVERY_SPACE)
         return
     for i in typed_range(pages):
-        shadow.fence_page(vm, address + (i << 12), space, space != EVERY_SPACE)
+        fences.fence_page(vm, address + (i << 12), space, space != EVERY_SPACE)
     if pages == 1:
         fast.expect(vm, address)
 
@@ -118,6 +119,12 @@ def show(vm: Vm, address: u64, size: u64) -> tuple[u64, u64]:
     return sbi.put_text(vm, u64(0), size, address, u64(0))
 
 
+@native
+def has_extension(vm: Vm, extension: u64) -> bool:
+    """Hypercalls are an SBI extension."""
+    return extension == EXTENSION
+
+
 @native(inline=False)
 def answer(vm: Vm, function: u64) -> tuple[u64, u64]:
     """Any call, by its number; the arguments are in the guest's a0 to a2."""
@@ -140,7 +147,7 @@ def answer(vm: Vm, function: u64) -> tuple[u64, u64]:
     elif function == YIELD:
         machine.slice_end = 0
     elif function == EXIT:
-        scheduler.stop(vm, a0 & 0xFF)
+        life.stop(vm, a0 & 0xFF)
     elif function != DELIVER:  # whatever is pending is delivered at the end of every such exit
         return u64(sbi.NOT_SUPPORTED), u64(0)
     return u64(sbi.SUCCESS), u64(0)

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from ringzero.board.hypercalls import OFFSETS as AT
 from ringzero.board.hypercalls import VERSION
 from ringzero.hypervisor.vm.state import Vm, machine
+from ringzero.board.hypercalls import OFFSETS as AT
+from ringzero.board.hypercalls import VERSION
+from ringzero.hypervisor.vm.state import ENVIRONMENT, Vm, machine
 from ringzero.isa.csr import Csr, read_csr, write_csr
 from ringzero.isa.csrs import supervisor as csrs_supervisor
 from ringzero.isa.hart import S, U
@@ -19,7 +22,6 @@ from ringzero.isa.privileged.counters import TIME
 from ringzero.isa.privileged.trap import STATUS_FS, STATUS_SIE
 from ringzero.lang import load, native, store, u64
 
-ENVIRONMENT = 0xF1  # bits of menvcfg and senvcfg that say what U may do
 T6 = 31
 VISIBLE = csrs_supervisor.sstatus.open  # what sstatus shows of mstatus
 APART = VISIBLE & ~(STATUS_SIE | STATUS_FS)

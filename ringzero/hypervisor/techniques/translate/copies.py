@@ -3,15 +3,16 @@
 Where a page has one, leaves that let virtual S execute it map the copy, for execution only; other
 leaves map the original, never writable. So loads read the original code, and a store is seen: the
 copy is dropped. A guest page of 2 MiB stays one unit: its leaves stand in a table that all address
-spaces share (`shadow.SHARED`).
+spaces share (`entries.SHARED`).
 """
 
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, fence_code, fence_translation
 from ringzero.hypervisor.dispatch import emulate
-from ringzero.hypervisor.shadow import roots as shadow
-from ringzero.hypervisor.shadow.roots import LEAF, SHARED, found
+from ringzero.hypervisor.shadow import entries, roots
+from ringzero.hypervisor.shadow.entries import SHARED
+from ringzero.hypervisor.shadow.guest_tables import LEAF, found
 from ringzero.hypervisor.techniques.translate import csr_page
 from ringzero.hypervisor.vm.state import (
     FIRMWARE,
@@ -226,7 +227,7 @@ def make_filter(vm: Vm) -> None:
 
 @native
 def fill(vm: Vm, address: u64, access: int) -> bool:
-    """Add the page of `shadow.found` to the active root, so that it permits the access.
+    """Add the page of `guest_tables.found` to the active root, so that it permits the access.
 
     No if that must be emulated: a load from a page that is mapped for execution only.
     """
@@ -261,14 +262,14 @@ def is_integer_load(vm: Vm) -> bool:
 
 @native(inline=False)
 def put(vm: Vm, address: u64, kernel: bool) -> None:
-    """Add the page of `shadow.found` to the active root, as what is known of it demands."""
+    """Add the page of `guest_tables.found` to the active root, as what is known of it demands."""
     physical, size, large = found.physical, found.size, u64(0)
     if size > SUPERPAGE:
         large = u64(ALL)
     elif size > PAGE:
         large = u64(LARGE)
     if load(u64, region_tables(vm, physical) + USED * 8) == 0:
-        shadow.fill(vm, address, found)
+        entries.fill(vm, address, found)
         remember(vm, address, large)
         return
     place, root = physical + vm.offset, vm.roots[vm.active]
@@ -276,18 +277,18 @@ def put(vm: Vm, address: u64, kernel: bool) -> None:
     if physical < GUEST_RAM + SUPERPAGE:
         whole = False
     if size > PAGE and (not whole or size > SUPERPAGE):
-        shadow.remember_split(root, address & ~(size - 1), size)
+        entries.remember_split(root, address & ~(size - 1), size)
     if root.count == LOG:
-        shadow.empty(vm, vm.active)
-    slot, level = shadow.descend(vm, root, address, u64(whole))
+        roots.empty(vm, vm.active)
+    slot, level = entries.descend(vm, root, address, u64(whole))
     if slot == 0:
-        shadow.begin_again(vm)  # the guest faults again, and finds room
+        roots.begin_again(vm)  # the guest faults again, and finds room
         return
     if level == 0:
         put_page(vm, slot, address, kernel)
     elif not put_shared(vm, slot, address, kernel):
         return
-    shadow.log(vm, vm.roots[vm.active], address, slot)
+    entries.log(vm, vm.roots[vm.active], address, slot)
     remember(vm, address, large)
 
 
@@ -303,7 +304,7 @@ def put_page(vm: Vm, slot: u64, address: u64, kernel: bool) -> None:
         store(u32, place, u32(about | FINE_COPY))
     store(u64, slot, entry)
     if old & V != 0:
-        shadow.fence_here(vm, address)
+        entries.fence_here(vm, address)
 
 
 @native
@@ -331,4 +332,4 @@ def stop(vm: Vm) -> None:
         store(u64, region_tables(vm, physical) + USED * 8, 0)
         physical += PAGE
     vm.translator.on = 0
-    shadow.begin_again(vm)
+    roots.begin_again(vm)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.bare.stubs import fence_page as fence_address
 from ringzero.hypervisor.dispatch.sensitive import SD, UXL, VISIBLE
-from ringzero.hypervisor.shadow import roots as shadow
+from ringzero.hypervisor.shadow import guest_tables, roots
 from ringzero.hypervisor.vm.state import FIRMWARE, GUEST_RAM, PAGE, SUPERPAGE, Root, Vm
 from ringzero.isa.hart import S
 from ringzero.isa.privileged.paging import (
@@ -137,13 +137,6 @@ def give(vm: Vm) -> None:
 
 
 @native
-def enter(vm: Vm) -> None:
-    """The end of exits.enter, where the technique is translate."""
-    if vm.hart.mode == S:
-        give(vm)
-
-
-@native
 def setup(vm: Vm) -> None:
     """Map the pages, and write the words that never change."""
     own = vm.translator
@@ -178,6 +171,8 @@ def show_memory(vm: Vm) -> None:
 @native(inline=False)
 def attach(vm: Vm, root: Root) -> None:
     """Map what translated code needs at the top of virtual S's address space, not of U's."""
+    if vm.translator.on == 0:
+        return
     level, table = (root.space >> 60) - SV39 + 2, root.table
     if guest_has_top(vm):
         vm.translator.clash = 1
@@ -186,7 +181,7 @@ def attach(vm: Vm, root: Root) -> None:
         entry = load(u64, slot)
         table = entry >> 10 << 12
         if entry & V == 0:
-            table = shadow.new_table(vm)
+            table = roots.new_table(vm)
             store(u64, slot, table >> 2 | V)
         slot = table + 511 * 8
         level -= 1
@@ -205,7 +200,7 @@ def guest_has_top(vm: Vm) -> bool:
     level, table = (satp >> 60) - SV39 + 2, (satp & ((1 << 44) - 1)) << 12
     while level > 1:
         where = table + 511 * 8
-        if not shadow.is_open(vm, where):
+        if not guest_tables.is_open(vm, where):
             return False
         entry = load(u64, where + vm.offset)
         if entry & V == 0:

@@ -7,7 +7,7 @@ exit from virtual S and given back after it, and an instruction that traps often
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor.dispatch import emulate, fast
+from ringzero.hypervisor.dispatch import accounting, emulate, fast
 from ringzero.hypervisor.dispatch.sensitive import (
     AGAIN,
     DONE,
@@ -19,18 +19,14 @@ from ringzero.hypervisor.dispatch.sensitive import (
     SSTATUS,
     SYSTEM,
 )
-from ringzero.hypervisor.shadow import roots as shadow
+from ringzero.hypervisor.shadow import fences, guest_tables
 from ringzero.hypervisor.techniques.translate import copies, csr_page, patching, sites, trampolines
+from ringzero.hypervisor.techniques.translate.enter import resume
 from ringzero.hypervisor.vm.state import (
-    COUNT_SITES,
     EXCEPTIONS,
-    FIRMWARE,
     INSTRUCTIONS,
-    LOG,
     PAGE,
-    ROOTS,
     Vm,
-    config,
     status,
 )
 from ringzero.isa.hart import S
@@ -47,48 +43,11 @@ from ringzero.isa.privileged.trap import (
     STORE_PAGE,
     Trap,
 )
-from ringzero.lang import load, native, store, u32, u64
+from ringzero.lang import load, native, u32, u64
 
 PATIENCE = 128  # vain exits for fences until the filter is made anew
 LARGEST_FLOAT_CSR = 3
 AHEAD = 3  # pages that are mapped before the guest touches them
-
-
-@native
-def create(vm: Vm, index: u64) -> None:
-    """Divide the area of a VM with this technique."""
-    own, wanted = vm.translator, config.vms[index]
-    all = vm.size + FIRMWARE
-    at = wanted.area
-    own.area, own.leaves = at, at + csr_page.PAGES * PAGE
-    own.gigabyte = own.leaves + PAGE
-    own.tables = own.gigabyte + PAGE
-    own.pages = own.tables + (all >> 21 << 7)
-    own.bodies = own.pages + (all >> 12 << 2)
-    own.owners = own.bodies + trampolines.BODIES * trampolines.SIZE
-    own.sites = own.owners + csr_page.PAGES * PAGE // 2
-    status[index].sites = own.sites
-    own.addresses = own.sites + sites.SITES * sites.SIZE
-    own.next = own.addresses + ROOTS * LOG * 8 + PAGE - 1 & ~u64(PAGE - 1)
-    own.end = at + wanted.area_size
-    while at < own.next:
-        store(u64, at, 0)
-        at += 8
-    own.eagerness = wanted.eagerness
-    own.counting = u64(config.flags & COUNT_SITES != 0)
-    own.on = 1
-    csr_page.setup(vm)
-    copies.make_filter(vm)
-
-
-@native
-def enter(vm: Vm) -> None:
-    """What follows exits.enter for this technique."""
-    if vm.hart.mode == S and vm.translator.on != 0:
-        if vm.translator.clash != 0:
-            copies.stop(vm)
-        else:
-            csr_page.give(vm)
 
 
 @native
@@ -100,7 +59,7 @@ def answer(vm: Vm, cause: u64, value: u64, rewritten: bool) -> u64:
         if value >> 20 == SSTATUS:
             return fast.careful_status_exit(vm, value, csr.mstatus.read())
         if value & FENCE_MASK == FENCE:
-            return fence(vm, value)
+            return fence_exit(vm, value)
         return fast.register_access(vm, value)
     if cause == LOAD_PAGE or cause == STORE_PAGE or cause == FETCH_PAGE:
         return page_fault(vm, cause, value, rewritten)
@@ -108,16 +67,16 @@ def answer(vm: Vm, cause: u64, value: u64, rewritten: bool) -> u64:
 
 
 @native(inline=False)
-def fence(vm: Vm, word: u64) -> u64:
+def fence_exit(vm: Vm, word: u64) -> u64:
     """sfence.vma: as fast.fence_shadows, and for the filter."""
     first, second = word >> 15 & 31, word >> 20 & 31
     address, space = vm.hart.x[first], vm.hart.x[second]
-    fast.tell(vm, u64(INSTRUCTIONS + FENCES), 1)
+    accounting.tell(vm, u64(INSTRUCTIONS + FENCES), 1)
     if first == 0:
-        shadow.fence_all(vm, space, second != 0)
+        fences.fence_all(vm, space, second != 0)
         csr_page.close(vm)
     elif address >> 30 != csr_page.GIGABYTE >> 30:
-        if shadow.fence_page(vm, address, space, second != 0):
+        if fences.fence_page(vm, address, space, second != 0):
             vm.translator.fenced = address >> 12
         else:
             vm.translator.misses += 1
@@ -157,10 +116,10 @@ def expect_next(vm: Vm, address: u64, access: int) -> None:
 def permits(vm: Vm, address: u64, access: int) -> bool:
     """Translate as the guest's tables do; whether that leads to its memory."""
     try:
-        shadow.translate_page(vm, address, access)
+        guest_tables.translate_page(vm, address, access)
     except Trap:
         return False
-    if not shadow.is_open(vm, shadow.found.physical):
+    if not guest_tables.is_open(vm, guest_tables.found.physical):
         vm.beside = 1
         return False
     return True
@@ -176,19 +135,19 @@ def page_fault(vm: Vm, cause: u64, address: u64, rewritten: bool) -> u64:
         if vm.hart.mode == S and patching.concerns(vm, address):
             result = patching.follow(vm, address, rewritten)
             if result == u64(AGAIN):
-                fast.tell(vm, EXCEPTIONS + cause, 0)
+                accounting.tell(vm, EXCEPTIONS + cause, 0)
             if result != patching.NOT_OURS:
                 return result
         if not permits(vm, address, STORE) or not copies.fill(vm, address, STORE):
             return u64(SLOW)
     elif not permits(vm, address, FETCH) or not copies.fill(vm, address, FETCH):
         return u64(SLOW)
-    if shadow.found.size == PAGE:
+    if guest_tables.found.size == PAGE:
         if cause == FETCH_PAGE:
             expect_next(vm, address, FETCH)
         else:
             expect_next(vm, address, LOAD)
-    fast.tell(vm, EXCEPTIONS + cause, 0)
+    accounting.tell(vm, EXCEPTIONS + cause, 0)
     return u64(AGAIN)
 
 
@@ -227,7 +186,7 @@ def ask_for_original(vm: Vm, pc: u64) -> None:
         csr.mcause.write(u64(FETCH_PAGE))
         csr.mtval.write(pc)
         return
-    physical = shadow.found.physical
+    physical = guest_tables.found.physical
     known = u64(load(u32, copies.known(vm, physical)))
     if known & copies.COPY == 0 or pc & (PAGE - 1) > PAGE - 4:
         return
@@ -258,14 +217,23 @@ def wakes_floats(vm: Vm, value: u64, state: u64) -> bool:
 
 
 @native
+def change_mode(vm: Vm, calling: bool) -> u64:
+    """As for the technique trap; translated code finds its CSRs."""
+    result = fast.change_mode(vm, calling)
+    if result == u64(AGAIN):
+        resume(vm)
+    return result
+
+
+@native
 def translate_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> u64:
     """fast.quick_exit for this technique."""
-    fast.account(vm, entered)
+    accounting.account(vm, entered)
     if vm.hart.mode != S:
         if cause == LOAD_PAGE or cause == STORE_PAGE or cause == FETCH_PAGE:
             return page_fault(vm, cause, value, False)
         if cause == ECALL_FROM_U:
-            return fast.change_mode(vm, True)
+            return change_mode(vm, True)
         return u64(SLOW)
     if vm.translator.on == 0:
         return fast.answer(vm, cause, value, state)
@@ -278,17 +246,17 @@ def translate_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> 
         cause, value = csr.mcause.read(), csr.mtval.read()
     if cause == ILLEGAL_INSTRUCTION and value & patching.SECOND_MASK == patching.SECOND_HALF:
         if patching.split(vm):
-            fast.tell(vm, EXCEPTIONS + cause, 0)
+            accounting.tell(vm, EXCEPTIONS + cause, 0)
             csr_page.give(vm)
             return u64(AGAIN)
     if cause == ILLEGAL_INSTRUCTION and value == SRET:
-        return fast.change_mode(vm, False)
+        return change_mode(vm, False)
     if cause == ILLEGAL_INSTRUCTION and wakes_floats(vm, value, state):
         vm.translator.volatile = 1
-        fast.tell(vm, EXCEPTIONS + cause, 0)
+        accounting.tell(vm, EXCEPTIONS + cause, 0)
         csr_page.give(vm)
         return u64(AGAIN)
     result = answer(vm, cause, value, rewritten)
     if result != u64(SLOW):
-        enter(vm)
+        resume(vm)
     return result

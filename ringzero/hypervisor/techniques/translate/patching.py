@@ -13,8 +13,8 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor.dispatch import emulate
 from ringzero.hypervisor.dispatch.sensitive import AGAIN, SLOW
-from ringzero.hypervisor.shadow import roots as shadow
-from ringzero.hypervisor.shadow.roots import found
+from ringzero.hypervisor.shadow import guest_tables
+from ringzero.hypervisor.shadow.guest_tables import found
 from ringzero.hypervisor.techniques.translate import copies, csr_page, sites
 from ringzero.hypervisor.vm.state import PAGE, Vm
 from ringzero.isa.compressed import expand
@@ -50,19 +50,19 @@ def follow(vm: Vm, address: u64, inside: bool) -> u64:
     try:
         vm.hart.pc = csr.mepc.read()
         word = emulate.instruction_at(vm.hart)
-        place = shadow.found.physical + vm.offset
+        place = guest_tables.found.physical + vm.offset
         if not is_store(word):
             return u64(NOT_OURS)
         if word & 3 != 3 and vm.hart.pc & (PAGE - 1) <= PAGE - 4:
             word = word | u64(load(u16, place + 2)) << 16
         sites.consider(vm, vm.hart.pc, word)
         state = sites.state_of(vm, vm.hart.pc)
-        shadow.translate_page(vm, address, STORE)
+        guest_tables.translate_page(vm, address, STORE)
     except Trap:
         return u64(NOT_OURS)
     if state > sites.REWRITTEN or found.size != PAGE or found.user:
         return u64(NOT_OURS)
-    if not shadow.is_open(vm, found.physical):
+    if not guest_tables.is_open(vm, found.physical):
         return u64(NOT_OURS)
     news = point(vm, address)
     if state == sites.REWRITTEN and (news or not inside):
@@ -107,10 +107,10 @@ def split(vm: Vm) -> bool:
     """The guest is at the second half of a rewritten pair, perhaps: it gets its own code back."""
     pc = csr.mepc.read()
     try:
-        shadow.translate_page(vm, pc, FETCH)
+        guest_tables.translate_page(vm, pc, FETCH)
     except Trap:
         return False
-    if not shadow.is_open(vm, found.physical):
+    if not guest_tables.is_open(vm, found.physical):
         return False
     if u64(load(u32, copies.known(vm, found.physical))) & copies.COPY == 0:
         return False

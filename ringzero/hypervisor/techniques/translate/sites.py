@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr, fence_code
 from ringzero.hypervisor.dispatch.sensitive import FENCE, FENCE_MASK, SSTATUS, SYSTEM
-from ringzero.hypervisor.shadow import roots as shadow
+from ringzero.hypervisor.shadow import guest_tables
 from ringzero.hypervisor.techniques.translate import copies, csr_page, liveness, trampolines
 from ringzero.hypervisor.vm.state import PAGE, Vm, status
 from ringzero.isa.compressed import expand
@@ -88,11 +88,11 @@ def state_of(vm: Vm, pc: u64) -> u64:
 def rewrite(vm: Vm, pc: u64, word: u64, place: u64) -> None:
     """Rewrite a site, if that can be."""
     try:
-        shadow.translate_page(vm, pc, FETCH)
+        guest_tables.translate_page(vm, pc, FETCH)
     except Trap:
         return
-    physical, about = shadow.found.physical, status[vm.index].translation
-    if not shadow.is_open(vm, physical):
+    physical, about = guest_tables.found.physical, status[vm.index].translation
+    if not guest_tables.is_open(vm, physical):
         return
     drops = u64(load(u32, copies.known(vm, physical))) >> 18 & 31  # a quarter of them
     if load(u64, place + COUNT) < vm.translator.eagerness << (drops if drops < 8 else u64(8)):

@@ -1,0 +1,86 @@
+"""What is typed at the board's UART: it goes to the VM that has the focus.
+
+With several VMs, Ctrl-] is the escape: a digit moves the focus, `p` pauses or resumes the VM in
+focus, `k` kills it, Ctrl-] itself goes through.
+"""
+
+from __future__ import annotations
+
+from ringzero.bare.text import put, put_decimal
+from ringzero.hypervisor.devices import uart
+from ringzero.hypervisor.devices.console import DATA, LINE_STATUS
+from ringzero.hypervisor.vm.state import (
+    ABSENT,
+    ESCAPE,
+    KILL,
+    PAUSE,
+    PAUSED,
+    PLIC,
+    RESUME,
+    STATES,
+    UART,
+    config,
+    machine,
+    status,
+    vms,
+)
+from ringzero.lang import load, native, store, u8, u32, u64
+
+DATA_READY = 0x01
+ESCAPE_CHARACTER = 0x1D
+CLAIM = PLIC + 0x20_0004  # context 0: this hart's machine mode
+
+
+@native
+def interrupt() -> None:
+    """Bytes came in; a VM may wake."""
+    machine.deadline = 0
+    source = load(u32, CLAIM)
+    while load(u8, UART + LINE_STATUS) & DATA_READY != 0:
+        typed(load(u8, UART + DATA))
+    if source != 0:
+        store(u32, CLAIM, source)
+
+
+@native
+def typed(byte: u8) -> None:
+    """One byte from whoever sits there."""
+    if config.flags & ESCAPE != 0 and machine.escape == 0 and byte == ESCAPE_CHARACTER:
+        machine.escape = 1
+        return
+    if machine.escape != 0 and byte != ESCAPE_CHARACTER:
+        machine.escape = 0
+        command(byte)
+        return
+    machine.escape = 0
+    uart.receive(vms[machine.focus], byte)
+
+
+@native(inline=False)
+def command(byte: u8) -> None:
+    """What follows the escape character."""
+    chosen = machine.focus
+    state = status[chosen]
+    if 48 <= byte < 48 + 8 and status[u64(byte) - 48].state != ABSENT:
+        chosen = u64(byte) - 48
+        machine.focus = chosen
+    elif byte == 112:  # p
+        state.order = PAUSE
+        if state.state == PAUSED:
+            state.order = RESUME
+    elif byte == 107:  # k
+        state.order = KILL
+    tell(chosen)
+
+
+@native(inline=False)
+def tell(index: u64) -> None:
+    """A line about a VM."""
+    put("\r\n[vm")
+    put_decimal(index)
+    put(" has the focus; it was ")
+    for number in range(len(STATES)):
+        if status[index].state == number:
+            put(STATES[number])
+    put("]\r\n")
+    machine.column = 0
