@@ -6,7 +6,6 @@ SBI 2.0: base (chapter 4), TIME (6), IPI (7), RFENCE (8), HSM (9), SRST (10), DB
 
 from __future__ import annotations
 
-from ringzero.board.hypercalls import DELIVER, EXTENSION
 from ringzero.board.hypercalls import DELIVER
 from ringzero.hypervisor.devices import console, uart
 from ringzero.hypervisor.vm import life, technique

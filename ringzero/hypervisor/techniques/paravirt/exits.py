@@ -9,8 +9,6 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.board.hypercalls import EXTENSION, FLUSH, SPACE
 from ringzero.board.hypercalls import OFFSETS as AT
-from ringzero.hypervisor.dispatch import fast
-from ringzero.hypervisor.shadow import roots as shadow
 from ringzero.hypervisor.dispatch import accounting, fast
 from ringzero.hypervisor.shadow import entries, guest_tables, roots
 from ringzero.hypervisor.techniques.paravirt import hypercalls, shared_page

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 from ringzero.board.hypercalls import OFFSETS as AT
 from ringzero.board.hypercalls import VERSION
-from ringzero.hypervisor.vm.state import Vm, machine
-from ringzero.board.hypercalls import OFFSETS as AT
-from ringzero.board.hypercalls import VERSION
 from ringzero.hypervisor.vm.state import ENVIRONMENT, Vm, machine
 from ringzero.isa.csr import Csr, read_csr, write_csr
 from ringzero.isa.csrs import supervisor as csrs_supervisor
