@@ -50,7 +50,7 @@ def test_input_waits_for_buffers_and_wakes_the_harts() -> None:
     device.feed(b"!")
     bench.board.tick()
     assert receive.answers() == [(2, 1)]
-    assert bench.board.plic.levels
+    assert any(bench.board.plic.registers["levels"])
 
 
 def test_input_from_before_the_driver_is_kept() -> None:

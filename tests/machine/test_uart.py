@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ringzero.machine.devices.uart import DLAB, IER, IIR_FCR, LCR, LSR, MCR, MSR, SCR, Uart
+from ringzero.board.uart import DLAB, IER, IIR_FCR, LCR, LSR, MCR, MSR, SCR
+from ringzero.machine.devices.uart import Uart
 
 
 def make() -> tuple[Uart, bytearray]:

@@ -12,11 +12,12 @@ import mmap
 from typing import ClassVar
 
 from ringzero.board import clint
+from ringzero.isa.privileged.trap import MSI, MTI
 from ringzero.lang import u64
 from ringzero.machine.clock import MASK, Clock
 from ringzero.machine.device import Device
 
-MSIP, MTIP = 1 << 3, 1 << 7
+MSIP, MTIP = 1 << MSI, 1 << MTI
 
 
 class Clint(Device):
