@@ -7,7 +7,7 @@ random states. What it cannot do at once it refuses, having changed nothing.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor.dispatch import accounting, enter
+from ringzero.hypervisor.dispatch import accounting, cache_blocks, enter
 from ringzero.hypervisor.dispatch.sensitive import (
     AGAIN,
     DONE,
@@ -40,7 +40,6 @@ from ringzero.isa.privileged.trap import (
     LOAD_PAGE,
     STATUS_FS,
     STATUS_SIE,
-    STORE,
     STORE_PAGE,
     Trap,
 )
@@ -146,7 +145,7 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
         if cause == LOAD_PAGE:
             guest_tables.translate_page(vm, address, LOAD)
         elif cause == STORE_PAGE:
-            guest_tables.translate_page(vm, address, STORE)
+            cache_blocks.translate_store(vm, address)
         else:
             guest_tables.translate_page(vm, address, FETCH)
     except Trap:

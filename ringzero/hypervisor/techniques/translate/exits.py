@@ -7,7 +7,7 @@ exit from virtual S and given back after it, and an instruction that traps often
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor.dispatch import accounting, emulate, fast
+from ringzero.hypervisor.dispatch import accounting, cache_blocks, emulate, fast
 from ringzero.hypervisor.dispatch.sensitive import (
     AGAIN,
     DONE,
@@ -125,6 +125,21 @@ def permits(vm: Vm, address: u64, access: int) -> bool:
     return True
 
 
+@native
+def fill_store(vm: Vm, address: u64) -> bool:
+    """Add a page that is stored to, or whose cache block is cleaned, flushed or invalidated."""
+    try:
+        stores = cache_blocks.translate_store(vm, address)
+    except Trap:
+        return False
+    if not guest_tables.is_open(vm, guest_tables.found.physical):
+        vm.beside = 1
+        return False
+    if stores:
+        return copies.fill(vm, address, STORE)
+    return copies.fill(vm, address, LOAD)
+
+
 @native(inline=False)
 def page_fault(vm: Vm, cause: u64, address: u64, rewritten: bool) -> u64:
     """As fast.page_fault, with the pages that code was copied from."""
@@ -138,7 +153,7 @@ def page_fault(vm: Vm, cause: u64, address: u64, rewritten: bool) -> u64:
                 accounting.tell(vm, EXCEPTIONS + cause, 0)
             if result != patching.NOT_OURS:
                 return result
-        if not permits(vm, address, STORE) or not copies.fill(vm, address, STORE):
+        if not fill_store(vm, address):
             return u64(SLOW)
     elif not permits(vm, address, FETCH) or not copies.fill(vm, address, FETCH):
         return u64(SLOW)
