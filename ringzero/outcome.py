@@ -1,8 +1,8 @@
-"""How a run of a machine ends, and what it counted: the values that the API returns."""
+"""How a run of a machine ends: by its guest, as a device tells the board, or by its user."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -46,20 +46,7 @@ class Halted:
         return f"{self.reason} (hart {self.hart}, {self.mode}-mode, pc {self.pc:#x}: {what})."
 
 
+Ending = PoweredOff | Rebooted
+"""What a guest does to its machine."""
+
 Outcome = PoweredOff | Rebooted | TimedOut | Paused | Halted
-
-
-@dataclass(frozen=True)
-class Counters:
-    """What all harts did: instructions retired by mode, traps and interrupts by cause.
-
-    `translation` tells what the engine's translation cache cost: its refills, and the page table
-    entries read for them, of the hart's own tables (S), of a guest's (VS) and of the G-stage (G).
-    The reference engine caches nothing and counts none of it; it is no part of what is equal
-    between engines.
-    """
-
-    instructions: dict[str, int]
-    traps: dict[str, int]
-    interrupts: dict[str, int]
-    translation: dict[str, int] = field(default_factory=dict, compare=False)

@@ -23,7 +23,7 @@ from ringzero.bench.subjects import (
     checked,
     instructions,
 )
-from ringzero.machines.assemble import stencils_supported
+from ringzero.engine import stencils_supported
 
 WARM_UP = 0.01  # seconds of a guest's life that fill a cache with the native core and firmware
 

@@ -16,7 +16,7 @@ from ringzero.machines.virtual import VirtualMachines, Vm
 
 if TYPE_CHECKING:
     from ringzero.lang.image import Image
-    from ringzero.machines.assemble import Console
+    from ringzero.machines.console import Console
 
 WORLDS = ("user", "kernel", "below")
 """The guest's programs, its kernel, and what is below it: hypervisor, or firmware on bare metal."""

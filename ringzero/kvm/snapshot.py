@@ -13,17 +13,16 @@ import mmap
 import zlib
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ringzero.errors import UsageError
 from ringzero.kvm import api
 from ringzero.kvm.api import Capability
+from ringzero.kvm.board.wiring import Board
 from ringzero.kvm.vcpu import Vcpu
-from ringzero.kvm.vm import Vm
+from ringzero.kvm.vm import Kvm, Vm
 from ringzero.machine.memory import GuestMemory
-
-if TYPE_CHECKING:
-    from ringzero.machines.kvm import KvmMachine
+from ringzero.machine.virtio.device import VirtioDevice
 
 MAGIC = b"ringzero-kvm-snapshot-1\n"
 CHIPS = 3  # two 8259 and the I/O APIC
@@ -42,6 +41,16 @@ VCPU_PARTS: tuple[tuple[str, api.Request, api.Request, Any], ...] = (
 )
 OPTIONAL = {"xcrs": Capability.XCRS, "debugregs": Capability.DEBUGREGS}
 EVENTS = ("events", api.GET_VCPU_EVENTS, api.SET_VCPU_EVENTS, api.VcpuEvents)
+
+
+class Parts(Protocol):
+    """What a machine is made of, as far as its state is in it."""
+
+    kvm: Kvm
+    vm: Vm
+    memory: GuestMemory
+    board: Board
+    virtio: list[VirtioDevice]
 
 
 @dataclass
@@ -105,7 +114,7 @@ class Snapshot:
         )  # fmt: skip
 
 
-def take(machine: KvmMachine) -> Snapshot:
+def take(machine: Parts) -> Snapshot:
     """The state of a machine that does not run."""
     for device in machine.virtio:
         if device.name == "virtio-fs" and device.running:
@@ -157,7 +166,7 @@ def _read(fd: int, what: api.Request, structure: Any) -> str:
     return bytes(structure).hex()
 
 
-def put(machine: KvmMachine, snapshot: Snapshot) -> None:
+def put(machine: Parts, snapshot: Snapshot) -> None:
     """Let a machine that was built alike go on from a snapshot."""
     vm = machine.vm
     if (machine.memory.size, len(vm.vcpus)) != (snapshot.memory_size, len(snapshot.vcpus)):

@@ -52,30 +52,6 @@ class ExitStats:
         ]
         return sorted(rows, key=lambda row: -row.count)
 
-    def as_dict(self) -> dict[str, object]:
-        """For --json."""
-        return {
-            "exits": {
-                row.reason: {"count": row.count, "handled_ns": row.nanoseconds}
-                for row in self.rows()
-            },
-            "where": dict(self.where.most_common()),
-            "inside_ns": self.inside,
-        }
-
-    def table(self) -> str:
-        """For --stats: a table of exits and the places they went to."""
-        lines = [f"{'exit':<18}{'count':>10}{'total ms':>12}{'each us':>10}"]
-        for row in self.rows():
-            lines.append(
-                f"{row.reason:<18}{row.count:>10}{row.nanoseconds / 1e6:>12.2f}{row.each:>10.2f}"
-            )
-        lines.append(f"{'in the guest':<18}{'':>10}{self.inside / 1e6:>12.2f}")
-        if self.where:
-            lines += ["", f"{'device':<28}{'accesses':>10}"]
-            lines += [f"{name:<28}{count:>10}" for name, count in self.where.most_common(20)]
-        return "\n".join(lines)
-
 
 def reason_name(number: int) -> str:
     """A KVM exit reason's own name."""

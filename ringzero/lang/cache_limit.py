@@ -7,20 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringzero.errors import UsageError
 from ringzero.lang import cache
+from ringzero.sizes import parse_size
 
 VARIABLE = "RINGZERO_CACHE_LIMIT"
 DEFAULT = 512 << 20
 OTHERS = "images"
 TORN = 3600  # seconds after which a file under a temporary name has lost its writer
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_SIZE = re.compile(r"(\d+)([KMG]?)", re.I)
 
 
 @dataclass(frozen=True)
@@ -41,12 +38,7 @@ def limit() -> int:
 def size_setting(variable: str, default: int) -> int:
     """A number of bytes from the environment, such as 256M."""
     text = os.environ.get(variable)
-    if text is None:
-        return default
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"{variable}={text} is no size: write it like 256M or 1G.")
-    return int(found[1]) * _UNITS[found[2].upper()]
+    return default if text is None else parse_size(text, variable, least=0)
 
 
 def kept() -> list[Kept]:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import ClassVar
 
 from ringzero.machine.memory import GuestMemory
-from ringzero.machine.outcome import Exit, Outcome
 from ringzero.machine.state import Stateful
+from ringzero.outcome import Ending, PoweredOff
 
 WORD = struct.Struct("<Q")
 PAYLOAD = (1 << 48) - 1
@@ -36,7 +36,7 @@ class Htif(Stateful):
         fromhost: int | None = None,
         *,
         write: Callable[[bytes], object],
-        stop: Callable[[Outcome], None],
+        stop: Callable[[Ending], None],
     ) -> None:
         memory.offset(tohost, 8)
         if fromhost is not None:
@@ -67,7 +67,7 @@ class Htif(Stateful):
     def _serve(self, device: int, command: int, payload: int) -> None:
         if device == SYSCALL and command == 0:
             if payload & 1:
-                self.stop(Exit(payload >> 1))
+                self.stop(PoweredOff(payload >> 1))
             else:
                 self._system_call(payload)
         elif device == CONSOLE and command == WRITE_CHARACTER:
@@ -82,7 +82,7 @@ class Htif(Stateful):
         number, first, second, third = struct.unpack("<4Q", memory.read(address, 32))
         result = NO_SUCH_CALL
         if number == SYS_EXIT:
-            self.stop(Exit(first & 0xFF))
+            self.stop(PoweredOff(first & 0xFF))
             return
         if number in (SYS_READ, SYS_WRITE):
             count = min(third, WRITE_LIMIT)

@@ -27,13 +27,13 @@ from ringzero.machine.devices.uart import Uart
 from ringzero.machine.disk import Bus as VirtioBus
 from ringzero.machine.htif import Htif
 from ringzero.machine.memory import GuestMemory
-from ringzero.machine.outcome import Outcome
 from ringzero.machine.pci.host import PciHost
 from ringzero.machine.state import Stateful
 from ringzero.machine.tree import MachineTree
 from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.machine.virtio.mmio import VirtioMmio
 from ringzero.machine.virtio.pci import VirtioPci
+from ringzero.outcome import Ending
 
 LINES = MSIP | MTIP | MEIP | SEIP
 NEVER = (1 << 64) - 1
@@ -63,7 +63,7 @@ class VirtBoard(Stateful):
         cpus: int,
         clock: Clock,
         *,
-        stop: Callable[[Outcome], None],
+        stop: Callable[[Ending], None],
         isa_extensions: Sequence[str],
         set_lines: SetLines = unconnected,
         output: Callable[[bytes], object] = discard,

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import Any
 
+from ringzero.engine.ports import HartCounts
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, M
-from ringzero.isa.privileged.trap import Trap
-from ringzero.isa.tools.names import F_NUMBERS, X_NUMBERS
+from ringzero.isa.privileged.trap import CAUSES, INTERRUPT, INTERRUPT_NAMES, Trap
+from ringzero.isa.tools.names import F_NUMBERS, X_NAMES, X_NUMBERS
 from ringzero.lang import Array, u64
 from ringzero.machine.clock import Clock
+from ringzero.machine.memory import GuestMemory
+from ringzero.machines.arguments import whole
+from ringzero.machines.counters import Counters
 
-if TYPE_CHECKING:
-    from ringzero.machines.riscv import Machine
+MODES = {0: "U", 1: "S", 3: "M", 4: "VU", 5: "VS"}
+STAGES = ("S", "VS", "G", "G")  # by isa.paging's OWN, VIRTUAL, GUEST, TABLES
+ALL_ONES = (1 << 64) - 1
+DUMPED_CSRS = (
+    "mstatus", "mepc", "mcause", "mtval", "mtvec", "mie", "mip", "medeleg", "mideleg",
+    "sepc", "scause", "stval", "stvec", "satp",
+)  # fmt: skip
 
 
 def register_number(name: str) -> tuple[str, int]:
@@ -24,18 +34,46 @@ def register_number(name: str) -> tuple[str, int]:
     raise UsageError(f"There is no register {name!r}: use ABI names such as a0, or x10, f3, pc.")
 
 
-class Registers:
-    """The integer registers, by number."""
+def get_register(state: Any, name: str) -> int:
+    """A register of a hart by its name."""
+    if name == "pc":
+        return int(state.pc)
+    array, number = register_number(name)
+    return int(getattr(state, array)[number])
 
-    def __init__(self, state: Any) -> None:
-        self._state = state
+
+def set_register(state: Any, name: str, value: int) -> None:
+    """Set it; x0 stays zero, and an odd pc is refused, for no hart ever has one (IALIGN=16)."""
+    value = _register_value(name, value)
+    if name == "pc":
+        if value & 1:
+            raise UsageError(f"pc={value:#x} is odd: instructions are at even addresses.")
+        state.pc = type(state.pc)(value)
+        return
+    array, number = register_number(name)
+    if (array, number) != ("x", 0):
+        registers = getattr(state, array)
+        registers[number] = type(registers[number])(value)
+
+
+def _register_value(name: str, value: object) -> int:
+    return whole(name, value, -(1 << 63), ALL_ONES) & ALL_ONES
+
+
+class Registers:
+    """The integer registers of a hart, by number; each access asks whether it may."""
+
+    def __init__(self, state: Callable[[], Any], settled: Callable[[], Any]) -> None:
+        self._state, self._settled = state, settled
 
     def __getitem__(self, number: int) -> int:
-        return int(self._state.x[number])
+        return int(self._state().x[whole("the register's number", number, 0, 31)])
 
     def __setitem__(self, number: int, value: int) -> None:
-        if number:
-            self._state.x[number] = type(self._state.x[number])(value & (1 << 64) - 1)
+        set_register(self._settled(), f"x{whole('the number', number, 0, 31)}", value)
+
+    def __len__(self) -> int:
+        return 32
 
 
 def copy_of(state: Any) -> Hart:
@@ -108,13 +146,44 @@ class Csrs:
                 setattr(self.state, field, type(getattr(self.state, field))(changed))
 
 
-def stopped_at(machine: Machine, pc: int) -> tuple[int | None, str]:
+def instruction_at(memory: GuestMemory, pc: int) -> tuple[int | None, str]:
     """The word at a pc and its disassembly, where the pc is a physical address in RAM."""
     from ringzero.isa.tools.disassembler import disassemble
 
-    if not machine.memory.contains(pc, 4):
+    if not memory.contains(pc, 4):
         return None, "no memory there"
-    word = int.from_bytes(machine.memory.read(pc, 4), "little")
+    word = int.from_bytes(memory.read(pc, 4), "little")
     if word & 3 != 3:
         word &= 0xFFFF
     return word, disassemble(word, pc)
+
+
+def described(state: Any, clock: Clock) -> str:
+    """A hart's registers, and the CSRs that tell how it got where it is."""
+    csrs = Csrs(state, clock)
+    lines = [f"pc       {int(state.pc):#018x}"]
+    cells = [f"{name:4} {int(state.x[i]):#018x}" for i, name in enumerate(X_NAMES)]
+    lines += ["  ".join(cells[i : i + 4]) for i in range(0, len(cells), 4)]
+    cells = [f"{name:8} {csrs.read(name):#018x}" for name in DUMPED_CSRS]
+    lines += ["  ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]
+    return "\n".join(lines)
+
+
+def counted(harts: Iterable[HartCounts]) -> Counters:
+    """What harts did, in the names that users know."""
+    instructions = dict.fromkeys(("M", "S", "U"), 0)
+    traps: dict[str, int] = {}
+    interrupts: dict[str, int] = {}
+    translation = dict.fromkeys(("refills", *STAGES), 0)
+    for counts in harts:
+        for mode, number in counts.retired.items():
+            name = MODES[mode]
+            instructions[name] = instructions.get(name, 0) + number
+        for cause, number in counts.traps.items():
+            table, names = (interrupts, INTERRUPT_NAMES) if cause & INTERRUPT else (traps, CAUSES)
+            name = names.get(cause & 63, f"cause {cause & 63}")
+            table[name] = table.get(name, 0) + number
+        translation["refills"] += counts.refills
+        for stage, number in counts.entries.items():
+            translation[STAGES[stage]] += number
+    return Counters(instructions, traps, interrupts, translation)

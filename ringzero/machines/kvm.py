@@ -8,18 +8,14 @@ with KvmMachine(kernel="vmlinuz", initrd="initrd.gz", append="console=ttyS0") as
 
 from __future__ import annotations
 
-import re
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar
 
 from ringzero.errors import UsageError
-from ringzero.kvm.api import Capability
+from ringzero.kvm.api import REGISTERS, Capability
 from ringzero.kvm.board import acpi, layout
-from ringzero.kvm.board.exits import Server
 from ringzero.kvm.board.legacy import (
     Cmos,
     ExitPort,
@@ -27,20 +23,28 @@ from ringzero.kvm.board.legacy import (
     PowerManagement,
     ResetControl,
 )
-from ringzero.kvm.board.ram import guest_memory, memory_size, ram_ranges
+from ringzero.kvm.board.ram import check_size, guest_memory, ram_ranges
 from ringzero.kvm.board.wiring import Board, Failure, NamedSlot
 from ringzero.kvm.boot import load as boot
 from ringzero.kvm.boot.entry import enter
 from ringzero.kvm.cpuid import MSR_BASELINE, guest_cpuid
 from ringzero.kvm.errors import KvmStuck
 from ringzero.kvm.stats import ExitStats
+from ringzero.kvm.vcpu_threads import VcpuThreads
 from ringzero.kvm.vm import Kvm, Vm
 from ringzero.machine.devices.finisher import TestFinisher
 from ringzero.machine.devices.uart import Uart
-from ringzero.machine.disk import DiskImage, open_disk
-from ringzero.machine.outcome import Exit
+from ringzero.machine.disk import DiskImage
 from ringzero.machine.virtio.device import VirtioDevice
-from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, Rebooted, TimedOut
+from ringzero.machines import arguments, plug
+from ringzero.machines.arguments import StrPath
+from ringzero.machines.base import BaseMachine
+from ringzero.machines.console import Console
+from ringzero.machines.counters import Counters, ExitCount
+from ringzero.machines.lifecycle import Run
+from ringzero.machines.storage import Mount, as_disk, as_mount
+from ringzero.outcome import Halted, Outcome, Paused, TimedOut
+from ringzero.sizes import parse_size
 
 if TYPE_CHECKING:
     from ringzero.kvm.snapshot import Snapshot
@@ -50,100 +54,92 @@ NEEDED = (
     Capability.IMMEDIATE_EXIT, Capability.SET_TSS_ADDR,
 )  # fmt: skip
 TRANSPORTS, ANNOUNCEMENTS = ("mmio", "pci"), ("acpi", "command line")
-JOIN_SECONDS = 10.0
 MISC_ENABLE, FAST_STRINGS = 0x1A0, 1
 MTRR_DEFAULT, MTRR_ON, WRITE_BACK = 0x2FF, 1 << 11, 6
+ALL_ONES = (1 << 64) - 1
 
 
-class Console(Protocol):
-    """Where the guest's output goes."""
-
-    def write(self, data: bytes) -> object:
-        """Called on a vCPU's thread; must not block for long."""
-
-
-class Recorder:
-    """A console that keeps what the guest wrote."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-
-    def write(self, data: bytes) -> None:
-        """From the guest."""
-        self.data += data
-
-
-class KvmMachine:
+class KvmMachine(BaseMachine):
     """An x86-64 machine with `cpus` vCPUs, a serial port, virtio devices, and what it boots.
 
-    `memory` is bytes or a string such as "512M". `kernel` is a bzImage or an ELF file. `transport`
-    carries the virtio devices, "mmio" or "pci". `announce` says how the kernel learns of those on
-    mmio: "acpi", or "command line" for kernels with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES.
-    Raises `KvmUnavailable` where the host has no KVM.
+    `memory` is an int of bytes, or text such as "512M". `kernel` is a bzImage or an ELF file.
+    `disks` are paths or `DiskImage`s, `mounts` are `Mount`s. `transport` carries the virtio
+    devices, "mmio" or "pci". `announce` says how the kernel learns of those on mmio: "acpi", or
+    "command line" for kernels with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES. Raises `KvmUnavailable`
+    where the host has no KVM.
     """
+
+    register_names: ClassVar[str] = "rax, r8, rflags or pc"
 
     def __init__(
         self,
         *,
         memory: int | str = "512M",
         cpus: int = 1,
-        kernel: str | Path,
-        initrd: str | Path | None = None,
+        kernel: StrPath,
+        initrd: StrPath | None = None,
         append: str = "",
-        disks: Sequence[DiskImage] = (),
-        mounts: Sequence[tuple[str, str | Path, bool]] = (),
+        disks: Sequence[StrPath | DiskImage] = (),
+        mounts: Sequence[Mount | tuple[str, StrPath, bool]] = (),
         console: Console | None = None,
         transport: str = "mmio",
         announce: str = "acpi",
     ) -> None:
-        self.recorder = Recorder()
-        self.console = console or self.recorder
-        self.cpus = cpus
-        for value, allowed in ((transport, TRANSPORTS), (announce, ANNOUNCEMENTS)):
-            if value not in allowed:
-                raise UsageError(f"There is no {value!r} here: choose {' or '.join(allowed)}.")
-        self.announce = announce
-        self.transport = transport
-        self._closers: list[Callable[[], None]] = []
-        self._threads: list[threading.Thread] = []
-        self._waiting = threading.Event()
+        self._bell = threading.Event()
+        self._pausing = False
+        super().__init__(console, self._bell.set)
         try:
-            self._build(memory_size(memory), kernel, initrd, append, disks, mounts)
+            self.cpus = arguments.whole("cpus", cpus, 0)
+            for value, allowed in ((transport, TRANSPORTS), (announce, ANNOUNCEMENTS)):
+                if value not in allowed:
+                    raise UsageError(f"There is no {value!r} here: choose {' or '.join(allowed)}.")
+            self.announce, self.transport = announce, transport
+            self._build(
+                check_size(parse_size(memory)),
+                arguments.file_path("kernel", kernel),
+                None if initrd is None else arguments.file_path("initrd", initrd),
+                arguments.text("append", append),
+                [as_disk(one) for one in arguments.several("disks", disks, '["x.img"]')],
+                [as_mount(m) for m in arguments.several("mounts", mounts, '[Mount("t", p)]')],
+            )
         except BaseException:
-            self.close()
+            self._failed()
             raise
 
     def _build(
         self,
         size: int,
-        kernel: str | Path,
-        initrd: str | Path | None,
+        kernel: Path,
+        initrd: Path | None,
         append: str,
         disks: Sequence[DiskImage],
-        mounts: Sequence[tuple[str, str | Path, bool]],
+        mounts: Sequence[Mount],
     ) -> None:
+        # All of it is given back even where the process ends at once: KVM's are descriptors too.
+        give_back = self._resources.file
         self.kvm = Kvm()
-        self._closers.append(self.kvm.close)
+        give_back(self.kvm.close)
         self.kvm.require(NEEDED)
         self._check_cpus()
-        image = boot.read_kernel(Path(kernel))
+        image = boot.read_kernel(kernel)
         module = b""
         if initrd is not None:
             from ringzero.machine.initrd_file import read_initrd
 
-            module = read_initrd(Path(initrd))
+            module = read_initrd(initrd)
         self.memory = guest_memory(size)
-        self._closers.append(self.memory.close)
+        give_back(self.memory.close)
         self.vm = self.kvm.create_vm()
-        self._closers.append(self.vm.close)
+        give_back(self.vm.close)
         prepare(self.vm)
-        self.board = Board(self.vm, self.memory)
-        self._closers.append(self.board.close)
+        self.board = Board(self.vm, self.memory, self._bell)
+        give_back(self.board.close)
         self._add_legacy()
         self.virtio: list[VirtioDevice] = []
         self.pci = self.board.attach_pci() if self.transport == "pci" else None
         self._plug(disks, mounts)
         self._create_vcpus()
+        self.threads = VcpuThreads(self.board, self.vm.vcpus)
         line = " ".join(word for word in (append, *self._words()) if word)
         ranges = ram_ranges(size)
         loaded = boot.load(self.memory, ranges, image, module, line, self._tables())
@@ -160,7 +156,7 @@ class KvmMachine:
 
     def _add_legacy(self) -> None:
         board, stop = self.board, self.board.stop
-        self.uart = Uart(self.console.write)
+        self.uart = Uart(self._output)
         board.attach_ports(layout.SERIAL, self.uart, 8, layout.SERIAL_LINE)
         board.attach_ports(layout.CMOS, Cmos(), 2)
         keyboard = KeyboardController(stop)
@@ -173,31 +169,17 @@ class KvmMachine:
         board.attach_ports(layout.EXIT, ExitPort(stop), 1)
         board.attach(layout.FINISHER, TestFinisher(stop))
 
-    def _plug(
-        self, disks: Sequence[DiskImage], mounts: Sequence[tuple[str, str | Path, bool]]
-    ) -> None:
-        from ringzero.machine.virtio.console import ConsoleDevice
-        from ringzero.machine.virtio.entropy import EntropyDevice
-
-        self.virtio_console = ConsoleDevice(self.console.write)
+    def _plug(self, disks: Sequence[DiskImage], mounts: Sequence[Mount]) -> None:
+        self.virtio_console = plug.console_device(self._output)
         self.add_virtio(self.virtio_console)
-        self.add_virtio(EntropyDevice())
         for image in disks:
-            from ringzero.machine.virtio.block import BlockDevice
-
             if image.bus not in (None, self.transport) or image.legacy:
                 raise UsageError(
                     f"The disk {image.path} cannot be on another bus than the rest of this board, "
                     f"which is {self.transport}: leave out bus= and legacy."
                 )
-            disk = open_disk(image)
-            self._closers.append(disk.close)
-            self.add_virtio(BlockDevice(disk))
-        for tag, path, readonly in mounts:
-            from ringzero.machine.fuse.server import FuseServer
-            from ringzero.machine.virtio.fs import VirtioFs
-
-            self.add_virtio(VirtioFs(tag, FuseServer(path, read_only=readonly)))
+        for one in plug.devices(disks, mounts, self._resources):
+            self.add_virtio(one.device)
 
     @property
     def _lines(self) -> tuple[int, ...]:
@@ -251,76 +233,34 @@ class KvmMachine:
 
     # Running.
 
-    def __enter__(self) -> KvmMachine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Stop the vCPUs and give everything back; the machine cannot be used any more."""
-        self._halt()
-        while self._closers:
-            self._closers.pop()()
-
-    def abandon(self) -> None:
-        """Where the process ends at once: the vCPUs have to be stopped all the same."""
-        self.close()
-
-    def run(self, timeout: float | None = None) -> Outcome:
-        """Run until the guest ends, `pause` is called, or the time (in seconds) is up."""
+    def _go(self, run: Run) -> Outcome | None:
         board = self.board
-        deadline = None if timeout is None else time.monotonic() + timeout
-        self._start()
+        self.threads.start()
         try:
             while True:
                 board.serve()
                 if board.ended is not None:
                     return self._outcome()
-                if board.pausing:
+                if run.off:
+                    return None
+                if self._pausing:
+                    self._pausing = False
                     return Paused()
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
+                left = run.left
+                if left == 0.0:
                     return TimedOut()
                 board.bell.wait(left)
         finally:
-            self._halt()
-            board.pausing = False
-
-    def _start(self) -> None:
-        if self.board.ended is not None:
-            return
-        self._threads = [
-            threading.Thread(target=Server(self.board, v).run, name=f"vcpu {v.number}", daemon=True)
-            for v in self.vm.vcpus
-        ]
-        for thread in self._threads:
-            thread.start()
-
-    def _halt(self) -> None:
-        """Bring all vCPUs out of the guest and wait for their threads."""
-        threads, self._threads = self._threads, []
-        if not threads:
-            return
-        self.board.pausing = True
-        deadline = time.monotonic() + JOIN_SECONDS
-        for thread in threads:
-            while thread.is_alive() and time.monotonic() < deadline:
-                self.board.kick()
-                thread.join(0.05)
+            self.threads.halt()
 
     def _outcome(self) -> Outcome:
         ended = self.board.ended
+        assert ended is not None
         if isinstance(ended, Failure):
             if isinstance(ended.error, KvmStuck):
                 return self._halted(ended.error)
             raise ended.error
-        return PoweredOff(ended.code) if isinstance(ended, Exit) else Rebooted()
+        return ended
 
     def _halted(self, error: KvmStuck) -> Halted:
         where = error.where
@@ -329,52 +269,29 @@ class KvmMachine:
             str(error).rstrip("."), where.vcpu, where.rip, where.mode, None, instruction or "?"
         )
 
-    def pause(self) -> None:
-        """Make `run` return `Paused`, from any thread or from the console's `write`."""
-        self.board.pausing = True
-        self.board.bell.set()
+    def _pause(self) -> None:
+        self._pausing = True
+        self._bell.set()
+
+    def _send(self, data: bytes) -> None:
+        if self.virtio_console.opened:
+            self.virtio_console.feed(data)
+        else:
+            self.uart.feed(data)
 
     def snapshot(self) -> Snapshot:
-        """The state of the whole machine; only while it does not run."""
+        """The state of the whole machine, at rest."""
         from ringzero.kvm.snapshot import take
 
+        self._life.check_at_rest("snapshot")
         return take(self)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of a machine that was built alike."""
         from ringzero.kvm.snapshot import put
 
+        self._life.check_at_rest("restore")
         put(self, snapshot)
-
-    # The console.
-
-    def send(self, data: bytes) -> None:
-        """Input for the guest's console, from any thread."""
-        if getattr(self.virtio_console, "opened", False):
-            self.virtio_console.feed(data)
-        else:
-            self.uart.feed(data)
-
-    def expect(self, pattern: bytes, timeout: float = 60.0) -> bytes:
-        """Run until the recorded output matches a regular expression; all of it up to the match.
-
-        What was matched is taken out of the record. Raises `UsageError` with the last output if
-        the guest ends, or the time is up, before that.
-        """
-        deadline = time.monotonic() + timeout
-        while True:
-            found = re.search(pattern, self.recorder.data)
-            if found:
-                seen = bytes(self.recorder.data[: found.end()])
-                del self.recorder.data[: found.end()]
-                return seen
-            left = deadline - time.monotonic()
-            outcome = self.run(timeout=min(0.1, max(left, 0.0)))
-            if not isinstance(outcome, TimedOut) or left <= 0:
-                if re.search(pattern, self.recorder.data):
-                    continue
-                last = bytes(self.recorder.data[-300:]).decode("utf-8", "replace")
-                raise UsageError(f"{pattern!r} did not come ({outcome}); the last output: {last}")
 
     # Looking in.
 
@@ -382,12 +299,47 @@ class KvmMachine:
         """Exits of all vCPUs by reason, with counts and time."""
         return sum((vcpu.stats for vcpu in self.vm.vcpus), ExitStats())
 
-    counters = stats
-    """What `ringzero.Machine` calls it; instructions are not counted here."""
+    def counters(self) -> Counters:
+        """Exits to this process; the processor does not tell us what it executed between them."""
+        stats = self.stats()
+        exits = {row.reason: ExitCount(row.count, row.nanoseconds) for row in stats.rows()}
+        return Counters(exits=exits, where=dict(stats.where.most_common()), inside_ns=stats.inside)
 
     def describe(self) -> str:
-        """Where each vCPU stands; only while the machine does not run."""
+        """Where each vCPU stands, while the machine is at rest."""
+        self._life.check_at_rest("describe")
         return "\n".join(vcpu.describe() for vcpu in self.vm.vcpus)
+
+    @property
+    def pc(self) -> int:
+        """The instruction pointer of vCPU 0, while the machine is at rest."""
+        return self.read_register("pc")
+
+    @pc.setter
+    def pc(self, value: int) -> None:
+        self.write_register("pc", value)
+
+    def read_register(self, name: str, hart: int = 0) -> int:
+        """A general register of a vCPU, rflags or pc, while the machine is at rest."""
+        self._life.check_at_rest("read_register")
+        regs = self.vm.vcpus[self._hart_number(hart)].regs()
+        return int(getattr(regs, self._register(name)))
+
+    def write_register(self, name: str, value: int, hart: int = 0) -> None:
+        """Set it, while the machine is at rest."""
+        self._life.check_at_rest("write_register")
+        told = arguments.whole(name, value, -(1 << 63), ALL_ONES) & ALL_ONES
+        vcpu = self.vm.vcpus[self._hart_number(hart)]
+        regs = vcpu.regs()
+        setattr(regs, self._register(name), told)
+        vcpu.set_regs(regs)
+
+    def _register(self, name: str) -> str:
+        if name == "pc":
+            return "rip"
+        if name not in REGISTERS:
+            raise UsageError(f"There is no register {name!r}: use names such as rax, r8, rip, pc.")
+        return name
 
 
 def prepare(vm: Vm) -> None:

@@ -18,18 +18,21 @@ from ringzero.board.addresses import FIRMWARE_SIZE, KERNEL_BASE
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.machine.kernel_file import KernelFile, parse_elf, read_kernel
-from ringzero.machine.outcome import Outcome as BoardOutcome
-from ringzero.machines.riscv import Machine, parse_size
+from ringzero.machines import arguments
+from ringzero.machines.arguments import StrPath
+from ringzero.machines.console import Console
+from ringzero.machines.riscv import Machine
+from ringzero.machines.software import kernel_choice
 from ringzero.outcome import Outcome, PoweredOff, Rebooted
+from ringzero.sizes import parse_size
 
 if TYPE_CHECKING:
     from ringzero.hypervisor.host.build import Built, Guest
     from ringzero.hypervisor.host.listing import Site
     from ringzero.hypervisor.host.report import VmReport
     from ringzero.lang.image import Image
-    from ringzero.machines.assemble import Console
 
-RESTARTED = 129  # hypervisor.machines.RESTARTED: the code of a VM that asked for a reset
+RESTARTED = 129  # hypervisor.vm.scheduler.RESTARTED: the code of a VM that asked for a reset
 MEGABYTE = 1 << 20
 BIGGEST_GAP = 1 << 30
 
@@ -38,8 +41,8 @@ BIGGEST_GAP = 1 << 30
 class Vm:
     """One virtual machine, as a user wants it."""
 
-    kernel: str | Path | Image
-    initrd: str | Path | None = None
+    kernel: StrPath | Image
+    initrd: StrPath | None = None
     append: str = ""
     memory: int | str = "512M"
     name: str = ""
@@ -65,9 +68,10 @@ class VirtualMachines(Machine):
         count_sites: bool = False,
     ) -> None:
         repeatable = clock == "instructions"
-        built = compose(vms, technique, repeatable=repeatable, count_sites=count_sites)
-        self.kernels = [vm.kernel for vm in vms]
-        self.names = [vm.name or f"vm{index}" for index, vm in enumerate(vms)]
+        named = _named(vms)
+        built = compose(named, technique, repeatable=repeatable, count_sites=count_sites)
+        self.kernels = [kernel_choice(vm.kernel) for vm in named]
+        self.names = [vm.name or f"vm{index}" for index, vm in enumerate(named)]
         self.image = built.image
         super().__init__(
             memory=-(-built.memory // MEGABYTE) * MEGABYTE,
@@ -89,7 +93,7 @@ class VirtualMachines(Machine):
         from ringzero.hypervisor.host.listing import read
 
         kernel = self.kernels[index]
-        file = Path(kernel) if isinstance(kernel, (str, Path)) else None
+        file = kernel if isinstance(kernel, Path) else None
         return read(self.image, self.read_memory, index, file)
 
     def order(self, index: int, what: str) -> None:
@@ -101,10 +105,12 @@ class VirtualMachines(Machine):
                 f"There is no order {what!r} for VM {index}: {', '.join(ORDERS)} are for VMs 0 to "
                 f"{len(self.names) - 1}."
             )
-        self.write_memory(*order(self.image, index, what))
+        self._life.check_usable()
+        address, word = order(self.image, index, what)
+        # Data, which no engine has translated: it may be stored while harts run.
+        self.memory.view(address, len(word))[:] = word
 
-    def _outcome(self, ended: BoardOutcome) -> Outcome:
-        outcome = super()._outcome(ended)
+    def _told(self, outcome: Outcome) -> Outcome:
         alone = len(self.names) == 1
         return Rebooted() if alone and outcome == PoweredOff(RESTARTED) else outcome
 
@@ -123,24 +129,34 @@ def compose(
     """
     from ringzero.hypervisor.host.build import build
 
-    guests = [_guest(vm, vm.technique or technique, repeatable) for vm in vms]
+    guests = [_guest(vm, technique, repeatable) for vm in _named(vms)]
     return build(guests, report=report, count_sites=count_sites)
+
+
+def _named(vms: object) -> list[Vm]:
+    """Guests, as a user lists them."""
+    named = arguments.several("vms", vms, '[Vm("Image")]')
+    for one in named:
+        if not isinstance(one, Vm):
+            raise arguments.wrong("a VM", one, 'Vm(kernel, …), such as Vm("Image", memory="128M")')
+    return [one for one in named if isinstance(one, Vm)]
 
 
 def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
     from ringzero.hypervisor.host.build import Guest
     from ringzero.machine.initrd_file import read_initrd
 
+    technique = vm.technique or technique
     if technique not in TECHNIQUES:
         raise UsageError(
             f"There is no technique {technique!r} for virtual machines: choose from "
             f"{', '.join(TECHNIQUES)}."
         )
-    offset, kernel = _flat(vm.kernel)
+    offset, kernel = _flat(kernel_choice(vm.kernel))
     guest = Guest(
         kernel=kernel,
-        initrd=None if vm.initrd is None else read_initrd(Path(vm.initrd)),
-        append=vm.append,
+        initrd=None if vm.initrd is None else read_initrd(arguments.file_path("initrd", vm.initrd)),
+        append=arguments.text("append", vm.append),
         memory=parse_size(vm.memory),
         kernel_offset=offset,
         technique=technique,
@@ -148,12 +164,12 @@ def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
     return replace(guest, seed=bytes(64)) if repeatable else guest
 
 
-def _flat(kernel: str | Path | Image) -> tuple[int, bytes]:
+def _flat(kernel: Path | Image) -> tuple[int, bytes]:
     """(offset from the start of the guest's memory, content); the first byte is the entry point."""
     from ringzero.hypervisor.vm.state import GUEST_RAM
 
-    if isinstance(kernel, (str, Path)):
-        file = read_kernel(Path(kernel), GUEST_RAM)
+    if isinstance(kernel, Path):
+        file = read_kernel(kernel, GUEST_RAM)
     else:
         file = parse_elf(Path("(built in)"), kernel.elf)
     start = min(segment.address for segment in file.segments)

@@ -52,13 +52,6 @@ def test_wrong_usage_is_one_line_and_125(
     assert "--help` " not in said.err
 
 
-def test_engines_are_those_of_the_machine() -> None:
-    from ringzero.cli.commands import run
-    from ringzero.machines import assemble as composition
-
-    assert run.ENGINES == composition.ENGINES
-
-
 def test_nothing_at_all_shows_the_help_and_is_wrong_usage(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 import pytest
 
-from ringzero.cli.guest.values import DiskType, Duration, Mount, MountType, Size
+from ringzero.cli.guest.values import DiskType, Duration, MountType, Size
 from ringzero.machine.disk import DiskImage
+from ringzero.machines.storage import Mount
 
 
 @pytest.mark.parametrize(

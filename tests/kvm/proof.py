@@ -122,7 +122,6 @@ def boot(disk: Path, share: Path, transport: str) -> tuple[object, Console]:
         outcome = machine.run(timeout=300)
         ended = time.monotonic()
         stats = machine.stats()
-    print(stats.table())
     check(bool(console.data), "the guest said nothing")
     tell(**{
         f"boot_{transport}": {

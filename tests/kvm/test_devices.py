@@ -11,9 +11,8 @@ from ringzero.kvm.board import acpi, layout
 from ringzero.kvm.board.legacy import Cmos, KeyboardController, PowerManagement
 from ringzero.kvm.cpuid import BASELINE, guest_cpuid
 from ringzero.machine.disk import DiskImage
-from ringzero.machine.outcome import Exit, Outcome, Reboot
 from ringzero.machines.kvm import KvmMachine
-from ringzero.outcome import PoweredOff, TimedOut
+from ringzero.outcome import Ending, PoweredOff, Rebooted, TimedOut
 from tests.kvm.conftest import needs_kvm
 from tests.kvm.kernels import BASE, Kernel, elf64, written
 
@@ -21,7 +20,7 @@ LEAVES = (0, 1, 4, 7, 0xB, 0x8000_0001, 0x8000_0008, 0x8000_001E)
 
 
 def test_keyboard_controller_resets_and_passes_its_self_test() -> None:
-    outcomes: list[Outcome] = []
+    outcomes: list[Ending] = []
     keyboard = KeyboardController(outcomes.append)
     keyboard.write(4, 1, 0xAA)
     assert keyboard.read(4, 1) & 1
@@ -29,7 +28,7 @@ def test_keyboard_controller_resets_and_passes_its_self_test() -> None:
     assert not keyboard.read(4, 1) & 1
     keyboard.write(4, 1, 0xD1)
     keyboard.write(0, 1, 0xFE)
-    assert outcomes == [Reboot()]
+    assert outcomes == [Rebooted()]
 
 
 def test_clock_reads_as_bcd() -> None:
@@ -42,13 +41,13 @@ def test_clock_reads_as_bcd() -> None:
 
 
 def test_power_off_needs_type_and_enable() -> None:
-    outcomes: list[Outcome] = []
+    outcomes: list[Ending] = []
     power = PowerManagement(outcomes.append)
     power.write(4, 2, layout.SLEEP_TYPE << 10)
     power.write(4, 2, 1 << 13 | 1 << 10)
     assert outcomes == []
     power.write(4, 2, 1 << 13 | layout.SLEEP_TYPE << 10)
-    assert outcomes == [Exit(0)]
+    assert outcomes == [PoweredOff(0)]
     assert power.read(4, 2) & 1
     first, second = power.read(8, 4), power.read(8, 4)
     assert second >= first

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from ringzero.board import addresses as at
 from ringzero.machine.clock import InstructionClock
 from ringzero.machine.memory import GuestMemory
-from ringzero.machine.outcome import Outcome
 from ringzero.machine.virt import VirtBoard
 from ringzero.machine.virtio.device import VirtioDevice
+from ringzero.outcome import Ending
 
 RAM = 0x8000_0000
 NEXT, WRITE, INDIRECT = 1, 2, 4
@@ -29,7 +29,7 @@ class Bench:
     megabytes: int = 4
     cpus: int = 1
     instructions: int = 0
-    outcomes: list[Outcome] = field(default_factory=list)
+    outcomes: list[Ending] = field(default_factory=list)
     printed: bytearray = field(default_factory=bytearray)
     wakes: int = 0
 

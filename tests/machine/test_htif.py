@@ -7,7 +7,7 @@ import struct
 import pytest
 
 from ringzero.machine.memory import OutsideMemory
-from ringzero.machine.outcome import Exit
+from ringzero.outcome import PoweredOff
 from tests.machine.driver import RAM, Bench
 
 TOHOST, FROMHOST, CALL, TEXT = RAM + 0x1000, RAM + 0x1040, RAM + 0x2000, RAM + 0x3000
@@ -33,7 +33,7 @@ def command(bench: Bench, value: int) -> None:
 def test_exit(code: int) -> None:
     bench = make()
     command(bench, code << 1 | 1)
-    assert bench.outcomes == [Exit(code)]
+    assert bench.outcomes == [PoweredOff(code)]
 
 
 def test_console_out_and_in() -> None:
@@ -66,7 +66,7 @@ def test_system_calls_of_the_proxy() -> None:
     assert word(bench, CALL) == (1 << 64) - 38
     bench.memory.write(CALL, struct.pack("<8Q", 93, 3, 0, 0, 0, 0, 0, 0))
     command(bench, CALL)
-    assert bench.outcomes == [Exit(3)]
+    assert bench.outcomes == [PoweredOff(3)]
 
 
 def test_commands_that_mean_nothing_do_nothing() -> None:

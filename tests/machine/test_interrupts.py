@@ -8,7 +8,7 @@ import pytest
 
 from ringzero.board import addresses as at
 from ringzero.machine.clock import HostClock, InstructionClock
-from ringzero.machine.outcome import Exit, Outcome, Reboot
+from ringzero.outcome import Ending, PoweredOff, Rebooted
 from tests.machine.driver import Bench
 
 MSIP, MTIP, SEIP, MEIP = 1 << 3, 1 << 7, 1 << 9, 1 << 11
@@ -178,14 +178,14 @@ def test_rtc_tells_time_and_rings() -> None:
 @pytest.mark.parametrize(
     ("value", "outcome"),
     [
-        (0x5555, Exit(0)),
-        (0x3333, Exit(1)),
-        (0x2A_3333, Exit(42)),
-        (0x7777, Reboot()),
+        (0x5555, PoweredOff(0)),
+        (0x3333, PoweredOff(1)),
+        (0x2A_3333, PoweredOff(42)),
+        (0x7777, Rebooted()),
         (0x1234, None),
     ],
 )
-def test_finisher(value: int, outcome: Outcome | None) -> None:
+def test_finisher(value: int, outcome: Ending | None) -> None:
     bench = Bench()
     bench.write(at.FINISHER_BASE, value)
     assert bench.outcomes == ([outcome] if outcome else [])

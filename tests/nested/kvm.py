@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ringzero import Machine
 from ringzero.images import DebianImage, clone, fetch_debian
-from ringzero.machines.riscv import Recorder
+from ringzero.machines.console import Recorder
 
 MARK = b"nested guest"
 MEMORY = "1G"

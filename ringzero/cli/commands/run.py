@@ -6,7 +6,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -26,20 +26,17 @@ from ringzero.cli.guest.vms import (
     vms_text,
     vms_with_command,
 )
+from ringzero.engine import ENGINES
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
-    from ringzero.machines.kvm import KvmMachine
-    from ringzero.machines.riscv import Machine
+    from ringzero.machines.base import BaseMachine
     from ringzero.machines.virtual import VirtualMachines
     from ringzero.outcome import Outcome
 
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
-
-ENGINES = ("auto", "regions", "stencils", "interpreter", "reference")
-"""As `ringzero.machines.assemble` has them, which is too large to be imported for an option."""
 
 SLOW = {"interpreter": "the interpreter", "stencils": "the stencils"}
 """Kinds of cached objects that take seconds to make."""
@@ -237,7 +234,7 @@ def _boot(
             return code
 
 
-def make_machine(plan: Plan, console: Any) -> Machine | KvmMachine:
+def make_machine(plan: Plan, console: Any) -> BaseMachine:
     """What the plan describes, not yet running; without a console it keeps what is written."""
     if plan.cpu == "kvm":
         return kvm_machine(plan, console)
@@ -266,7 +263,7 @@ def make_machine(plan: Plan, console: Any) -> Machine | KvmMachine:
         append=plan.append,
         bios=plan.bios,
         disks=plan.disks,
-        mounts=[(mount.tag, mount.path, mount.readonly) for mount in plan.mounts],
+        mounts=plan.mounts,
         console=console,
     )
 
@@ -298,7 +295,7 @@ def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
 
 def _report(
     plan: Plan,
-    machine: Machine | KvmMachine,
+    machine: BaseMachine,
     outcome: Outcome | None,
     code: int,
     elapsed: float,
@@ -324,13 +321,14 @@ def _report(
         report.text(json.dumps(told))
     elif stats:
         report.text(statistics_text(machine.counters(), elapsed))
-        if plan.cpu != "kvm" and report.verbosity >= report.Verbosity.VERBOSE:
-            report.text(profile_text(cast("Machine", machine).profile()))
+        profile = getattr(machine, "profile", None)  # the host's processor has none
+        if profile is not None and report.verbosity >= report.Verbosity.VERBOSE:
+            report.text(profile_text(profile()))
         if guests:
             report.text(vms_text(guests))
 
 
-def _guests(plan: Plan, machine: Machine | KvmMachine) -> VirtualMachines | None:
+def _guests(plan: Plan, machine: BaseMachine) -> VirtualMachines | None:
     """The machine, where it is a hypervisor's; other runs do not import that one."""
     if not plan.vms:
         return None

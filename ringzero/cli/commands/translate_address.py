@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -84,6 +84,7 @@ def translate_address(
     ringzero translate-address --cpu trap --at-instruction 4000000 --image guest 0x80200000
     """
     from ringzero.cli.commands.run import make_machine
+    from ringzero.machines.riscv import Machine
     from ringzero.trace.guest_walk import walk_now
 
     if (after, at_instruction, at_text).count(None) != 2:
@@ -93,7 +94,8 @@ def translate_address(
     plan = with_image(plan, image) if plan.cpu == "emulate" else vm_plans(plan, (), image, True)
     report.detail(plan.as_text())
     watch = Watch(at_text)
-    with cast("Machine", make_machine(plan, watch)) as made:
+    with make_machine(plan, watch) as made:
+        assert isinstance(made, Machine), "this command offers RISC-V's techniques only"
         watch.machine = made
         _run_until(made, after, at_instruction)
         index = -1 if vm is None else vm

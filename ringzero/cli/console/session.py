@@ -19,12 +19,11 @@ from ringzero.cli import report
 from ringzero.cli.console.keys import HELP, Command, KeyFilter
 from ringzero.cli.console.terminal import in_foreground
 from ringzero.cli.exits import Interrupted
-from ringzero.cli.views.statistics import registers_text, statistics_text
+from ringzero.cli.views.statistics import statistics_text
 from ringzero.outcome import Outcome, Paused, TimedOut
 
 if TYPE_CHECKING:
-    from ringzero.machines.kvm import KvmMachine
-    from ringzero.machines.riscv import Machine
+    from ringzero.machines.base import BaseMachine
 
 STDIN, STDOUT = 0, 1
 PATIENCE = 0.2  # seconds between looks at whether the machine is to end
@@ -88,7 +87,7 @@ class Session:
     """The user's side of a run; the machine is another one after each reboot."""
 
     def __init__(self) -> None:
-        self.machine: Machine | KvmMachine | None = None
+        self.machine: BaseMachine | None = None
         self.output = Output(self.end)
         self.requests: deque[Command] = deque()
         self.keys = KeyFilter() if in_foreground(STDIN) else None
@@ -96,7 +95,7 @@ class Session:
         self.started = time.monotonic()
         self.signal = 0
 
-    def run(self, machine: Machine | KvmMachine, deadline: float | None) -> Outcome | None:
+    def run(self, machine: BaseMachine, deadline: float | None) -> Outcome | None:
         """The machine's outcome, or None where the user ended it."""
         self.machine = machine
         self._start_reader()
@@ -124,7 +123,7 @@ class Session:
         if self.machine is not None:
             self.machine.pause()
 
-    def _serve(self, machine: Machine | KvmMachine, command: Command) -> bool:
+    def _serve(self, machine: BaseMachine, command: Command) -> bool:
         """Do what a key asked for; whether that ends the machine."""
         match command:
             case Command.EXIT:
@@ -135,7 +134,7 @@ class Session:
                 elapsed = time.monotonic() - self.started
                 report.text(statistics_text(machine.counters(), elapsed))
             case Command.DUMP:
-                report.text(registers_text(machine))
+                report.text(machine.describe())
         return False
 
     def _start_reader(self) -> None:

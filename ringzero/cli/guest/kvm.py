@@ -96,6 +96,6 @@ def kvm_machine(plan: Plan, console: Any) -> KvmMachine:
         initrd=plan.initrd,
         append=plan.append,
         disks=plan.disks,
-        mounts=[(mount.tag, mount.path, mount.readonly) for mount in plan.mounts],
+        mounts=plan.mounts,
         console=console,
     )

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ringzero.cli import report
-from ringzero.cli.guest.values import Mount
 from ringzero.errors import NotFound, UsageError
 from ringzero.machine.disk import DiskImage
+from ringzero.machines.storage import Mount
 
 DEBIAN_APPEND = "console=ttyS0 quiet"
 COMMAND_LINE_SIZE = 1024

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
+from ringzero.errors import UsageError
 from ringzero.machine.disk import DiskImage
+from ringzero.machines.storage import Mount
+from ringzero.sizes import parse_size
 
-UNITS = {"": 1 << 20, "B": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Size(click.ParamType[int]):
-    """`512M`, `2G`, `65536K`; a bare number is megabytes, as in QEMU. The value is in bytes."""
+    """`512M`, `2G`, `65536K` (`ringzero.sizes`). The value is in bytes."""
 
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        match = re.fullmatch(r"(\d+)([BKMG]?)(?:i?B)?", str(value).strip(), re.IGNORECASE)
-        if match is None or int(match[1]) == 0:
-            self.fail(f"{value!r} is not a size such as 512M or 2G.", param, ctx)
-        return int(match[1]) * UNITS[match[2].upper()]
+        try:
+            return parse_size(value, self.name)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Duration(click.ParamType[float]):
@@ -85,15 +84,6 @@ class DiskType(click.ParamType[DiskImage]):
         return DiskImage(Path(path), **settings)
 
 
-@dataclass(frozen=True)
-class Mount:
-    """A host folder that the guest mounts by its tag."""
-
-    tag: str
-    path: Path
-    readonly: bool = False
-
-
 class MountType(click.ParamType[Mount]):
     """`TAG=FOLDER[:ro]`."""
 
@@ -107,7 +97,8 @@ class MountType(click.ParamType[Mount]):
         tag, equals, folder = str(value).partition("=")
         if not equals or not tag or not folder:
             self.fail(f"{value!r} is not of the form TAG=FOLDER or TAG=FOLDER:ro.", param, ctx)
-        if len(tag.encode()) > 36:
-            self.fail(f"The tag {tag!r} is longer than the 36 bytes virtio-fs allows.", param, ctx)
         readonly = folder.endswith(":ro")
-        return Mount(tag, Path(folder.removesuffix(":ro")), readonly)
+        try:
+            return Mount(tag, folder.removesuffix(":ro"), readonly)
+        except UsageError as error:
+            self.fail(str(error), param, ctx)

@@ -5,26 +5,36 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from ringzero.isa.tools.names import X_NAMES
-from ringzero.outcome import Counters
+from ringzero.machines.counters import Counters
 
 if TYPE_CHECKING:
     from ringzero.engine.ports import Profile
-    from ringzero.kvm.stats import ExitStats
-    from ringzero.machines.kvm import KvmMachine
-    from ringzero.machines.riscv import Machine
 
 SITES = 5  # places of side exits that are shown
-DUMPED_CSRS = (
-    "mstatus", "mepc", "mcause", "mtval", "mtvec", "mie", "mip", "medeleg", "mideleg",
-    "sepc", "scause", "stval", "stvec", "satp",
-)  # fmt: skip
+PLACES = 20  # devices that exits went to
 
 
-def statistics_text(counters: Counters | ExitStats, elapsed: float) -> str:
+def statistics_text(counters: Counters, elapsed: float) -> str:
     """A table of what was executed, by mode and cause; on the host's hardware, of its exits."""
-    if not isinstance(counters, Counters):
-        return counters.table()
+    return _exits(counters) if counters.exits else _instructions(counters, elapsed)
+
+
+def _exits(counters: Counters) -> str:
+    """Exits of the processor to this process, and the places that they went to."""
+    lines = [f"{'exit':<18}{'count':>10}{'total ms':>12}{'each us':>10}"]
+    for reason, exits in sorted(counters.exits.items(), key=lambda item: -item[1].count):
+        total, each = exits.handled_ns / 1e6, exits.handled_ns / exits.count / 1e3
+        lines.append(f"{reason:<18}{exits.count:>10}{total:>12.2f}{each:>10.2f}")
+    lines.append(f"{'in the guest':<18}{'':>10}{counters.inside_ns / 1e6:>12.2f}")
+    if counters.where:
+        lines += ["", f"{'device':<28}{'accesses':>10}"]
+        most = sorted(counters.where.items(), key=lambda item: -item[1])[:PLACES]
+        lines += [f"{name:<28}{count:>10}" for name, count in most]
+    return "\n".join(lines)
+
+
+def _instructions(counters: Counters, elapsed: float) -> str:
+    """Instructions by mode, traps and interrupts by cause, and what translation cost."""
     total = sum(counters.instructions.values())
     translation = {
         name if name == "refills" else f"entries of {name}'s tables read": count
@@ -72,21 +82,6 @@ def profile_text(profile: Profile) -> str:
     return "\n".join([*lines, *(f"{count:>16,}  {address:#x}" for address, count in often)])
 
 
-def statistics_json(counters: Counters | ExitStats, elapsed: float) -> dict[str, Any]:
+def statistics_json(counters: Counters, elapsed: float) -> dict[str, Any]:
     """The same in terms of JSON."""
-    found = asdict(counters) if isinstance(counters, Counters) else counters.as_dict()
-    return {**found, "seconds": round(elapsed, 6)}
-
-
-def registers_text(machine: Machine | KvmMachine) -> str:
-    """The first hart's registers and the CSRs that tell how it got where it is."""
-    from ringzero.machines.kvm import KvmMachine
-
-    if isinstance(machine, KvmMachine):
-        return machine.describe()
-    lines = [f"pc       {machine.pc:#018x}"]
-    cells = [f"{name:4} {int(machine.x[i]):#018x}" for i, name in enumerate(X_NAMES)]
-    lines += ["  ".join(cells[i : i + 4]) for i in range(0, len(cells), 4)]
-    cells = [f"{name:8} {int(machine.read_csr(name)):#018x}" for name in DUMPED_CSRS]
-    lines += ["  ".join(cells[i : i + 3]) for i in range(0, len(cells), 3)]
-    return "\n".join(lines)
+    return {**asdict(counters), "seconds": round(elapsed, 6)}

@@ -13,7 +13,7 @@ from ringzero.kvm.api import ExitReason
 from ringzero.kvm.board.wiring import Board
 from ringzero.kvm.errors import KvmStuck
 from ringzero.kvm.vcpu import Vcpu
-from ringzero.machine.outcome import Exit, Reboot
+from ringzero.outcome import PoweredOff, Rebooted
 
 IO, MMIO, HLT = int(ExitReason.IO), int(ExitReason.MMIO), int(ExitReason.HLT)
 ONES = (1 << 64) - 1
@@ -42,11 +42,11 @@ class Server:
         }
 
     def run(self) -> None:
-        """Serve until the board stops or pauses; errors end the run."""
+        """Serve until the board stops or halts; errors end the run."""
         vcpu, board, answers = self.vcpu, self.board, self.answers
         vcpu.adopt()
         try:
-            while not (board.pausing or board.ended or self.halted):
+            while not (board.halting or board.ended or self.halted):
                 reason = vcpu.enter()
                 answers.get(reason, self.unknown)()
                 vcpu.answered(reason)
@@ -105,21 +105,21 @@ class Server:
     def halt(self) -> None:
         """hlt without in-kernel interrupt controllers: nothing can wake this vCPU again."""
         self.halted = True
-        self.board.stop(Exit(0))
+        self.board.stop(PoweredOff(0))
 
     def shutdown(self) -> None:
         """A triple fault: on a PC that is a reset, and the last resort of Linux's reboot."""
-        self.board.stop(Reboot())
+        self.board.stop(Rebooted())
 
     def system_event(self) -> None:
         """KVM's own power-off, reset and crash events."""
         kind = self.vcpu.words[8]
         if kind == SYSTEM_SHUTDOWN:
-            self.board.stop(Exit(0))
+            self.board.stop(PoweredOff(0))
         elif kind == SYSTEM_RESET:
-            self.board.stop(Reboot())
+            self.board.stop(Rebooted())
         elif kind == SYSTEM_CRASH:
-            self.board.stop(Exit(255))
+            self.board.stop(PoweredOff(255))
         else:
             self.unknown()
 

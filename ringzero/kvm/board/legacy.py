@@ -12,9 +12,9 @@ from typing import ClassVar
 
 from ringzero.kvm.board.layout import SLEEP_TYPE
 from ringzero.machine.device import Device
-from ringzero.machine.outcome import Exit, Outcome, Reboot
+from ringzero.outcome import Ending, PoweredOff, Rebooted
 
-Stop = Callable[[Outcome], None]
+Stop = Callable[[Ending], None]
 PM_TIMER_FREQUENCY = 3_579_545  # ACPI 6.5 §4.8.3.3
 SLEEP_ENABLE, SCI_ENABLE = 1 << 13, 1
 
@@ -52,13 +52,13 @@ class KeyboardController(Device):
             if self.expecting == 0x60:
                 self.configuration = value
             elif self.expecting == 0xD1 and not value & 1:
-                self.stop(Reboot())
+                self.stop(Rebooted())
             self.expecting = 0
 
     def _command(self, value: int) -> None:
         self.expecting = value if value in (0x60, 0xD1) else 0
         if value == 0xFE:
-            self.stop(Reboot())
+            self.stop(Rebooted())
         elif value == 0x20:
             self.output = [self.configuration]
         elif value == 0xAA:
@@ -136,7 +136,7 @@ class PowerManagement(Device):
         elif offset == 4:
             self.control = value & 0x1C03 | SCI_ENABLE
             if value & SLEEP_ENABLE and value >> 10 & 7 == SLEEP_TYPE:
-                self.stop(Exit(0))
+                self.stop(PoweredOff(0))
 
 
 class ResetControl(Device):
@@ -152,7 +152,7 @@ class ResetControl(Device):
     def write(self, offset: int, size: int, value: int) -> None:
         """A reset on bit 2."""
         if value & 4:
-            self.stop(Reboot())
+            self.stop(Rebooted())
 
 
 class PciPorts(Device):
@@ -199,4 +199,4 @@ class ExitPort(Device):
 
     def write(self, offset: int, size: int, value: int) -> None:
         """End the machine."""
-        self.stop(Exit(value & 0xFF))
+        self.stop(PoweredOff(value & 0xFF))

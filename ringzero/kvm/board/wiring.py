@@ -19,11 +19,11 @@ from ringzero.kvm.vm import Vm
 from ringzero.machine.bus import Bus
 from ringzero.machine.device import Device, nothing
 from ringzero.machine.memory import GuestMemory
-from ringzero.machine.outcome import Outcome
 from ringzero.machine.pci.host import PciHost
 from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.machine.virtio.mmio import VirtioMmio
 from ringzero.machine.virtio.pci import VirtioPci
+from ringzero.outcome import Ending
 
 RAM_SPLIT = 0xC000_0000  # RAM that would lie above continues at 4 GiB; between them are devices
 HIGH_RAM = 1 << 32
@@ -60,19 +60,20 @@ class Wire:
 class Board:
     """Memory, devices and lines of one `Vm`."""
 
-    def __init__(self, vm: Vm, memory: GuestMemory) -> None:
+    def __init__(self, vm: Vm, memory: GuestMemory, bell: threading.Event | None = None) -> None:
+        """`bell` is set where the thread that waits for the machine has something to look at."""
         self.vm = vm
         self.memory = memory
         self.lock = threading.RLock()
-        self.bell = threading.Event()
+        self.bell = bell or threading.Event()
         self.ports: dict[int, Wire] = {}
         self.mmio = Bus()
         self.mmio_wires: dict[int, Wire] = {}
         self.wires: list[Wire] = []
         self.functions: list[VirtioPci] = []
         self.pci_lines = [False] * 4
-        self.ended: Outcome | Failure | None = None
-        self.pausing = False
+        self.ended: Ending | Failure | None = None
+        self.halting = False  # vCPUs are to come out of the guest, and stay out
         self.map_memory()
 
     def map_memory(self) -> None:
@@ -183,7 +184,7 @@ class Board:
 
     # How a run ends.
 
-    def stop(self, outcome: Outcome | Failure) -> None:
+    def stop(self, outcome: Ending | Failure) -> None:
         """End the run; the first outcome counts."""
         if self.ended is None:
             self.ended = outcome

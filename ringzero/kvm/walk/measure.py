@@ -36,7 +36,7 @@ from ringzero.kvm.walk.guest import (
 )
 from ringzero.machine.device import Device
 from ringzero.machine.memory import GuestMemory
-from ringzero.machine.outcome import Exit
+from ringzero.outcome import PoweredOff
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _walk(kvm: Kvm, board: Board, iterations: int) -> Walk:
     result = Walk(left_out=dict(EMULATED) if emulated else {})
 
     def end() -> None:
-        board.stop(Exit(0))
+        board.stop(PoweredOff(0))
 
     board.attach_ports(MARK, Recorder(program.names, vcpu, result, end), 16)
     board.attach(MMIO, Cell())

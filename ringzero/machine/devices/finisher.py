@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ringzero.board.finisher import FAIL, PASS, RESET, SIZE
 from ringzero.machine.device import Device
-from ringzero.machine.outcome import Exit, Outcome, Reboot
+from ringzero.outcome import Ending, PoweredOff, Rebooted
 
 
 class TestFinisher(Device):
@@ -16,7 +16,7 @@ class TestFinisher(Device):
     size = SIZE
     __test__ = False  # not a test of ours, whatever pytest reads into the name
 
-    def __init__(self, stop: Callable[[Outcome], None]) -> None:
+    def __init__(self, stop: Callable[[Ending], None]) -> None:
         super().__init__()
         self.stop = stop
 
@@ -26,8 +26,8 @@ class TestFinisher(Device):
             return
         action, code = value & 0xFFFF, value >> 16 & 0xFFFF
         if action == PASS:
-            self.stop(Exit(0))
+            self.stop(PoweredOff(0))
         elif action == FAIL:
-            self.stop(Exit(code or 1))
+            self.stop(PoweredOff(code or 1))
         elif action == RESET:
-            self.stop(Reboot())
+            self.stop(Rebooted())
