@@ -156,8 +156,10 @@ def test_disks_and_folders_are_plugged(kind: str, tmp_path: Path) -> None:
     image.write_bytes(bytes(4096))
     other = tmp_path / "other.img"
     other.write_bytes(bytes(512))
+    third = tmp_path / "third.img"
+    third.write_bytes(bytes(512))
     (tmp_path / "folder").mkdir()
-    disks = [str(image), other, DiskImage(image, readonly=True)]
+    disks = [str(image), other, DiskImage(third, readonly=True)]
     mounts = [("a", tmp_path / "folder", True), Mount("b", str(tmp_path / "folder"))]
     with start(kind, tmp_path, disks=disks, mounts=mounts) as machine:
         machine.expect(b"up")
