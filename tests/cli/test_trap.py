@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.cli.guest.vms import VmChoice, parse_vm, read_toml
+from ringzero.cli.guest.choices import VmChoice, parse_vm, read_toml
 from ringzero.cli.main import main
 from ringzero.errors import UsageError
 

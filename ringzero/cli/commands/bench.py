@@ -10,6 +10,7 @@ import click
 
 from ringzero.cli import report
 from ringzero.cli.exits import ExitCode
+from ringzero.cli.guest.options import guest_options
 from ringzero.errors import RingzeroError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     type=click.Choice(["qemu", "none"]),
     help="The machine beside ours.  [default: qemu, where it is installed]",
 )
-@click.option("--engine", default="auto", show_default=True, help="Our engine, as in `run`.")
+@guest_options("engine")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON instead of a table.")
 @click.option(
     "-o",

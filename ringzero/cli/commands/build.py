@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ringzero.cli import report
-from ringzero.cli.guest.values import Size
-from ringzero.cli.guest.vms import VmChoice, VmType
+from ringzero.cli.guest.choices import VmChoice
+from ringzero.cli.guest.options import guest_options
 from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
@@ -28,33 +28,10 @@ PROGRAMS = ("firmware", "guest", "hypervisor")
     help="The file to write.",
 )
 @click.option("--flat", is_flag=True, help="Memory as it is, without the ELF around it.")
-@click.option("--kernel", type=click.Path(path_type=Path), help="hypervisor: its guest's kernel.")
-@click.option("--initrd", type=click.Path(path_type=Path), help="hypervisor: its initial RAM disk.")
-@click.option(
-    "-a", "--append", default="", metavar="TEXT", help="hypervisor: words for the kernel."
-)
-@click.option(
-    "-m",
-    "--memory",
-    type=Size(),
-    default="512M",
-    show_default=True,
-    help="hypervisor: its guest's RAM.",
-)
-@click.option(
-    "--vm",
-    "vms",
-    type=VmType(),
-    metavar="NAME[:KEY=VALUE,…]",
-    multiple=True,
-    help="hypervisor: a guest, as in `run`. Again for more.",
-)
-@click.option(
-    "--cpu",
-    type=click.Choice(TECHNIQUES),
-    default="trap",
-    show_default=True,
-    help="hypervisor: how its guests get their CPU, where --vm says nothing else.",
+@guest_options(
+    *("kernel", "initrd", "append", "memory", "vms", "cpu"),
+    of="hypervisor",
+    cpu={"type": click.Choice(TECHNIQUES), "default": "trap"},
 )
 @click.option(
     "--report", "tell", is_flag=True, help="hypervisor: print the exit tables at its end."

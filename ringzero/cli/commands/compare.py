@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ringzero.cli import report
+from ringzero.cli.guest.options import guest_options
+from ringzero.cli.guest.values import SIZE_HELP
 from ringzero.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,51 +21,55 @@ if TYPE_CHECKING:
 
 
 BUNDLED = "self-tests of the bundled kernel"
+MEMORY = f"The workload's RAM: {SIZE_HELP}.  [default: 128M; 512M for debian, paravirt-linux]"
 KVM = "kvm"  # its column is in host time: ringzero/compare/host.py
 
 
 @click.command()
-@click.argument("guest", type=click.Choice(["guest", "debian", "paravirt-linux"]), default="guest")
+@click.argument("guest", type=click.Choice(["guest", "debian", "paravirt-linux"]), required=False)
 @click.option(
     "--techniques",
     metavar="NAME,…",
     help="Only these columns, in this order.  [default: all]",
 )
-@click.option(
-    "-a",
-    "--append",
-    default="",
-    metavar="TEXT",
-    help="More words for the workload's kernel, such as cryptomgr.notests.",
+@guest_options(
+    *("kernel", "initrd", "append", "memory", "engine"),
+    kernel={"help": "A workload instead of GUEST: a RISC-V Linux Image or ELF that powers off."},
+    append={"help": "More words for the workload's kernel, such as cryptomgr.notests."},
+    memory={"default": None, "help": MEMORY},
 )
-@click.option("--engine", default="auto", show_default=True, help="For the workload, as in `run`.")
 @click.option("--json", "as_json", is_flag=True, help="The results as JSON instead of tables.")
 @click.option(
     "--svg", type=click.Path(path_type=Path, dir_okay=False), help="A file for a bar chart."
 )
 def compare(
-    guest: str,
+    guest: str | None,
     techniques: str | None,
+    kernel: Path | None,
+    initrd: Path | None,
     append: str,
+    memory: int | None,
     engine: str,
     as_json: bool,
     svg: Path | None,
 ) -> int:
     """Run one guest under each technique: instructions by world, exits by cause, and time.
 
-    GUEST is the workload: `guest`, the bundled kernel's self-tests; `debian`, a boot of Debian's
-    kernel to power-off; or `paravirt-linux`, a boot of the Linux that `ringzero image build` makes,
-    the same under each technique. Operations are always the bundled kernel's nanobenchmarks. The
-    clock counts instructions, so that all figures but the seconds are the same in each run.
+    GUEST is the workload: `guest`, the bundled kernel's self-tests, where nothing is named;
+    `debian`, a boot of Debian's kernel to power-off; or `paravirt-linux`, a boot of the Linux that
+    `ringzero image build` makes, the same under each technique. Operations are always the
+    bundled kernel's nanobenchmarks. The clock counts instructions, so that all figures but the
+    seconds are the same in each run.
     """
     from ringzero.compare.host import HostColumn, measure
 
     wanted = None if techniques is None else techniques.split(",")
     columns = _columns([] if wanted is None else [name for name in wanted if name != KVM])
-    task = _task(guest)
+    task = _task(guest, kernel)
+    task = replace(task, initrd=initrd or task.initrd, memory=memory or task.memory)
     if append:
         name = f"{task.name} with {append}"
-        task = replace(task, name=name, append=f"{task.append} {append}")
+        task = replace(task, name=name, append=f"{task.append} {append}".strip())
     results = _measured(columns, task, engine)
     host = measure() if wanted is None or KVM in wanted else HostColumn(unavailable="Not asked.")
     if svg is not None:
@@ -102,10 +108,14 @@ def _columns(named: list[str]) -> list[Technique]:
     return [TECHNIQUES[name] for name in wanted]
 
 
-def _task(guest: str) -> Task:
+def _task(guest: str | None, kernel: Path | None) -> Task:
     from ringzero.compare.techniques import Task
 
-    if guest == "guest":
+    if kernel is not None:
+        if guest is not None:
+            raise UsageError(f"Both an image ({guest}) and --kernel are given: leave one out.")
+        return Task(str(kernel), kernel)
+    if guest in (None, "guest"):
         from ringzero.guests import build
 
         return Task(BUNDLED, build("kernel"), append="mode=test")

@@ -12,23 +12,14 @@ import click
 
 from ringzero.cli import report
 from ringzero.cli.exits import Ending, ExitCode, guest_code
-from ringzero.cli.guest.kvm import kvm_machine, kvm_plan
+from ringzero.cli.guest.choices import VmChoice, read_toml
+from ringzero.cli.guest.kvm import kvm_plan
+from ringzero.cli.guest.machine import make_machine
+from ringzero.cli.guest.options import guest_options
 from ringzero.cli.guest.plan import Plan, with_command, with_image
-from ringzero.cli.guest.values import DiskType, Duration, MountType, Size
-from ringzero.cli.guest.vms import (
-    VmChoice,
-    VmType,
-    read_toml,
-    sites_text,
-    virtual_machines,
-    vm_plans,
-    vms_json,
-    vms_text,
-    vms_with_command,
-)
-from ringzero.engine import ENGINES
+from ringzero.cli.guest.values import Duration
+from ringzero.cli.guest.vms import sites_text, vm_plans, vms_json, vms_text, vms_with_command
 from ringzero.errors import UsageError
-from ringzero.hypervisor.techniques import TECHNIQUES
 
 if TYPE_CHECKING:
     from ringzero.machines.base import BaseMachine
@@ -37,9 +28,6 @@ if TYPE_CHECKING:
 
 COMMAND = "ringzero.command"
 """Where click's context keeps the words after `--`."""
-
-SLOW = {"interpreter": "the interpreter", "stencils": "the stencils"}
-"""Kinds of cached objects that take seconds to make."""
 
 
 class RunCommand(click.Command):
@@ -58,64 +46,9 @@ class RunCommand(click.Command):
 
 @click.command(cls=RunCommand)
 @click.argument("image", required=False)
-@click.option(
-    "--cpu",
-    type=click.Choice(["emulate", *TECHNIQUES, "kvm"]),
-    default="emulate",
-    show_default=True,
-    help="Technique: how the guest gets its CPU.",
-)
-@click.option(
-    "--engine",
-    type=click.Choice(ENGINES),
-    default="auto",
-    show_default=True,
-    help="How instructions are executed here.",
-)
-@click.option(
-    "-m", "--memory", type=Size(), default="512M", show_default=True, help="The guest's RAM."
-)
-@click.option(
-    "--cpus", type=click.IntRange(1, 64), default=1, show_default=True, help="Number of harts."
-)
-@click.option(
-    "--bios",
-    metavar="FILE|none",
-    default=None,
-    help="Firmware in M-mode instead of the built-in SBI, or none.",
-)
-@click.option(
-    "--kernel",
-    type=click.Path(path_type=Path),
-    help="A kernel: a RISC-V Linux Image or an ELF file; with --cpu kvm a bzImage or an ELF file.",
-)
-@click.option("--initrd", type=click.Path(path_type=Path), help="An initial RAM disk.")
-@click.option(
-    "-a", "--append", default="", metavar="TEXT", help="Words for the kernel's command line."
-)
-@click.option(
-    "--disk",
-    "disks",
-    type=DiskType(),
-    metavar="FILE[,ro|,overlay][,share][,bus=pci|mmio]",
-    multiple=True,
-    help="A raw disk image, on virtio-blk. Again for more.",
-)
-@click.option(
-    "--mount",
-    "mounts",
-    type=MountType(),
-    metavar="TAG=FOLDER[:ro]",
-    multiple=True,
-    help="A host folder, on virtio-fs. Again for more.",
-)
-@click.option(
-    "--vm",
-    "vms",
-    type=VmType(),
-    metavar="NAME[:KEY=VALUE,…]",
-    multiple=True,
-    help="With --cpu trap, a guest: image, kernel, initrd, append, memory, cpu. Again for more.",
+@guest_options(
+    *("cpu", "engine", "memory", "cpus", "bios", "kernel", "initrd", "append"),
+    *("disks", "mounts", "vms"),
 )
 @click.option(
     "--vms",
@@ -125,13 +58,7 @@ class RunCommand(click.Command):
     help="With --cpu trap, the guests of a file: a [[vm]] table with name and the keys of --vm.",
 )
 @click.option("--timeout", type=Duration(), help="End the machine after this time, with 124.")
-@click.option(
-    "--clock",
-    type=click.Choice(["host", "instructions"]),
-    default="host",
-    show_default=True,
-    help="What guest time follows; `instructions` is deterministic.",
-)
+@guest_options("clock")
 @click.option(
     "--parallel/--turns",
     default=None,
@@ -232,45 +159,6 @@ def _boot(
                 trim_if_written(limit())
                 ending.quick = True
             return code
-
-
-def make_machine(plan: Plan, console: Any) -> BaseMachine:
-    """What the plan describes, not yet running; without a console it keeps what is written."""
-    if plan.cpu == "kvm":
-        return kvm_machine(plan, console)
-    from ringzero.cli.guest.disks import refuse_other_formats
-    from ringzero.lang import cache
-    from ringzero.machines.riscv import Machine
-
-    cache.announce = _announce
-    if plan.vms:
-        return virtual_machines(plan, console)
-    for disk in plan.disks:
-        refuse_other_formats(disk)
-    kernel: Any = plan.kernel
-    if plan.bundled:
-        from ringzero.guests import build
-
-        kernel = build(plan.bundled)
-    return Machine(
-        memory=plan.memory,
-        cpus=plan.cpus,
-        engine=plan.engine,
-        clock=plan.clock,
-        parallel=plan.parallel,
-        kernel=kernel,
-        initrd=plan.initrd,
-        append=plan.append,
-        bios=plan.bios,
-        disks=plan.disks,
-        mounts=plan.mounts,
-        console=console,
-    )
-
-
-def _announce(kind: str) -> None:
-    if kind in SLOW:
-        report.note(f"Compiling {SLOW[kind]} for this host, once for this version…")
 
 
 def _exit_code(outcome: Outcome | None, plan: Plan) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ringzero.cli import report
+from ringzero.cli.guest.options import guest_options
 from ringzero.cli.guest.plan import Plan, with_image
-from ringzero.cli.guest.values import Duration, Size
+from ringzero.cli.guest.values import Duration
 from ringzero.cli.guest.vms import vm_plans
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ringzero.machines.riscv import Machine
 
 LONGEST_EXIT = 10_000  # instructions of firmware or hypervisor in a row
-CPUS = ("emulate", *TECHNIQUES)
 
 
 @click.command("translate-address")
@@ -48,18 +47,9 @@ CPUS = ("emulate", *TECHNIQUES)
     help="Whose rights; U or S for a guest of --cpu.  [default: what runs at that moment]",
 )
 @click.option("--vm", type=click.IntRange(0), help="Which VM.  [default: the one that runs]")
-@click.option(
-    "--cpu", type=click.Choice(CPUS), default="emulate", show_default=True,
-    help="Technique: how the guest gets its CPU.",
-)  # fmt: skip
+@guest_options("cpu", cpu={"type": click.Choice(["emulate", *TECHNIQUES])})
 @click.option("--image", help="An image as in `ringzero run`.  [default: debian, or guest]")
-@click.option("--kernel", type=click.Path(path_type=Path), help="A kernel instead.")
-@click.option("--initrd", type=click.Path(path_type=Path), help="An initial RAM disk.")
-@click.option("--bios", metavar="FILE|none", default=None, help="Firmware in M-mode, or none.")
-@click.option("-a", "--append", default="", metavar="TEXT", help="The kernel's command line.")
-@click.option(
-    "-m", "--memory", type=Size(), default="512M", show_default=True, help="The guest's RAM."
-)
+@guest_options("kernel", "initrd", "bios", "append", "memory")
 @click.option("--json", "as_json", is_flag=True, help="The walks as JSON.")
 def translate_address(
     addresses: tuple[str, ...],
@@ -83,7 +73,7 @@ def translate_address(
     ringzero translate-address --at-text "~ #" --image debian sp pc
     ringzero translate-address --cpu trap --at-instruction 4000000 --image guest 0x80200000
     """
-    from ringzero.cli.commands.run import make_machine
+    from ringzero.cli.guest.machine import make_machine
     from ringzero.machines.riscv import Machine
     from ringzero.trace.guest_walk import walk_now
 

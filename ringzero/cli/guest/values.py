@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,29 @@ from ringzero.machines.storage import Mount
 from ringzero.sizes import parse_size
 
 SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def split_words(text: str, followed_by: Sequence[str] = ()) -> list[str]:
+    """Text in pieces between commas; a comma that is written twice is one of the text, as in QEMU.
+
+    With keys in `followed_by`, only a comma before a key and `=` divides.
+    """
+    words, place = [""], 0
+    while place < len(text):
+        if text.startswith(",,", place):
+            place += 1
+        elif text[place] == "," and (
+            not followed_by or any(text.startswith(f"{key}=", place + 1) for key in followed_by)
+        ):
+            words.append("")
+            place += 1
+            continue
+        words[-1] += text[place]
+        place += 1
+    return words
+
+
+SIZE_HELP = "a number with B, K, M, G or T; without a unit, megabytes"
 
 
 class Size(click.ParamType[int]):
@@ -56,7 +80,7 @@ WORDS: dict[str, dict[str, Any]] = {
 
 
 class DiskType(click.ParamType[DiskImage]):
-    """`FILE[,ro][,overlay][,share][,bus=pci|mmio][,legacy]`."""
+    """`FILE[,ro][,overlay][,share][,bus=pci|mmio][,legacy]`; the file's own commas are doubled."""
 
     name = "disk"
 
@@ -65,14 +89,15 @@ class DiskType(click.ParamType[DiskImage]):
     ) -> DiskImage:
         if isinstance(value, DiskImage):
             return value
-        path, *words = str(value).split(",")
+        path, *words = split_words(str(value))
         for word in words:
             if word not in WORDS:
                 self.fail(
                     f"{word!r} says nothing about a disk: after the file may come `,ro` (it is not "
                     "written), `,overlay` (what is written is forgotten at the end), `,share` "
                     "(others write to it too), `,bus=pci` or `,bus=mmio`, and `,legacy` (for "
-                    "drivers on virtio-mmio that are older than virtio 1.0).",
+                    "drivers on virtio-mmio that are older than virtio 1.0); a comma in the file's "
+                    "name is written twice.",
                     param,
                     ctx,
                 )
@@ -85,7 +110,7 @@ class DiskType(click.ParamType[DiskImage]):
 
 
 class MountType(click.ParamType[Mount]):
-    """`TAG=FOLDER[:ro]`."""
+    """`TAG=FOLDER[:ro|:rw]`; only the last of these is not the folder's name."""
 
     name = "mount"
 
@@ -99,6 +124,6 @@ class MountType(click.ParamType[Mount]):
             self.fail(f"{value!r} is not of the form TAG=FOLDER or TAG=FOLDER:ro.", param, ctx)
         readonly = folder.endswith(":ro")
         try:
-            return Mount(tag, folder.removesuffix(":ro"), readonly)
+            return Mount(tag, folder.removesuffix(":ro" if readonly else ":rw"), readonly)
         except UsageError as error:
             self.fail(str(error), param, ctx)
