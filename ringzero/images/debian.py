@@ -1,12 +1,7 @@
-"""Debian for a guest: kernel, initramfs and root file system, the installer, and firmware.
-
-What a request was answered with is written down beside the images (`requests/`), so asking again
-costs no network, no apt and no unpacking.
-"""
+"""Debian for a guest: kernel, initramfs and root file system, the installer, and firmware."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,16 +13,22 @@ from ringzero.images.cache import Progress, cache_root, digest_of, published, si
 from ringzero.images.directory import DirectorySource
 from ringzero.images.errors import ImageError
 from ringzero.images.initramfs import initramfs
-from ringzero.images.modules import kernel_modules
+from ringzero.images.modules import KernelModules
 from ringzero.images.packages import Package, PackageSource
+from ringzero.images.requests import answered
 
-RECIPE = 1
+RECIPE = 3
 """Raised when what is built from the same packages changes."""
 
 BUSYBOX = "busybox-static"
 FLAVOUR = {"riscv64": "riscv64", "amd64": "amd64", "arm64": "arm64"}
 RELEASE = {"bookworm": "12", "trixie": "13", "forky": "14"}
 LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/lintian/", "usr/share/info/")
+ON_DEMAND = (
+    "virtio_blk", "virtio_mmio", "ext4", "xfs", "btrfs", "vfat", "isofs",
+    "nls_cp437", "nls_ascii", "nls_iso8859_1", "nls_utf8", "overlay", "loop",
+)  # fmt: skip
+"""Modules for disks and what may be on them; those that a kernel does not have are left out."""
 FIRMWARE = {
     "opensbi": ("opensbi", "usr/lib/riscv64-linux-gnu/opensbi/generic/"),
     "u-boot": ("u-boot-qemu", "usr/lib/u-boot/qemu-riscv64"),
@@ -57,14 +58,16 @@ def fetch_debian(
 ) -> DebianImage:
     """Debian's newest kernel, an initramfs with busybox, and a root with `packages` as well.
 
-    `packages=None` makes no root. `modules` are kernel modules that the initramfs loads first.
+    `packages=None` makes no root. `modules` are kernel modules that the initramfs loads first;
+    what disks need it holds in any case, and loads where there is one.
     `refresh` reads the mirror's lists again instead of giving the image had before. `flavour` is
     the kernel's, such as `cloud-amd64`; by default the architecture's usual one.
     """
     if arch not in FLAVOUR:
         raise ImageError(f"No Debian for {arch!r} is known here; there is {', '.join(FLAVOUR)}.")
     flavour = flavour or FLAVOUR[arch]
-    request = [arch, suite, flavour, packages, modules, busybox.init_script().decode()]
+    init = busybox.init_script().decode()
+    request = [arch, suite, flavour, packages, modules, ON_DEMAND, init]
 
     def build() -> dict[str, str]:
         source = _source(arch, suite, mirror, debs, refresh)
@@ -79,7 +82,7 @@ def fetch_debian(
             answer["root"] = str(_root(program, parts, files, progress))
         return answer
 
-    answer = _answered(_where(mirror, debs, arch), request, build, refresh)
+    answer = answered(digest_of(RECIPE, _where(mirror, debs, arch), request), build, refresh)
     root = answer.get("root")
     return DebianImage(
         kernel=Path(answer["kernel"]),
@@ -108,7 +111,7 @@ def fetch_installer(
         wanted = {path.name: str(path) for path in found}
         return {"kernel": wanted["linux"], "initrd": wanted["initrd.gz"], "version": name}
 
-    answer = _answered(_where(mirror, debs, arch), [name, suite], build, refresh)
+    answer = answered(digest_of(RECIPE, _where(mirror, debs, arch), [name, suite]), build, refresh)
     return DebianImage(Path(answer["kernel"]), Path(answer["initrd"]), None, answer["version"])
 
 
@@ -134,7 +137,9 @@ def fetch_firmware(
         key = (lambda p: p.name) if name == "opensbi" else (lambda p: f"{p.parent.name}/{p.name}")
         return {key(path): str(path) for path in found}
 
-    answer = _answered(_where(mirror, debs, "riscv64"), [name, suite], build, refresh)
+    answer = answered(
+        digest_of(RECIPE, _where(mirror, debs, "riscv64"), [name, suite]), build, refresh
+    )
     return {key: Path(path) for key, path in answer.items()}
 
 
@@ -154,26 +159,6 @@ def _source(
     if refresh:
         source.refresh()
     return source
-
-
-def _answered(
-    where: tuple[str, ...], request: object, build: Callable[[], dict[str, str]], refresh: bool
-) -> dict[str, str]:
-    """The paths built for a request before, where all of them are still there, or built now."""
-    note = cache_root() / "requests" / f"{digest_of(RECIPE, where, request)}.json"
-    if note.exists() and not refresh:
-        answer: dict[str, str] = json.loads(note.read_text())
-        paths = [Path(text) for text in answer.values() if text.startswith("/")]
-        if all(path.exists() for path in paths):
-            return answer
-    answer = build()
-    note.unlink(missing_ok=True)
-    published(note, lambda place: _write_note(place, answer))
-    return answer
-
-
-def _write_note(place: Path, answer: dict[str, str]) -> None:
-    place.write_text(json.dumps(answer, indent=1, sort_keys=True))
 
 
 def _kernel_package(source: PackageSource, flavour: str, progress: Progress) -> tuple[Path, str]:
@@ -236,10 +221,12 @@ def _busybox(package: Path) -> bytes:
 def _initrd(program: bytes, kernel: Path, modules: Sequence[str], progress: Progress) -> Path:
     def build(place: Path) -> None:
         progress("initramfs", 0, 0)
-        place.write_bytes(initramfs(program, kernel_modules(kernel, modules) if modules else ()))
+        there = KernelModules(kernel)
+        first, later = there.in_order(modules), there.on_demand(ON_DEMAND)
+        place.write_bytes(initramfs(program, first, later))
 
-    recipe = [busybox.init_script().decode(), program.hex()]
-    key = digest_of(RECIPE, recipe, [_content_name(kernel), *modules] if modules else [])
+    recipe = [busybox.init_script().decode(), program.hex(), ON_DEMAND]
+    key = digest_of(RECIPE, recipe, [_content_name(kernel), *modules])
     return published(cache_root() / "initrds" / f"{key}.cpio.gz", build)
 
 

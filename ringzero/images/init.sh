@@ -20,6 +20,16 @@ if [ -r /lib/ringzero-modules ]; then
     done </lib/ringzero-modules
 fi
 
+# A disk's driver, where there is a disk that has none yet: first its bus, on boards of QEMU's kind.
+slot=/sys/firmware/devicetree/base/soc/virtio_mmio@10001000
+if [ -d "$slot" ] && ! [ -e /sys/bus/platform/drivers/virtio-mmio ] &&
+    [ "$(devmem 0x10001008 32 2>/dev/null)" != 0x00000000 ]; then
+    modprobe -q virtio_mmio
+fi
+for disk in $(grep -ls '^0x0002$' /sys/bus/virtio/devices/*/device); do
+    [ -e "${disk%/*}/driver" ] || modprobe -q virtio_blk
+done
+
 # With an initramfs there is no console before devtmpfs is there.
 [ -c /dev/console ] && exec </dev/console >/dev/console 2>&1
 

@@ -1,4 +1,4 @@
-"""The initramfs: busybox and `init.sh`, with kernel modules on request.
+"""The initramfs: busybox and `init.sh`, with kernel modules.
 
 Built in memory from a package's files; nothing is unpacked on the host and no root is needed.
 """

@@ -6,6 +6,7 @@ import gzip
 import json
 import lzma
 import os
+import shutil
 import stat
 import struct
 import subprocess
@@ -44,10 +45,22 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             name,
             {
                 f"boot/vmlinux-{version}-riscv64": f"kernel {version}".encode(),
-                f"{modules}/virtio_blk.ko.xz": lzma.compress(module("virtio_blk", "")),
-                f"{modules}/ext4.ko.xz": lzma.compress(module("ext4", "jbd2,mbcache")),
-                f"{modules}/jbd2.ko.xz": lzma.compress(module("jbd2", "")),
-                f"{modules}/mbcache.ko.xz": lzma.compress(module("mbcache", "")),
+                f"{modules}/modules.builtin": b"kernel/crypto/sha256_generic.ko\n",
+                f"{modules}/kernel/drivers/virtio_blk.ko.xz": packed("virtio_blk", ""),
+                f"{modules}/kernel/fs/ext4.ko.xz": packed(
+                    "ext4",
+                    "jbd2,mbcache",
+                    "softdep=pre: crc32c sha256_generic gone",
+                    "alias=fs-ext4",
+                ),
+                f"{modules}/kernel/fs/jbd2.ko.xz": packed("jbd2", ""),
+                f"{modules}/kernel/fs/mbcache.ko.xz": packed("mbcache", ""),
+                f"{modules}/kernel/crypto/crc32c_generic.ko.xz": packed(
+                    "crc32c_generic", "", "alias=crypto-crc32c", "alias=crc32c"
+                ),
+                f"{modules}/kernel/arch/riscv/crypto/crc32c-riscv.ko.xz": packed(
+                    "crc32c_riscv", "", "alias=crc32c"
+                ),
             },
         )
     debs.make(place, "tool", {"usr/bin/su": b"tool", "bin/x": b""}, Depends="libtool1 (>= 1) | no")
@@ -57,9 +70,10 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def module(name: str, depends: str) -> bytes:
+def module(name: str, depends: str, *more: str) -> bytes:
     """A minimal ELF with a .modinfo section, as a kernel module has."""
-    info = f"license=GPL\0depends={depends}\0name={name}\0".encode()
+    texts = ["license=GPL", f"depends={depends}", f"name={name}", *more]
+    info = b"".join(text.encode() + b"\0" for text in texts)
     names = b"\0.modinfo\0.shstrtab\0"
     header = b"\x7fELF\2\1\1" + bytes(9)
     at = 64 + 3 * 64
@@ -68,6 +82,11 @@ def module(name: str, depends: str) -> bytes:
     sections += struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, at, len(info), 0, 0, 1, 0)
     sections += struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at + len(info), len(names), 0, 0, 1, 0)
     return header + sections + info + names
+
+
+def packed(name: str, depends: str, *more: str) -> bytes:
+    """A module as Debian packs it."""
+    return lzma.compress(module(name, depends, *more))
 
 
 def test_the_newest_kernel_and_busybox(repository: Path) -> None:
@@ -122,6 +141,43 @@ def test_modules_come_in_the_order_they_load(repository: Path) -> None:
     assert nodes[listing[-1].lstrip("/")].data.startswith(b"\x7fELF")
     with pytest.raises(ImageError, match="no kernel module absent"):
         fetch_debian(debs=repository, modules=("absent",))
+
+
+def test_what_disks_need_is_there_with_soft_dependencies_for_modprobe(repository: Path) -> None:
+    """ext4 asks for crc32c when it is mounted, and names it in a softdep by its algorithm; what is
+    built in is not needed, and what needs a special CPU is not taken for it."""
+    image = fetch_debian(debs=repository)
+    nodes = {n.path: n for n in cpio.entries(gzip.decompress(image.initrd.read_bytes()))}
+    folder = "usr/lib/modules/6.12.10"
+    assert nodes[f"{folder}/kernel/fs/ext4.ko.xz"].data.startswith(b"\xfd7zXZ")
+    lines = nodes[f"{folder}/modules.dep"].data.decode().splitlines()
+    needs = {line.partition(": ")[0]: line.partition(": ")[2].split() for line in lines}
+    fs, crypto = "kernel/fs", "kernel/crypto/crc32c_generic.ko.xz"
+    assert set(needs[f"{fs}/ext4.ko.xz"]) == {f"{fs}/jbd2.ko.xz", f"{fs}/mbcache.ko.xz", crypto}
+    assert f"{crypto}:" in lines
+    aliases = nodes[f"{folder}/modules.alias"].data.decode().splitlines()
+    assert "alias fs-ext4 ext4" in aliases
+    assert "alias crypto-crc32c crc32c_generic" in aliases
+    assert not [path for path in nodes if "riscv.ko" in path]
+    assert "usr/lib/ringzero-modules" not in nodes, "none is loaded that no disk asks for"
+
+
+def test_a_cache_that_was_copied_answers_at_its_new_place(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = fetch_debian(debs=repository)
+    shutil.copytree(tmp_path / "cache", tmp_path / "copy", symlinks=True)
+    shutil.rmtree(tmp_path / "cache")
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path / "copy"))
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("something was built again")
+
+    monkeypatch.setattr("ringzero.images.debian._kernel", forbidden)
+    again = fetch_debian(debs=repository)
+    assert again.kernel == cache_root() / "kernels" / image.kernel.name
+    assert again.initrd.exists()
+    assert again.root is not None
 
 
 def test_what_is_missing_is_named(repository: Path, tmp_path: Path) -> None:

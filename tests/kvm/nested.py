@@ -25,7 +25,7 @@ from ringzero.images import busybox, cpio, deb, tree
 from ringzero.images.apt import AptSource
 from ringzero.images.cache import silent
 from ringzero.images.initramfs import initramfs
-from ringzero.images.modules import kernel_modules
+from ringzero.images.modules import KernelModules
 from ringzero.kvm.board.layout import GUEST_MODULES
 
 SUITE, GUEST_SUITE, ARCHITECTURE = "bookworm", "trixie", "amd64"
@@ -79,8 +79,8 @@ def outer_root(folder: Path, guest_suite: str) -> tuple[Path, Path]:
     program = first(busybox_package, "bin/busybox")
     image = first(kernel, "boot/vmlinuz")
     guest_image = first(guest, "boot/vmlinuz")
-    inner = initramfs(program, kernel_modules(guest, GUEST_MODULES))
-    modules = kernel_modules(kernel, OUTER_MODULES)
+    inner = initramfs(program, KernelModules(guest).in_order(GUEST_MODULES))
+    modules = KernelModules(kernel).in_order(OUTER_MODULES)
     listing = "".join(f"/{module.path}\n" for module in modules)
 
     def nodes() -> Iterator[tree.Node]:

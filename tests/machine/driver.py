@@ -211,13 +211,16 @@ class LegacyDriver(MmioDriver):
 
     PAGE = 4096
 
+    def __init__(self, bench: Bench, slot: int) -> None:
+        super().__init__(bench, slot)
+        bench.write(self.base + 0x28, self.PAGE)  # as Linux: once, and then the device is reset
+
     def choose(self, features: int) -> None:
         self.bench.write(self.base + 0x24, 0)
         self.bench.write(self.base + 0x20, features & 0xFFFF_FFFF)
 
     def ring(self, index: int, base: int, size: int) -> Ring:
         ring = LegacyRing(self.bench.memory, index, base, size)
-        self.bench.write(self.base + 0x28, self.PAGE)
         self.bench.write(self.base + 0x30, index)
         assert self.bench.read(self.base + 0x40) == 0, "the queue is in use"
         self.bench.write(self.base + 0x38, size)

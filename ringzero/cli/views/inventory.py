@@ -5,13 +5,12 @@ A file that no request names any more is removed with the last one that did.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ringzero.images import cache_root
+from ringzero.images import cache_root, requests
 
 
 @dataclass(frozen=True)
@@ -46,11 +45,10 @@ class Entry:
 def inventory() -> list[Entry]:
     """Every fetched image whose files are all there."""
     entries = []
-    for note in sorted((cache_root() / "requests").glob("*.json")):
-        answer = json.loads(note.read_text())
-        paths = tuple(Path(text) for text in answer.values() if text.startswith("/"))
-        if all(path.exists() for path in paths):
+    for note, answer in requests.notes():
+        if requests.is_whole(answer):
             arch = answer.get("arch", "riscv64")
+            paths = tuple(requests.paths(answer))
             entries.append(Entry(note, answer.get("version", ""), paths, arch))
     return entries
 

@@ -42,6 +42,7 @@ class VirtioMmio(Device):
         self.name = "virtio-mmio"
         self.device = device
         self.legacy = False
+        self.page_size = 0  # drivers say it once, before they reset the device
         self._clear()
 
     def plug(self, device: VirtioDevice, *, legacy: bool = False) -> None:
@@ -49,12 +50,13 @@ class VirtioMmio(Device):
         self.device, self.legacy = device, legacy
 
     def _clear(self) -> None:
-        self.device_select = self.driver_select = self.queue_select = self.page_size = 0
+        self.device_select = self.driver_select = self.queue_select = 0
         self.align = PAGE
 
     def reset(self) -> None:
         """Power-on state, of the device too."""
         self._clear()
+        self.page_size = 0
         if self.device:
             self.device.reset()
 
