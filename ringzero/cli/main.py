@@ -16,6 +16,7 @@ import click
 from ringzero import __version__
 from ringzero.cli import report
 from ringzero.cli.exits import Ending, ExitCode, Interrupted
+from ringzero.descriptors import occupy_standard_streams
 from ringzero.errors import RingzeroError
 
 COMMANDS = {
@@ -59,6 +60,7 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None, ending: Ending | None = None) -> int:
     """Run the command line; the process's exit code. With `ending` the process ends after it."""
+    occupy_standard_streams()
     report.set_verbosity(report.Verbosity.NORMAL)
     try:
         result = cli.main(arguments, prog_name="ringzero", standalone_mode=False, obj=ending)

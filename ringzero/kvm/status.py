@@ -13,6 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from ringzero.descriptors import open_file
 from ringzero.kvm import api
 from ringzero.kvm.errors import KvmError, KvmUnavailable
 
@@ -42,7 +43,7 @@ def open_device(path: str | None = None) -> int:
             f"{platform.machine()}: use --cpu emulate, which needs nothing from the host."
         )
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        fd = open_file(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         raise KvmUnavailable(_not_opened(path, error.errno or 0)) from None
     try:

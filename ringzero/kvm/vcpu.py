@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import mmap
 import os
 import signal
 import threading
@@ -17,6 +16,7 @@ from collections.abc import Iterable
 from time import perf_counter_ns
 from typing import NamedTuple
 
+from ringzero.descriptors import map_file
 from ringzero.kvm import api
 from ringzero.kvm.errors import Where, request_failed
 from ringzero.kvm.stats import ExitStats
@@ -44,7 +44,7 @@ class Vcpu:
         self.fd = fd
         self.number = number
         self.stats = ExitStats()
-        self.page = mmap.mmap(fd, run_size)
+        self.page = map_file(fd, run_size)
         self.bytes = memoryview(self.page)
         self.words = self.bytes.cast("I")
         self.quads = self.bytes.cast("Q")

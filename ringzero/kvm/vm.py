@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Sequence
 from types import TracebackType
 
+from ringzero.descriptors import above_standard
 from ringzero.kvm import api
 from ringzero.kvm.api import Capability
 from ringzero.kvm.errors import KvmUnavailable
@@ -28,7 +29,7 @@ class Descriptor:
     """A file descriptor that is closed once."""
 
     def __init__(self, fd: int) -> None:
-        self.fd = fd
+        self.fd = above_standard(fd)
 
     def close(self) -> None:
         """Give it back; again is harmless."""

@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ringzero.descriptors import map_file
 from ringzero.errors import NotFound, UsageError
 from ringzero.machine.memory import GuestMemory
 
@@ -101,7 +102,7 @@ def _content(path: Path) -> Content:
     with path.open("rb") as file:
         if os.fstat(file.fileno()).st_size >= LARGE:
             with contextlib.suppress(ValueError, OSError):  # a file system may not map
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                return map_file(file.fileno(), 0, access=mmap.ACCESS_READ)
         return file.read()
 
 

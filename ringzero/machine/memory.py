@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable
 
 from ringzero.board.addresses import RAM_BASE
+from ringzero.descriptors import above_standard, map_file
 from ringzero.errors import RingzeroError, UsageError
 
 NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
@@ -46,9 +47,9 @@ class GuestMemory:
 
     def _map(self) -> mmap.mmap:
         try:
-            self.fd = os.memfd_create("ringzero-ram", os.MFD_CLOEXEC)
+            self.fd = above_standard(os.memfd_create("ringzero-ram", os.MFD_CLOEXEC))
             os.ftruncate(self.fd, self.size)
-            return mmap.mmap(self.fd, self.size, flags=mmap.MAP_SHARED | NO_RESERVE)
+            return map_file(self.fd, self.size, flags=mmap.MAP_SHARED | NO_RESERVE)
         except (AttributeError, OSError):
             self._close_fd()
         try:

@@ -12,6 +12,7 @@ import os
 from dataclasses import replace
 from typing import Any
 
+from ringzero.descriptors import above_standard
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.limits import VARIABLE, stitched_limit
 from ringzero.engine.native.state import PAGE_SLOTS
@@ -32,7 +33,7 @@ class CodeMemory:
         self.size = size
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._libc.mmap.restype = ctypes.c_void_p
-        handle = os.memfd_create("ringzero-code", os.MFD_CLOEXEC)
+        handle = above_standard(os.memfd_create("ringzero-code", os.MFD_CLOEXEC))
         try:
             os.ftruncate(handle, size)
             self.write = self._map(handle, mmap.PROT_READ | mmap.PROT_WRITE)

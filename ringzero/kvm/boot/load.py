@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
+from ringzero.descriptors import map_file
 from ringzero.errors import UsageError
 from ringzero.kvm.board import layout
 from ringzero.machine.kernel_file import read_file
@@ -78,7 +79,7 @@ def read_kernel(path: Path) -> X86Kernel:
     """The kernel in a file. Only its headers are read; its bytes go straight to guest memory."""
     try:
         with path.open("rb") as file:
-            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            data = map_file(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError):
         read_file(path, "kernel")  # says in a sentence what is wrong with it
         raise

@@ -5,10 +5,12 @@ Changes live in an unlinked sparse file, so that they cost what they hold and va
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from ringzero.descriptors import above_standard
 from ringzero.machine.disk import Disk
 from ringzero.machine.disk.block_map import BlockMap
 from ringzero.machine.disk.transfer import free, read_fully, write_fully, write_zeroes
@@ -24,8 +26,8 @@ class OverlayDisk:
         self.size = base.size
         self.read_only = False
         self.name = base.name
-        self.file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 — closed by `close`
-        self.fd = self.file.fileno()
+        with tempfile.TemporaryFile(dir=folder) as file:
+            self.fd = above_standard(os.dup(file.fileno()))
         self.ours = BlockMap()
 
     def read(self, position: int, segments: Sequence[memoryview]) -> None:
@@ -86,7 +88,7 @@ class OverlayDisk:
 
     def close(self) -> None:
         """Drop the changes."""
-        self.file.close()
+        os.close(self.fd)
         self.base.close()
 
 

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from ringzero.descriptors import open_file
 from ringzero.errors import NotFound, UsageError
 from ringzero.machine.disk import SECTOR
 from ringzero.machine.disk.lock import lock_image
@@ -67,7 +68,7 @@ def _no_sectors(name: str, size: int) -> str:
 
 def _open(name: str, read_only: bool) -> int:
     try:
-        fd = os.open(name, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
+        fd = open_file(name, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     except FileNotFoundError as error:
         raise NotFound(f"The disk {name} does not exist: create it or correct the path.") from error
     except OSError as error:

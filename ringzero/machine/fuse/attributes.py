@@ -7,6 +7,7 @@ import os
 import stat
 import time
 
+from ringzero.descriptors import open_file
 from ringzero.machine import libc
 from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import Inode
@@ -148,7 +149,7 @@ def access(session: Session, request: Request) -> bytes:
 def sync_file_system(session: Session, request: Request) -> bytes:
     """sync(2) in the guest."""
     session.owners.save()
-    fd = os.open(f"/proc/self/fd/{session.inodes.handle(session.inodes.get(1))}", os.O_RDONLY)
+    fd = open_file(f"/proc/self/fd/{session.inodes.handle(session.inodes.get(1))}", os.O_RDONLY)
     try:
         libc.syncfs(fd)
     finally:

@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Sequence
 
+from ringzero.descriptors import open_file
 from ringzero.machine import libc
 from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import checked
@@ -48,7 +49,7 @@ def create(session: Session, request: Request) -> bytes:
     host = _host_flags(session, flags)
     new = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        fd = os.open(checked(name), host | new, 0o600, dir_fd=session.inodes.handle(parent))
+        fd = open_file(checked(name), host | new, 0o600, dir_fd=session.inodes.handle(parent))
     except FileExistsError:
         if flags & os.O_EXCL:
             raise
@@ -56,7 +57,7 @@ def create(session: Session, request: Request) -> bytes:
         entry = session.entry_out(inode)
         fd = session.open(inode, host)
     else:
-        handle = os.open(f"/proc/self/fd/{fd}", os.O_PATH | os.O_CLOEXEC)
+        handle = open_file(f"/proc/self/fd/{fd}", os.O_PATH | os.O_CLOEXEC)
         full = stat.S_IFREG | stat.S_IMODE(mode)
         entry = entered(session, parent, name, handle, request, full)
         inode = session.inodes.get(protocol.ENTRY_OUT.unpack_from(entry)[0])

@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 
+from ringzero.descriptors import open_file
 from ringzero.machine.fuse.owners import Key, key_of
 from ringzero.machine.fuse.protocol import NAME_MAX, ROOT_ID, FuseError
 
@@ -61,7 +62,7 @@ class Inodes:
     """The table of a server: numbers to inodes, host files to inodes, and the open handles."""
 
     def __init__(self, root: Path, limit: int) -> None:
-        self._root_fd = os.open(root, HANDLE | os.O_DIRECTORY)
+        self._root_fd = open_file(root, HANDLE | os.O_DIRECTORY)
         self._limit = max(limit, 16)
         self._handles: OrderedDict[Inode, int] = OrderedDict()
         self.clear()
@@ -100,7 +101,7 @@ class Inodes:
             self._handles.move_to_end(inode)
             return fd
         if inode.opened:
-            return self._keep(inode, os.open(f"/proc/self/fd/{inode.opened[0]}", os.O_PATH))
+            return self._keep(inode, open_file(f"/proc/self/fd/{inode.opened[0]}", os.O_PATH))
         return self._reopen(inode)
 
     def _reopen(self, inode: Inode) -> int:
@@ -115,7 +116,7 @@ class Inodes:
             if node.gone:
                 raise FuseError(errno.ESTALE)
             try:
-                below = os.open(node.name, HANDLE, dir_fd=fd)
+                below = open_file(node.name, HANDLE, dir_fd=fd)
             except FileNotFoundError:
                 raise FuseError(errno.ESTALE) from None
             if not node.is_file_of(os.fstat(below)):
@@ -133,7 +134,7 @@ class Inodes:
 
     def lookup(self, parent: Inode, name: bytes) -> Inode:
         """The file of a name in a folder, with one more lookup counted."""
-        fd = os.open(checked(name), HANDLE, dir_fd=self.handle(parent))
+        fd = open_file(checked(name), HANDLE, dir_fd=self.handle(parent))
         return self.adopt(parent, name, fd)
 
     def adopt(self, parent: Inode, name: bytes, fd: int) -> Inode:

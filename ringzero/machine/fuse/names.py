@@ -8,6 +8,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from ringzero.descriptors import open_file
 from ringzero.machine import libc
 from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import HANDLE, Inode, checked
@@ -67,7 +68,7 @@ def made(
     session: Session, parent: Inode, name: bytes, request: Request, mode: int, rdev: int = 0
 ) -> bytes:
     """Enter a file that was just made: its inode, with owner and mode."""
-    fd = os.open(name, HANDLE, dir_fd=session.inodes.handle(parent))
+    fd = open_file(name, HANDLE, dir_fd=session.inodes.handle(parent))
     return entered(session, parent, name, fd, request, mode, rdev)
 
 
@@ -101,7 +102,7 @@ def mknod(session: Session, request: Request) -> bytes:
         raise FuseError(errno.EINVAL)
     parent = session.inodes.get(request.node)
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    os.close(os.open(checked(name), flags, 0o600, dir_fd=session.inodes.handle(parent)))
+    os.close(open_file(checked(name), flags, 0o600, dir_fd=session.inodes.handle(parent)))
     return made(session, parent, name, request, mode, rdev)
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ringzero.descriptors import open_file
 from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import Inode, Inodes
 from ringzero.machine.fuse.owners import SPECIAL, Owners, Seen, key_of
@@ -67,7 +68,7 @@ class Session:
         if stat.S_IFMT(status.st_mode) not in (stat.S_IFREG, stat.S_IFDIR) or kind in SPECIAL:
             raise FuseError(errno.ENXIO)  # the guest's kernel opens devices and pipes itself
         path = f"/proc/self/fd/{self.inodes.handle(inode)}"
-        return os.open(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        return open_file(path, flags | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
 
     def keep_open(self, inode: Inode, fd: int) -> int:
         """A file handle for the guest."""
