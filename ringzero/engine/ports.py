@@ -129,6 +129,9 @@ class Harts(Protocol):
     def share_clint(self, base: int, registers: Any) -> None:
         """Where the CLINT is, and the buffer of its registers, as `board.clint` has them."""
 
+    def timer_due(self, index: int) -> int:
+        """The mtime at which a timer may end a hart's wait; all ones if none is set."""
+
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""
 

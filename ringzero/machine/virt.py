@@ -195,10 +195,14 @@ class VirtBoard(Stateful):
         self.publish()
 
     def deadline(self) -> int:
-        """The next `mtime` at which `tick` would change a line; NEVER if none is set."""
-        times = [
-            self.clint.deadline(hart) for hart in range(self.cpus) if not self.lines[hart] & MTIP
-        ]
+        """The next `mtime` at which `tick` would change a line; NEVER if none is set.
+
+        The lines here may be older than the comparators, which native code writes by itself: a
+        timer has rung only if it is due as well.
+        """
+        now = self.clock.now()
+        timers = ((self.clint.deadline(hart), self.lines[hart]) for hart in range(self.cpus))
+        times = [due for due, lines in timers if due > now or not lines & MTIP]
         alarm = self.rtc.deadline()
         return min([*times, NEVER if alarm is None else alarm], default=NEVER)
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from ringzero.board.addresses import TIMEBASE
 from ringzero.engine.ports import Harts, Stop, Why
 from ringzero.isa.hart import VIRTUAL
-from ringzero.isa.privileged.trap import STCE
 from ringzero.machine.clock import Clock
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.virt import NEVER, VirtBoard
@@ -159,21 +158,14 @@ class RunLoop:
 
     def _sleep(self, parts: Parts, run: Run) -> None:
         """All harts wait: until the next deadline or news."""
-        due = min([parts.board.deadline(), *map(self._stimecmp, range(parts.board.cpus))])
+        timers = map(parts.harts.timer_due, range(parts.board.cpus))
+        due = min(parts.board.deadline(), *timers)
         if due != NEVER and parts.clock.skip_to(due):
             return
         until = LONGEST_SLEEP if due == NEVER else (due - parts.clock.now()) / TIMEBASE
         if run.left is not None:
             until = min(until, run.left)
         self._woken.wait(max(0.0, min(until, LONGEST_SLEEP)))
-
-    def _stimecmp(self, index: int) -> int:
-        """When the timer of a hart's S-mode, or of its guest, is due (Sstc)."""
-        hart = self.parts.harts.hart(index)
-        if not int(hart.menvcfg) & STCE:
-            return NEVER
-        own, guest = int(hart.stimecmp), int(hart.vstimecmp) - int(hart.htimedelta) & NEVER
-        return min(own, guest) if int(hart.henvcfg) & STCE else own
 
     def _halted(self, reason: str, stop: Stop) -> Halted:
         hart = self.parts.harts.hart(stop.hart)

@@ -189,3 +189,18 @@ def test_finisher(value: int, outcome: Ending | None) -> None:
     bench = Bench()
     bench.write(at.FINISHER_BASE, value)
     assert bench.outcomes == ([outcome] if outcome else [])
+
+
+def test_a_comparator_that_native_code_wrote_is_a_deadline_at_once() -> None:
+    """The board's lines are those of the last look, when another deadline had passed."""
+    bench = Bench()
+    bench.write(MTIMECMP, 50, 8)
+    bench.instructions = 5000
+    bench.board.tick()
+    assert bench.board.lines[0] == MTIP
+    bench.board.clint.mtimecmp = [70]  # past the bus
+    assert bench.board.deadline() == 70
+    bench.instructions = 7000
+    bench.board.clint.mtimecmp = [60]
+    bench.board.lines[0] = 0
+    assert bench.board.deadline() == 60, "it is due, and its line is to be told"

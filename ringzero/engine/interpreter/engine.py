@@ -70,7 +70,7 @@ _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 ENTRY_POINTS = [
     "run_harts", "run_hart", "step_hart", "handler_table", "forget_range", "clear_scratch",
     "flush_all", "decode_all", "install_region", "decode_word",
-    "ring", "retire_regions", "unlink_regions",
+    "ring", "retire_regions", "unlink_regions", "timer_due",
 ]  # fmt: skip
 
 
@@ -110,6 +110,7 @@ class _Code:
         self.install_region = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64, u64)(
             entry["install_region"]
         )
+        self.timer_due = ctypes.CFUNCTYPE(u64, pointer)(entry["timer_due"])
         self.ring = ctypes.CFUNCTYPE(None, pointer, u64)(entry["ring"])
         self.retire_regions = ctypes.CFUNCTYPE(u64, pointer, ctypes.c_char_p)(
             entry["retire_regions"]
@@ -400,6 +401,10 @@ class Interpreter:
         traps = {(i & 31) | (i >> 5 << 63): n for i, n in enumerate(core.traps) if n}
         entries = dict(enumerate(core.entries))
         return HartCounts({m: n for m, n in retired.items() if n}, traps, core.refills, entries)
+
+    def timer_due(self, index: int) -> int:
+        """The mtime at which a timer may end a hart's wait; all ones if none is set."""
+        return int(self.code.timer_due(ctypes.addressof(self.cores[index])))
 
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""

@@ -49,7 +49,7 @@ BIND: dict[Native, Native] = {
 }
 ROOTS = (
     changes.forget_range, slots.clear_scratch, decoding.decode_all, slots.install_region,
-    decoding.decode_word, tlb_fences.flush_all, bells.ring,
+    decoding.decode_word, tlb_fences.flush_all, bells.ring, bells.timer_due,
     region_eviction.retire_regions, region_eviction.unlink_regions,
 )  # fmt: skip
 

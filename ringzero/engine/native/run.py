@@ -41,11 +41,12 @@ from ringzero.isa.hart import (
     VIRTUAL,
     WAIT,
 )
+from ringzero.isa.ports import now
 from ringzero.isa.privileged.access import fetch
+from ringzero.isa.privileged.timers import TIMERS, next_deadline
 from ringzero.isa.privileged.trap import (
     OF_INSTRUCTION,
     STATUS_FS,
-    STCE,
     Trap,
     floats_usable,
     interrupts_pending,
@@ -187,12 +188,10 @@ def slice_length(core: Core) -> u64:
     """Instructions until the next look: a slice, a limit, or a deadline in instructions."""
     length = smaller(u64(SLICE), core.limit - core.hart.retired)
     if core.shared[0].clock == 0:
-        length = smaller(length, until(core, deadline(core.shared[0].clint, core.number)))
-        if core.hart.menvcfg & STCE != 0:
-            length = smaller(length, until(core, core.hart.stimecmp))
-            if core.hart.henvcfg & STCE != 0:
-                of_guest = core.hart.vstimecmp - core.hart.htimedelta
-                length = smaller(length, until(core, of_guest))
+        hart = core.hart
+        mtimecmp = deadline(core.shared[0].clint, core.number)
+        ahead = u64(TIMERS) & ~interrupts_pending(hart)
+        length = smaller(length, until(core, next_deadline(hart, now(hart), mtimecmp, ahead)))
     return length
 
 

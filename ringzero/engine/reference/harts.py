@@ -10,6 +10,7 @@ from ringzero.board import clint
 from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.reference.engine import ReferenceEngine, Step
 from ringzero.isa.hart import Hart
+from ringzero.isa.privileged.timers import next_deadline
 from ringzero.isa.privileged.trap import MTI
 from ringzero.lang import u64
 
@@ -135,6 +136,11 @@ class ReferenceHarts:
     def share_clint(self, base: int, registers: Any) -> None:
         """Its accesses go through the bus; the timers are looked at here."""
         self.registers = registers
+
+    def timer_due(self, index: int) -> int:
+        """The mtime at which a timer may end a hart's wait; all ones if none is set."""
+        hart, mtimecmp = self.hart(index), clint.deadline(self.registers, u64(index))
+        return int(next_deadline(hart, u64(self.now()), mtimecmp, hart.mie))
 
     def idle(self, index: int) -> bool:
         """Whether a hart waits in wfi."""

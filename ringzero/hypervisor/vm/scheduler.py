@@ -32,7 +32,8 @@ from ringzero.hypervisor.vm.state import (
     status,
     vms,
 )
-from ringzero.isa.privileged.trap import interrupts_pending
+from ringzero.isa.privileged.timers import next_deadline
+from ringzero.isa.privileged.trap import STI, interrupts_pending
 from ringzero.lang import address_of, native, store, typed_range, u32, u64
 
 EXTERNAL = 1 << 11
@@ -75,8 +76,9 @@ def arm_timer() -> None:
     for i in typed_range(config.count):
         vm = vms[i]
         if status[i].state == RUNNING:
-            if vm.hart.stimecmp > time and vm.hart.stimecmp < deadline:
-                deadline = vm.hart.stimecmp
+            due = next_deadline(vm.hart, time, u64(NEVER), u64(1 << STI))
+            if time < due < deadline:
+                deadline = due
             if config.count > 1 and awake(vm):
                 able += 1
     if able > 1 and machine.slice_end < deadline:

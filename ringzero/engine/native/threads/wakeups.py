@@ -11,7 +11,7 @@ from ringzero.board.clint import deadline
 from ringzero.engine.native.state import Core, Shared
 from ringzero.engine.native.threads.epochs import BELLS
 from ringzero.isa.ports import now
-from ringzero.isa.privileged.trap import MTI, STCE, STI, VSTI
+from ringzero.isa.privileged.timers import next_deadline
 from ringzero.lang import (
     Struct,
     address_of,
@@ -57,26 +57,19 @@ def heard(core: Core) -> u64:
 
 
 @native
-def sooner(now: u64, due: u64, left: u64) -> u64:
-    """The ticks until a timer is due, if they are fewer."""
-    if due <= now:
-        return u64(0)
-    return due - now if due - now < left else left
+def timer_due(core: Core) -> u64:
+    """The mtime at which a timer may end the hart's wait; all ones if none is set."""
+    hart = core.hart
+    return next_deadline(hart, now(hart), deadline(core.shared[0].clint, core.number), hart.mie)
 
 
 @native
 def ticks_left(core: Core) -> u64:
-    """Ticks until a timer that may interrupt the hart is due."""
-    hart = core.hart
-    left, at = u64(LONGEST), now(hart)
-    if hart.mie & (1 << MTI) != 0:
-        left = sooner(at, deadline(core.shared[0].clint, core.number), left)
-    if hart.menvcfg & STCE != 0:
-        if hart.mie & (1 << STI) != 0:
-            left = sooner(at, hart.stimecmp, left)
-        if hart.henvcfg & STCE != 0 and hart.mie & (1 << VSTI) != 0:
-            left = sooner(at + hart.htimedelta, hart.vstimecmp, left)
-    return left
+    """How long the hart may sleep."""
+    time, due = now(core.hart), timer_due(core)
+    if due <= time:
+        return 0
+    return due - time if due - time < LONGEST else u64(LONGEST)
 
 
 @native
