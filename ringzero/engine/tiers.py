@@ -6,8 +6,8 @@ import threading
 
 from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.engine.regions.tier import Regions
-from ringzero.engine.stencils.parts import kept, tables
-from ringzero.engine.stencils.tier import Stitching
+from ringzero.engine.compiler.parts import kept, tables
+from ringzero.engine.compiler.tier import Compiling as Stitching
 
 PATIENCE = 0.25  # seconds: a program that ends sooner needs no stencils
 

@@ -20,7 +20,7 @@ from ringzero.engine.native.code import leaders
 from ringzero.engine.native.code import links as region_links
 from ringzero.engine.native.floats import host as host_floats
 from ringzero.engine.native.profile import samples
-from ringzero.engine.native.stitcher import traces as stitcher
+from ringzero.engine.native.compiler import traces as compiler
 from ringzero.engine.native.threads import wakeups as bells
 from ringzero.engine.native.translation import fences as tlb_fences
 from ringzero.engine.native.translation import physical, tlb, walks
@@ -159,7 +159,7 @@ class Special(HandlerText):
 
     def warm(self) -> str:
         """A leader is executed once more."""
-        handler, _ = self.call(stitcher.warm, "ptr %core", "ptr %ip")
+        handler, _ = self.call(compiler.warm, "ptr %core", "ptr %ip")
         self.tail(self.value(f"inttoptr i64 {handler} to ptr"))
         return self.define("warm")
 

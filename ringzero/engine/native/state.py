@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ringzero.engine.native.stitcher.state import Stitcher
+from ringzero.engine.native.compiler.state import Compiler
 from ringzero.isa.hart import Hart
 from ringzero.lang import Struct, native, ptr, reinterpret, u8, u16, u32, u64
 
@@ -195,7 +195,7 @@ class Shared(Struct):
     clint_base: u64
     clint_size: u64  # 0: there is none
     stitching: u64  # whether warm code is stitched
-    stitcher: ptr[Stitcher]
+    compiler: ptr[Compiler]
 
 
 NO_WATCH = 0xFFFF_FFFF_FFFF_FFFF
@@ -259,6 +259,8 @@ class Core(Struct):
     by_frame: u32[TLB_SIZE]  # those with a page of RAM in the write table
     by_array: u32[ARRAY_MASKS]  # those with a slot array in the execute table
     wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
+    page: u64  # the virtual page that compiled code runs in
+    frame: u64  # the host's rbp while compiled code uses that register
     quiet: u64  # what the hart may be using (`quiescence`)
     passed: u64  # the newest stamp when it last used nothing
     gap: u64[GAP]  # no cache line holds two harts' fields

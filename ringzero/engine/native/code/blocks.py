@@ -38,7 +38,7 @@ def clear_marks(shared: Shared, array: u64) -> None:
 @native(inline=True)
 def is_stencil(shared: Shared, handler: u64) -> bool:
     """Whether a handler is a stitched block."""
-    return handler - shared.stitcher[0].run < shared.stitcher[0].size
+    return handler - shared.compiler[0].run < shared.compiler[0].size
 
 
 @native(cold=True)
@@ -53,7 +53,7 @@ def drop_stencils(shared: Shared, array: u64, warm: int, soon: bool) -> None:
     page.stitched = 0
     mark = u8(LEADER)
     if soon:
-        mark = u8(shared.stitcher[0].threshold - 1) | LEADER
+        mark = u8(shared.compiler[0].threshold - 1) | LEADER
     else:
         page.drops += 1
     for i in typed_range(u64(PAGE_SLOTS)):

@@ -28,7 +28,7 @@ from ringzero.engine.native.state import (
     Shared,
     Slot,
 )
-from ringzero.engine.native.stitcher.state import BRANCH, CALL, INDIRECT, INTERPRETED, KIND
+from ringzero.engine.native.compiler.codes import BRANCH, CALL, INDIRECT, INTERPRETED, KIND
 from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.lang import native, ptr, u8, u64
 
@@ -53,7 +53,7 @@ def kind_at(shared: Shared, array: u64, slot: u64) -> u8:
         number -= FAR
     if number >= COUNT:
         return u8(INTERPRETED)
-    return shared.stitcher[0].kinds[number >> 1]
+    return shared.compiler[0].kinds[number >> 1]
 
 
 @native(inline=True)

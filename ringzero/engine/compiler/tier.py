@@ -1,7 +1,7 @@
-"""The stencil tier from Python's side: its tables, its scratch space, and memory for its code.
+"""The compiler from Python's side: its tables, its scratch space, and memory for its code.
 
 Code memory is one memfd mapped twice, so that no page is ever writable where it is executed. All
-else happens natively (`stitcher.py`).
+else happens natively (`engine/native/compiler`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ from typing import Any
 from ringzero.descriptors import above_standard
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.limits import VARIABLE, stitched_limit
-from ringzero.engine.native.state import PAGE_SLOTS
-from ringzero.engine.native.stitcher.state import ARENAS, ENTRIES, SMALLEST, Fix, Stitcher
+from ringzero.engine.native.state import PAGE_SLOTS, Core
+from ringzero.engine.native.compiler.state import ARENAS, ENTRIES, SMALLEST, Compiler, Fix
 from ringzero.engine.ports import Bus, Memory, Profile
-from ringzero.engine.stencils.parts import parts, tables
+from ringzero.engine.compiler.parts import parts, tables
 from ringzero.errors import RingzeroError
 from ringzero.lang.host import view
 
-THRESHOLD = 8  # executions of a block until it is stitched
+THRESHOLD = 8  # executions of a block until it is compiled
+
+# The guest registers that the host holds: those of compressed instructions, and sp. The host's are
+# numbered as x86-64 numbers them: seven are arguments of pieces, rbx and rbp are not.
+HELD = {2: 13, 8: 3, 9: 5, 10: 7, 11: 6, 12: 8, 13: 9, 14: 11, 15: 15}
+IN_CORE = 1 << 32
+X_OFFSET = view(Core.fields["hart"]).x.offset
 _FAILED = ctypes.c_void_p(-1).value
 
 
@@ -57,30 +63,30 @@ class CodeMemory:
             self._libc.munmap(ctypes.c_void_p(address), ctypes.c_size_t(self.size))
 
 
-class Stitching:
-    """What one machine's native stitcher works with."""
+class Compiling:
+    """What one machine's native compiler works with."""
 
-    def __init__(
-        self, engine: Interpreter, threshold: int = THRESHOLD, *, ahead: bool = False
-    ) -> None:
+    def __init__(self, engine: Interpreter, threshold: int = THRESHOLD) -> None:
         self.memory = CodeMemory(max(stitched_limit(), ARENAS * SMALLEST))
         self._tables = ctypes.create_string_buffer(tables())
         fixes = 2 * ENTRIES * ctypes.sizeof(view(Fix))
-        scratch = [4 * PAGE_SLOTS, 2 * ENTRIES, 2 * ENTRIES, fixes]
+        scratch = [4 * 2 * PAGE_SLOTS, 2 * ENTRIES, 2 * ENTRIES, fixes]
         self._scratch = [ctypes.create_string_buffer(size) for size in scratch]
-        self.state: Any = view(Stitcher)()
+        self.state: Any = view(Compiler)()
         s = self.state
         s.write, s.run, s.size = self.memory.write, self.memory.run, self.memory.size
         base = ctypes.addressof(self._tables)
         places = [base + offset for offset, _ in parts(self._tables.raw)]
-        s.code, s.stencils, s.patches, s.ids, s.kinds = places
+        s.kinds, s.recipes, s.operations, s.code, s.pieces, s.holes = places
         s.labels, s.begun, s.pending, s.fixes = map(ctypes.addressof, self._scratch)
-        s.threshold, s.ahead, s.arenas = threshold, ahead, ARENAS
-        engine.shared.stitcher = ctypes.addressof(s)
+        s.threshold, s.arenas = threshold, ARENAS
+        for number in range(33):
+            s.places[number] = HELD.get(number, IN_CORE | 8 * number + X_OFFSET)
+        engine.shared.compiler = ctypes.addressof(s)
         engine.shared.stitching = 1
 
     def told(self, profile: Profile) -> Profile:
-        """A profile with what was stitched."""
+        """A profile with what was compiled."""
         s = self.state
         emptied = max(0, int(s.begun_arenas) - ARENAS)  # the first time there was nothing in them
         return replace(profile, stitched=int(s.instructions), emptied=emptied)
@@ -90,8 +96,8 @@ class Stitching:
         self.memory.close()
 
 
-class Stencils(Interpreter):
-    """`engine.ports.Harts`: the interpreter, with warm code stitched."""
+class Compiled(Interpreter):
+    """`engine.ports.Harts`: the interpreter, with warm code compiled."""
 
     def __init__(
         self,
@@ -103,13 +109,13 @@ class Stencils(Interpreter):
         parallel: bool = False,
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
-        self.stitching = Stitching(self)
+        self.compiling = Compiling(self)
 
     def profile(self) -> Profile:
         """See `engine.ports.Harts`."""
-        return self.stitching.told(super().profile())
+        return self.compiling.told(super().profile())
 
     def close(self) -> None:
         """End the harts' threads, then give the blocks' memory back."""
         super().close()
-        self.stitching.close()
+        self.compiling.close()

@@ -11,19 +11,20 @@ from ringzero.engine.native.code.address import decoded_page
 from ringzero.engine.native.code.blocks import drop_stencils
 from ringzero.engine.native.code.decoded_pages import WARM
 from ringzero.engine.native.state import Shared
-from ringzero.engine.native.stitcher.state import Stitcher
+from ringzero.engine.native.compiler.state import Compiler
 from ringzero.engine.native.threads.epochs import ALL, ARRAYS, all_passed, new_stamp
 from ringzero.lang import native, typed_range, u64
 
 TRACE_ROOM = 32 << 10  # for which it is worth to begin a trace
 EXIT_ROOM = 64  # bytes of a way out, behind the trace
-MARGIN = 1024  # one more instruction, and leaving there
+ENTRY_ROOM = 32  # of an entry
+MARGIN = 2048  # one more instruction, and leaving there
 
 
 @native
 def room(shared: Shared) -> bool:
     """Whether there is room for a trace now: what harts may still be in is not used yet."""
-    s = shared.stitcher[0]
+    s = shared.compiler[0]
     if s.used + TRACE_ROOM <= s.end:
         return True
     following = (s.arena + 1) % s.arenas
@@ -52,10 +53,11 @@ def empty(shared: Shared, arena: u64) -> None:
 def lives_here(shared: Shared, array: u64) -> None:
     """A page has blocks in the present arena."""
     page = decoded_page(shared, array)
-    page.stitched = page.stitched | (u64(1) << shared.stitcher[0].arena)
+    page.stitched = page.stitched | (u64(1) << shared.compiler[0].arena)
 
 
 @native(inline=True)
-def crowded(s: Stitcher) -> bool:
+def crowded(s: Compiler) -> bool:
     """Whether a trace has to end, with its ways out before the arena's end."""
-    return s.used + s.fix_count * EXIT_ROOM + MARGIN > s.end
+    behind = s.fix_count * EXIT_ROOM + s.begun_count * ENTRY_ROOM
+    return s.used + behind + MARGIN > s.end

@@ -1,4 +1,4 @@
-"""The stencils' tables as one block of bytes, kept in the cache under the interpreter's key.
+"""The compiler's tables as one block of bytes, kept in the cache under the interpreter's key.
 
 What only loads them imports nothing of the isa: a machine starts in a fraction of a second.
 """
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from ringzero.engine.interpreter.engine import code_key
 from ringzero.lang import cache
 
-KIND = "stencils"
-TABLES = 5  # code, stencils, patches, ids, kinds
+KIND = "compiler"
+TABLES = 6  # kinds, recipes, operations, code, pieces, holes
 HEAD = struct.Struct(f"<{TABLES}I")
 ALIGN = 16
 
@@ -43,6 +43,6 @@ def tables() -> bytes:
 
 
 def _make() -> bytes:
-    from ringzero.engine.stencils import tables as stencil_table
+    from ringzero.engine.compiler import tables as tables_of_pieces
 
-    return stencil_table.make()
+    return tables_of_pieces.make()

@@ -1,0 +1,107 @@
+"""Pieces as LLVM text: the function of each instruction that is not lowered, its operands holes.
+
+A piece does what the interpreter's handler of the instruction does, for operands that are patched
+into its code. The guest's registers that the host holds go through it as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ringzero.engine.interpreter.handlers import CONVENTION, OFFSET, InstructionHandler
+from ringzero.engine.native.compiler.holes import NUMBERS, PLACES
+from ringzero.engine.native.floats import pieces as piece_floats
+from ringzero.engine.native.compiler import piece_access
+from ringzero.engine.native.translation.physical import now
+from ringzero.isa import ports
+from ringzero.isa.instruction import SYSTEM, Instruction
+from ringzero.isa.privileged import access
+from ringzero.lang.compiler import Program, Target
+from ringzero.lang.native import Native
+
+BIND: dict[Native, Native] = {
+    access.load: piece_access.load,
+    access.store: piece_access.store,
+    access.amo: piece_access.amo,
+    access.load_reserved: piece_access.load_reserved,
+    access.store_conditional: piece_access.store_conditional,
+    ports.now: now,
+    **piece_floats.BIND,
+}
+EXCLUDED = ("Zicbom", "Zicboz")
+SECTION = ".text.pieces"
+# In the convention's order: r12 r13 r14 r15 rdi rsi rdx rcx r8 r9 r11 rax. What is not named is
+# free for the piece; so are rbx, rbp and r10, which the compiler puts away.
+HELD = "ptr %core, i64 %r13, i64 %budget, i64 %r15, i64 %rdi, i64 %rsi"
+SIGNATURE = f"{HELD}, i64 %rdx, i64 %rcx, i64 %r8, i64 %r9, i64 %r11"
+GIVEN = f"{HELD}, i64 poison, i64 poison, i64 %r8, i64 %r9, i64 %r11"
+
+
+def compilable(one: Instruction) -> bool:
+    """Whether an instruction may be compiled; the interpreter does the others."""
+    return one.kind is not SYSTEM and one.extension not in EXCLUDED
+
+
+def number(name: str) -> str:
+    """A hole's value."""
+    return f"ptrtoint (ptr @{name} to i64)"
+
+
+class PieceText(InstructionHandler):
+    """The piece of one instruction that falls through."""
+
+    def __init__(self, program: Program, one: Instruction) -> None:
+        super().__init__(program, one, 0, False)
+
+    def define(self, name: str) -> str:
+        """See `HandlerText`."""
+        body = "\n".join(self.lines)
+        place = f'nounwind section "{SECTION}"'  # apart from what it might call
+        return f'define {CONVENTION} void @"{name}"({SIGNATURE}) {place} {{\n{body}\n}}'
+
+    def slot_byte(self, field: str) -> str:
+        """A register's number, or a small immediate in its place."""
+        return self.value(f"add i64 0, {number(field + '_index')}")
+
+    def register(self, array: str, field: str) -> str:
+        """Where a register is."""
+        where = self.value(f"getelementptr i8, ptr %core, i64 {number(field)}")
+        return self.value(f"getelementptr i8, ptr {where}, i64 {OFFSET[array]}")
+
+    def immediate(self) -> str:
+        """Decoded.imm, sign-extended."""
+        return self.value(f"add i64 0, {number('imm')}")
+
+    def _argument(self, name: str) -> str:
+        if name == "size":
+            return f"i64 {number('size')}"
+        return super()._argument(name)
+
+    def go(self, target: str) -> None:
+        """To a place that the compiler patches in."""
+        self.line(f"musttail call {CONVENTION} void {target}({GIVEN})")
+        self.line("ret void")
+
+    def text(self, name: str) -> str:
+        """The piece."""
+        results = self._call()
+        if self.one.destination:
+            array = "f" if self.one.destination == "frd" else "x"
+            self.line(f"store i64 {results[0]}, ptr {self.register(array, 'rd')}")
+        self.go("@next")
+        if self.raises:
+            self.label("raised")
+            self.go("@bail")
+        return self.define(name)
+
+
+def build(target: Target, instructions: Iterable[Instruction]) -> str:
+    """The text of the pieces of some instructions for a target."""
+    program = Program(target, BIND)
+    chosen = list(instructions)
+    program.flagged.update(one.function for one in chosen)
+    program.texts += [PieceText(program, one).text(one.name) for one in chosen]
+    program.texts += [f"@{name} = external global i8, !absolute_symbol !2" for name in NUMBERS]
+    program.texts += [f"declare {CONVENTION} void @{name}({SIGNATURE})" for name in PLACES]
+    program.texts += ["!2 = !{i64 -2147483648, i64 2147483648}"]  # 32 bits, sign-extended
+    return program.text()

@@ -1,0 +1,298 @@
+"""Traces: from a slot that was executed some times, all that can be reached from it on its page.
+
+Decoded instructions are followed through branches, calls and returns inside the page; what is not
+decoded, another page, and what only the interpreter does are ways out. A block is entered by the
+slot of its first instruction, or from other compiled code with the guest's registers in place.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.code.address import (
+    decoded_page,
+    page_number,
+    slot_index,
+    slot_offset,
+    slots_of,
+)
+from ringzero.engine.native.code.blocks import COUNTED, LEADER, is_stencil, number_at
+from ringzero.engine.native.code.decoded_pages import (
+    COUNT,
+    DECODE,
+    FAR,
+    SINK,
+    WARM,
+)
+from ringzero.engine.native.code.leaders import kind_at, mark_leader, mark_of, set_mark
+from ringzero.engine.native.compiler import codes
+from ringzero.engine.native.compiler.arenas import crowded, lives_here, room
+from ringzero.engine.native.compiler.control import branch, far, indirect, target_slot
+from ringzero.engine.native.compiler.exits import (
+    begin_code,
+    count_down,
+    entry,
+    fix,
+    known_block,
+    leave,
+    resolve,
+    signed_event,
+)
+from ringzero.engine.native.compiler.operations import operation
+from ringzero.engine.native.compiler.pieces import piece
+from ringzero.engine.native.compiler.state import ENTRIES, TO_BLOCK, TO_INTERPRETER, Compiler
+from ringzero.engine.native.compiler.x86_64 import (
+    CMP,
+    OR,
+    arithmetic_core,
+    jump_32,
+    jump_if,
+    jump_to,
+)
+from ringzero.engine.native.state import PAGE_SLOTS, Core, Shared, Slot
+from ringzero.engine.native.threads.epochs import acquire, release
+from ringzero.lang import fence, native, ptr, typed_range, u16, u32, u64
+from ringzero.lang.host import view
+
+FLOATS = view(Core).floats.offset
+MSTATUS = view(Core.fields["hart"]).mstatus.offset
+FS = 0x6000
+
+
+@native
+def compile_trace(core: Core, array: u64, head: u64) -> bool:
+    """Make code of what can be reached from a slot, and put it in place; False without room."""
+    shared = core.shared[0]
+    s = shared.compiler[0]
+    if s.base == 0:
+        begin_code(s)
+    if not room(shared):
+        return False
+    s.array = array
+    s.pending_count = 0
+    s.begun_count = 0
+    s.fix_count = 0
+    expect(shared, array, head)
+    while s.pending_count != 0:
+        s.pending_count -= 1
+        slot = u64(s.pending[s.pending_count])
+        if s.labels[slot] == 0 and not crowded(s):
+            blocks(shared, array, slot)
+    resolve(shared, array)
+    install(shared, array)
+    return True
+
+
+@native
+def install(shared: Shared, array: u64) -> None:
+    """Lay down the entries of a trace's blocks, and let them stand in their slots."""
+    s = shared.compiler[0]
+    for i in typed_range(s.begun_count):
+        slot = u64(s.begun[i])
+        at = entry(s, slot)
+        s.labels[slot] = u32(at + 1)
+    fence()  # whoever finds a block finds its code
+    for i in typed_range(s.begun_count):
+        slot = u64(s.begun[i])
+        slots_of(shared, array)[slot].handler = s.run + u64(s.labels[slot]) - 1
+        s.labels[slot] = 0
+    if s.begun_count != 0:
+        s.traces += 1
+        lives_here(shared, array)
+
+
+@native
+def expect(shared: Shared, array: u64, slot: u64) -> None:
+    """A block begins at a slot, if its instruction is decoded and nothing stands there yet."""
+    s = shared.compiler[0]
+    if slot >= PAGE_SLOTS or s.pending_count == ENTRIES or s.labels[slot] != 0:
+        return
+    if compilable(shared, array, slot):
+        s.pending[s.pending_count] = u16(slot)
+        s.pending_count += 1
+
+
+@native
+def compilable(shared: Shared, array: u64, slot: u64) -> bool:
+    """Whether an instruction is decoded, no region's, not compiled, and not the interpreter's."""
+    handler = slots_of(shared, array)[slot].handler
+    if handler == shared.handlers[DECODE] or is_stencil(shared, handler):
+        return False
+    return decoded_page(shared, array).originals[slot] == 0 and kind_at(shared, array, slot) != codes.INTERPRETED
+
+
+@native
+def begin(s: Compiler, slot: u64) -> None:
+    """A block begins here."""
+    s.labels[slot] = u32(s.used + 1)
+    s.begun[s.begun_count] = u16(slot)
+    s.begun_count += 1
+    s.done = 0
+    s.floats = 0
+    s.dirty = 0
+
+
+@native
+def blocks(shared: Shared, array: u64, head: u64) -> None:
+    """One block after the other, until control goes elsewhere."""
+    s = shared.compiler[0]
+    begin(s, head)
+    slot = head
+    while True:
+        slot, going = instruction(shared, array, slot)
+        if not going:
+            return
+        if s.done == 0 and u64(s.labels[slot & 0xFFF]) == s.used + 1:
+            continue  # a jump's target, whose block begins just here
+        if slot >= PAGE_SLOTS or s.fix_count + 8 > ENTRIES:
+            leave(shared, array, slot, s.done)
+            return
+        known = known_block(shared, array, slot)
+        if known != 0:
+            if s.done != 0:
+                count_down(s, s.done)
+            jump_to(s, known - 1)
+            return
+        if crowded(s):
+            leave(shared, array, slot, s.done)
+            mark_leader(shared, array, slot)
+            return
+        if not compilable(shared, array, slot):
+            leave(shared, array, slot, s.done)
+            go_on(shared, array, slot)
+            return
+        if mark_of(shared, array, slot) & LEADER != 0:
+            if s.done != 0:
+                count_down(s, s.done)
+            begin(s, slot)
+
+
+@native
+def instruction(shared: Shared, array: u64, slot: u64) -> tuple[u64, bool]:
+    """Compile one instruction; the slot behind it, and whether control may go on there."""
+    s = shared.compiler[0]
+    index = decoded(shared, array, slot)
+    s.instructions += 1
+    recipe = s.recipes[index]
+    flags = u64(recipe.flags)
+    if flags & codes.FLOATS != 0:
+        look_at_floats(s)
+    if flags & codes.PIECE != 0:
+        piece(s, u64(recipe.piece) - 1, flags)
+    else:
+        first = u64(recipe.first)
+        for i in typed_range(first, first + u64(recipe.count)):
+            operation(s, s.operations[i])
+    if flags & codes.DIRTIES != 0 and s.dirty == 0:
+        arithmetic_core(s, u64(OR), u64(MSTATUS), u64(FS))
+        s.dirty = 1
+    behind = slot + (s.bytes >> 1)
+    kind = u64(s.kinds[index]) & codes.KIND
+    if kind == codes.PLAIN:
+        s.done += 1
+        return behind, True
+    return control(shared, array, kind, u64(s.operations[recipe.first].how), behind)
+
+
+@native
+def control(
+    shared: Shared, array: u64, kind: u64, condition: u64, behind: u64
+) -> tuple[u64, bool]:
+    """Behind a comparison, or with the link written: where control goes."""
+    s = shared.compiler[0]
+    target = target_slot(s)
+    if kind == codes.BRANCH:
+        expect(shared, array, target)
+        branch(s, condition)
+        s.done += 1
+        return behind, True
+    if s.rd != SINK:
+        expect(shared, array, behind)
+    if kind == codes.INDIRECT:
+        indirect(s)
+        return behind, False
+    count_down(s, s.done + 1)
+    if target >= PAGE_SLOTS:
+        far(s)
+        return behind, False
+    signed_event(s, target)
+    s.done = 0
+    if known_block(shared, array, target) == 0 and compilable(shared, array, target):
+        if not crowded(s):
+            begin(s, target)
+            return target, True
+    fix(s, jump_32(s), target, u64(0), TO_BLOCK)
+    return behind, False
+
+
+@native
+def decoded(shared: Shared, array: u64, slot: u64) -> u64:
+    """Take over the operands of a decoded instruction; its index."""
+    s = shared.compiler[0]
+    one = slots_of(shared, array)[slot]
+    number = number_at(shared, array, slot)
+    if number >= FAR:
+        number -= FAR
+    s.rd = u64(one.rd)
+    s.rs1 = u64(one.rs1)
+    s.rs2 = u64(one.rs2)
+    s.rs3 = u64(one.rs3)
+    s.imm = (u64(one.imm) ^ 0x8000_0000) - 0x8000_0000
+    s.bytes = 4 - 2 * (number & 1)
+    s.slot = slot
+    return number >> 1
+
+
+@native
+def look_at_floats(s: Compiler) -> None:
+    """Once a block: where mstatus.FS is Off, the interpreter traps."""
+    if s.floats == 0:
+        arithmetic_core(s, u64(CMP), u64(FLOATS), u64(0))
+        fix(s, jump_if(s, u64(4)), s.slot, s.done, TO_INTERPRETER)
+        s.floats = 1
+
+
+@native
+def go_on(shared: Shared, array: u64, slot: u64) -> None:
+    """A way out: what is behind it is to be compiled when it is warm too."""
+    if decoded_page(shared, array).originals[slot] != 0:
+        return
+    handler = slots_of(shared, array)[slot].handler
+    if handler != shared.handlers[DECODE] and number_at(shared, array, slot) < COUNT:
+        size = 2 - (number_at(shared, array, slot) & 1)
+        expect(shared, array, slot + size)  # behind what the interpreter does
+    else:
+        mark_leader(shared, array, slot)
+
+
+# ---- counting
+
+
+@native(cold=True)
+def warm(core: Core, slot: ptr[Slot]) -> u64:
+    """A block's first slot is executed once more: the handler to execute it with."""
+    shared = core.shared[0]
+    acquire(shared)
+    if slot[0].handler == shared.handlers[WARM]:  # no other hart has changed it meanwhile
+        handler = count(core, slot)
+    else:
+        handler = slot[0].handler
+    release(shared)
+    return handler
+
+
+@native
+def count(core: Core, slot: ptr[Slot]) -> u64:
+    """Count an execution; the last one compiles."""
+    shared = core.shared[0]
+    offset = slot_offset(shared, slot)
+    array, index = page_number(offset), slot_index(offset)
+    plain = shared.handlers[number_at(shared, array, index)]
+    mark = mark_of(shared, array, index)
+    if u64(mark & COUNTED) + 1 < shared.compiler[0].threshold:
+        set_mark(shared, array, index, mark + 1)
+        return plain
+    set_mark(shared, array, index, mark & LEADER)
+    slot[0].handler = plain
+    if not compile_trace(core, array, index):
+        slot[0].handler = shared.handlers[WARM]  # to be counted again
+        return plain
+    return slot[0].handler

@@ -1,1 +1,0 @@
-"""The stitcher: warm code becomes machine code made of copies of stencils."""

@@ -1,1 +1,0 @@
-"""Stencils: machine code of each instruction with holes, and the tables that the stitcher reads."""
