@@ -11,7 +11,7 @@ from typing import Any
 
 from ringzero.errors import UsageError
 
-ENGINES = ("auto", "regions", "stencils", "interpreter", "reference")
+ENGINES = ("auto", "regions", "compiler", "interpreter", "reference")
 
 
 def engine_class(name: str) -> Any:
@@ -26,13 +26,13 @@ def engine_class(name: str) -> Any:
         from ringzero.engine.interpreter.engine import Interpreter
 
         return Interpreter
-    if name == "stencils":
-        from ringzero.engine.stencils.tier import Stencils
+    if name == "compiler":
+        from ringzero.engine.compiler.tier import Compiled
 
-        if not stencils_supported():
-            raise UsageError("Stencils are for x86-64 hosts: choose --engine auto or regions.")
-        return Stencils
-    if name == "auto" and stencils_supported():
+        if not compiler_supported():
+            raise UsageError("The compiler is for x86-64 hosts: choose --engine auto or regions.")
+        return Compiled
+    if name == "auto" and compiler_supported():
         from ringzero.engine.tiers import Tiers
 
         return Tiers
@@ -41,6 +41,6 @@ def engine_class(name: str) -> Any:
     return Regions
 
 
-def stencils_supported() -> bool:
-    """Whether this host's code can be stitched; asked without LLVM, which takes longer."""
+def compiler_supported() -> bool:
+    """Whether this host's code can be compiled at once; asked without LLVM, which takes longer."""
     return platform.machine() == "x86_64"

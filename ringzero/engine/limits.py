@@ -15,11 +15,11 @@ def code_limit() -> int:
     return size_setting(VARIABLE, DEFAULT)
 
 
-def stitched_limit() -> int:
+def compiled_limit() -> int:
     """Bytes of stitched code."""
     return code_limit() // 4
 
 
 def region_limit() -> int:
     """Bytes of regions."""
-    return code_limit() - stitched_limit()
+    return code_limit() - compiled_limit()

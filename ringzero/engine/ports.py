@@ -84,7 +84,7 @@ class Profile:
     waiting: int = 0  # places that were hot and are not compiled yet
     compiled_bytes: int = 0  # regions in memory now
     evicted: int = 0  # how often the oldest of them were given back
-    stitched: int = 0  # instructions that code was stitched for
+    compiled_at_once: int = 0  # instructions that the compiler made code of
     emptied: int = 0  # how often the oldest eighth of stitched code was given back
     fences: tuple[int, ...] = ()  # of translation: by nothing, address, address space, both
     spaces: int = 0  # looks for the translations of an address space

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 
+from ringzero.engine.compiler.parts import kept, tables
+from ringzero.engine.compiler.tier import Compiling
 from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.engine.regions.tier import Regions
-from ringzero.engine.compiler.parts import kept, tables
-from ringzero.engine.compiler.tier import Compiling as Stitching
 
-PATIENCE = 0.25  # seconds: a program that ends sooner needs no stencils
+PATIENCE = 0.25  # seconds: a program that ends sooner needs no compiler
 
 
 class Tiers(Regions):
@@ -25,28 +25,28 @@ class Tiers(Regions):
         parallel: bool = False,
     ) -> None:
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
-        self.stitching: Stitching | None = None
+        self.compiling: Compiling | None = None
         self._ended = threading.Event()
         self._maker: threading.Thread | None = None
         if kept() is not None:
-            self.stitching = Stitching(self)
+            self.compiling = Compiling(self)
         else:
-            self._maker = threading.Thread(target=self._make_stencils, name="stencils", daemon=True)
+            self._maker = threading.Thread(target=self._make_tables, name="compiler", daemon=True)
             self._maker.start()
 
-    def _make_stencils(self) -> None:
+    def _make_tables(self) -> None:
         """The first use of an installation: nobody waits; what is decoded later is counted."""
         try:
             if not self._ended.wait(PATIENCE):
                 tables()
-                self.stitching = Stitching(self)
+                self.compiling = Compiling(self)
         except BaseException as error:
             self._fail(error)  # raised where the machine is run
 
     def profile(self) -> Profile:
         """See `engine.ports.Harts`."""
         seen = super().profile()
-        return self.stitching.told(seen) if self.stitching else seen
+        return self.compiling.told(seen) if self.compiling else seen
 
     def close(self) -> None:
         """End the threads, then give the blocks' memory back."""
@@ -54,5 +54,5 @@ class Tiers(Regions):
         if self._maker is not None:
             self._maker.join()
         super().close()
-        if self.stitching is not None:
-            self.stitching.close()
+        if self.compiling is not None:
+            self.compiling.close()

@@ -10,7 +10,7 @@ from ringzero.isa.tools.program import assemble_text
 from ringzero.machines.riscv import Machine
 from tests.guest_files import RAM, elf
 
-ALL_ENGINES = ("reference", "interpreter", "stencils", "regions")
+ALL_ENGINES = ("reference", "interpreter", "compiler", "regions")
 NEVER = (1 << 64) - 1  # no deadline; no reservation
 
 

@@ -15,5 +15,5 @@ def test_a_warm_start_reads_no_definitions() -> None:
     for _ in range(2):  # the first may have to compile
         done = subprocess.run(line, capture_output=True, text=True, check=True, timeout=300)
     imported = {row.rpartition("|")[2].strip() for row in done.stderr.splitlines()}
-    assert "ringzero.engine.stencils.tier" in imported
+    assert "ringzero.engine.compiler.tier" in imported
     assert "ringzero.isa.registry" not in imported

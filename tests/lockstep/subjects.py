@@ -192,14 +192,14 @@ class StencilsSubject(InterpreterSubject):
     """The same with every block stitched before its first execution."""
 
     def __init__(self, size: int) -> None:
-        from ringzero.engine.stencils.tier import Stitching
+        from ringzero.engine.compiler.tier import Compiling
 
         super().__init__(size)
-        self.stitching = Stitching(self.native, 1, ahead=True)
+        self.compiling = Compiling(self.native, 1, ahead=True)
 
 
 SUBJECTS: dict[str, Callable[[int], Subject]] = {
     "interpreter": InterpreterSubject,
-    "stencils": StencilsSubject,
+    "compiler": StencilsSubject,
     "reference": ReferenceSubject,
 }

@@ -12,7 +12,7 @@ from ringzero.cli.guest.vms import virtual_machines
 if TYPE_CHECKING:
     from ringzero.machines.base import BaseMachine
 
-SLOW = {"interpreter": "the interpreter", "stencils": "the stencils"}
+SLOW = {"interpreter": "the interpreter", "compiler": "the compiler"}
 """Kinds of cached objects that take seconds to make."""
 
 

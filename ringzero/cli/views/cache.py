@@ -13,7 +13,7 @@ from ringzero.lang.cache_limit import OTHERS, VARIABLE, kept, limit
 
 MEANINGS = {
     "interpreter": "the native engine's core",
-    "stencils": "code that instructions are stitched from",
+    "compiler": "code that instructions are stitched from",
     "region-library": "instructions, to make regions of",
     "region-helpers": "what regions call",
     "regions": "hot code of guests, by the content of its pages",

@@ -71,8 +71,16 @@ CODES = {
     "mulh": ops.MULH, "mulhu": ops.MULHU,
 }  # fmt: skip
 CONDITIONS = {
-    "eq": 0x4, "ne": 0x5, "ult": 0x2, "uge": 0x3, "ule": 0x6, "ugt": 0x7,
-    "slt": 0xC, "sge": 0xD, "sle": 0xE, "sgt": 0xF,
+    "eq": 0x4,
+    "ne": 0x5,
+    "ult": 0x2,
+    "uge": 0x3,
+    "ule": 0x6,
+    "ugt": 0x7,
+    "slt": 0xC,
+    "sge": 0xD,
+    "sle": 0xE,
+    "sgt": 0xF,
 }  # fmt: skip — as x86-64's condition codes are numbered
 CHOICES = {"smin": "slt", "smax": "sgt", "umin": "ult", "umax": "ugt"}
 LEAVES = {
@@ -251,7 +259,7 @@ def simplified(node: Value) -> Value:
     if not isinstance(node, Node):
         return node
     for rule in (_extension, _masked_count, _high_half, _rotation, _choice):
-        node = rule(node)  # type: ignore[assignment,arg-type]
+        node = rule(node)
         if not isinstance(node, Node):
             return node
     return node
@@ -453,9 +461,7 @@ class Writer:
         )
 
 
-def lowered(
-    one: Instruction, lines: list[str], features: Mapping[str, bool]
-) -> list[Operation]:
+def lowered(one: Instruction, lines: list[str], features: Mapping[str, bool]) -> list[Operation]:
     """The operations of an instruction, or NotLowered.
 
     A branch's end with COMPARE; a jump's leave its target in T0 before they write the link.

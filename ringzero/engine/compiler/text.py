@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ringzero.engine.interpreter.handlers import CONVENTION, OFFSET, InstructionHandler
+from ringzero.engine.native.compiler import piece_access
 from ringzero.engine.native.compiler.holes import NUMBERS, PLACES
 from ringzero.engine.native.floats import pieces as piece_floats
-from ringzero.engine.native.compiler import piece_access
 from ringzero.engine.native.translation.physical import now
 from ringzero.isa import ports
 from ringzero.isa.instruction import SYSTEM, Instruction

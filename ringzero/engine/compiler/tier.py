@@ -19,6 +19,11 @@ from ringzero.engine.native.state import PAGE_SLOTS, Core
 from ringzero.engine.native.compiler.state import ARENAS, ENTRIES, SMALLEST, Compiler, Fix
 from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.engine.compiler.parts import parts, tables
+from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.limits import VARIABLE, compiled_limit
+from ringzero.engine.native.compiler.state import ARENAS, ENTRIES, SMALLEST, Compiler, Fix
+from ringzero.engine.native.state import PAGE_SLOTS, Core
+from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.errors import RingzeroError
 from ringzero.lang.host import view
 
@@ -67,7 +72,7 @@ class Compiling:
     """What one machine's native compiler works with."""
 
     def __init__(self, engine: Interpreter, threshold: int = THRESHOLD) -> None:
-        self.memory = CodeMemory(max(stitched_limit(), ARENAS * SMALLEST))
+        self.memory = CodeMemory(max(compiled_limit(), ARENAS * SMALLEST))
         self._tables = ctypes.create_string_buffer(tables())
         fixes = 2 * ENTRIES * ctypes.sizeof(view(Fix))
         scratch = [4 * 2 * PAGE_SLOTS, 2 * ENTRIES, 2 * ENTRIES, fixes]
@@ -83,13 +88,13 @@ class Compiling:
         for number in range(33):
             s.places[number] = HELD.get(number, IN_CORE | 8 * number + X_OFFSET)
         engine.shared.compiler = ctypes.addressof(s)
-        engine.shared.stitching = 1
+        engine.shared.compiling = 1
 
     def told(self, profile: Profile) -> Profile:
         """A profile with what was compiled."""
         s = self.state
         emptied = max(0, int(s.begun_arenas) - ARENAS)  # the first time there was nothing in them
-        return replace(profile, stitched=int(s.instructions), emptied=emptied)
+        return replace(profile, compiled_at_once=int(s.instructions), emptied=emptied)
 
     def close(self) -> None:
         """Give the code's memory back."""

@@ -18,9 +18,9 @@ from ringzero.engine.native.code import eviction as region_eviction
 from ringzero.engine.native.code import invalidate as changes
 from ringzero.engine.native.code import leaders
 from ringzero.engine.native.code import links as region_links
+from ringzero.engine.native.compiler import traces as compiler
 from ringzero.engine.native.floats import host as host_floats
 from ringzero.engine.native.profile import samples
-from ringzero.engine.native.compiler import traces as compiler
 from ringzero.engine.native.threads import wakeups as bells
 from ringzero.engine.native.translation import fences as tlb_fences
 from ringzero.engine.native.translation import physical, tlb, walks

@@ -113,7 +113,7 @@ class DecodedPage(Struct):
     regions: u64  # how many slots hold regions
     seen: u64  # a slice has ended in it since it was made
     first_link: u64  # 1 + the first of the links that are bound to it
-    stitched: u64  # the arenas of code memory where its blocks lie, as bits
+    compiled: u64  # the arenas of code memory where its blocks lie, as bits
     drops: u64  # how often stores into its code dropped its blocks
     changes: u64  # how often decoded code of it changed
     data_stores: u64  # stores to its page that touched no code, since it was decoded
@@ -194,7 +194,7 @@ class Shared(Struct):
     clint: ptr[u8]  # see `board.clint`
     clint_base: u64
     clint_size: u64  # 0: there is none
-    stitching: u64  # whether warm code is stitched
+    compiling: u64  # whether warm code is compiled
     compiler: ptr[Compiler]
 
 

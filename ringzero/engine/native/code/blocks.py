@@ -29,35 +29,35 @@ def number_at(shared: Shared, array: u64, slot: u64) -> u64:
 def clear_marks(shared: Shared, array: u64) -> None:
     """Nothing is known of the page's blocks."""
     page = decoded_page(shared, array)
-    page.stitched = 0
+    page.compiled = 0
     page.drops = 0
     for i in typed_range(u64(PAGE_SLOTS)):
         page.marks[i] = u8(0)
 
 
 @native(inline=True)
-def is_stencil(shared: Shared, handler: u64) -> bool:
+def is_compiled(shared: Shared, handler: u64) -> bool:
     """Whether a handler is a stitched block."""
     return handler - shared.compiler[0].run < shared.compiler[0].size
 
 
 @native(cold=True)
-def drop_stencils(shared: Shared, array: u64, warm: int, soon: bool) -> None:
+def drop_blocks(shared: Shared, array: u64, warm: int, soon: bool) -> None:
     """A page's blocks go: `soon` to be stitched again, or because its code changed.
 
     Their slots get the handler numbered `warm`, or the interpreter's where that happens often.
     """
     page = decoded_page(shared, array)
-    if page.stitched == 0:
+    if page.compiled == 0:
         return
-    page.stitched = 0
+    page.compiled = 0
     mark = u8(LEADER)
     if soon:
         mark = u8(shared.compiler[0].threshold - 1) | LEADER
     else:
         page.drops += 1
     for i in typed_range(u64(PAGE_SLOTS)):
-        if is_stencil(shared, page.slots[i].handler):
+        if is_compiled(shared, page.slots[i].handler):
             page.marks[i] = mark
             page.slots[i].handler = shared.handlers[warm]
             if page.drops > MOST_DROPS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import ctypes
 
 from ringzero.engine.native.code.address import decoded_page
-from ringzero.engine.native.code.blocks import drop_stencils
+from ringzero.engine.native.code.blocks import drop_blocks
 from ringzero.engine.native.state import PAGE_SLOTS, Core, DecodedPage, Link, Shared, Slot
 from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.isa.registry import INSTRUCTIONS
@@ -106,7 +106,7 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
     if was_code:
         count_change(shared, array)
         drop_regions(shared, array)
-        drop_stencils(shared, array, WARM, False)
+        drop_blocks(shared, array, WARM, False)
     return was_code
 
 
@@ -203,6 +203,6 @@ def install_region(shared: Shared, array: u64, slot: u64, address: u64, changes:
             page.originals[slot] = shared.handlers[page.numbers[slot]]
             page.regions += 1
         page.slots[slot].handler = address
-        drop_stencils(shared, array, WARM, True)  # blocks jump to each other past their slots
+        drop_blocks(shared, array, WARM, True)  # blocks jump to each other past their slots
     release(shared)
     return fine

@@ -22,13 +22,13 @@ from ringzero.engine.native.code.decoded_pages import (
     SINK,
     WARM,
 )
+from ringzero.engine.native.compiler.codes import BRANCH, CALL, INDIRECT, INTERPRETED, KIND
 from ringzero.engine.native.state import (
     PAGE_SLOTS,
     Core,
     Shared,
     Slot,
 )
-from ringzero.engine.native.compiler.codes import BRANCH, CALL, INDIRECT, INTERPRETED, KIND
 from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.lang import native, ptr, u8, u64
 
@@ -86,7 +86,7 @@ def decode_leader(core: Core, slot: ptr[Slot]) -> None:
     """First execution of a slot in a code page: decode it, and mark what it leads to."""
     decode_slot(core, slot)
     shared = core.shared[0]
-    if shared.stitching != 0:
+    if shared.compiling != 0:
         acquire(shared)
         if slot[0].handler != shared.handlers[DECODE]:  # no other hart has changed it meanwhile
             mark_around(shared, slot)

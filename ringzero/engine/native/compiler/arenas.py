@@ -8,10 +8,10 @@ written to when all of them have passed the end of a slice since.
 from __future__ import annotations
 
 from ringzero.engine.native.code.address import decoded_page
-from ringzero.engine.native.code.blocks import drop_stencils
+from ringzero.engine.native.code.blocks import drop_blocks
 from ringzero.engine.native.code.decoded_pages import WARM
-from ringzero.engine.native.state import Shared
 from ringzero.engine.native.compiler.state import Compiler
+from ringzero.engine.native.state import Shared
 from ringzero.engine.native.threads.epochs import ALL, ARRAYS, all_passed, new_stamp
 from ringzero.lang import native, typed_range, u64
 
@@ -45,15 +45,15 @@ def room(shared: Shared) -> bool:
 def empty(shared: Shared, arena: u64) -> None:
     """Take the blocks of an arena out of their slots."""
     for array in typed_range(shared.slot_used):
-        if (decoded_page(shared, array).stitched >> arena) & 1 != 0:
-            drop_stencils(shared, array, WARM, True)
+        if (decoded_page(shared, array).compiled >> arena) & 1 != 0:
+            drop_blocks(shared, array, WARM, True)
 
 
 @native
 def lives_here(shared: Shared, array: u64) -> None:
     """A page has blocks in the present arena."""
     page = decoded_page(shared, array)
-    page.stitched = page.stitched | (u64(1) << shared.compiler[0].arena)
+    page.compiled = page.compiled | (u64(1) << shared.compiler[0].arena)
 
 
 @native(inline=True)

@@ -7,6 +7,7 @@ through the execute table, and if compiled code stands there, registers stay in 
 from __future__ import annotations
 
 from ringzero.engine.native.code.decoded_pages import JUMP_TO
+from ringzero.engine.native.compiler.accesses import ENTRY, INDEX_MASK, NOT_EQUAL, OFFSET, TAG, TLB
 from ringzero.engine.native.compiler.exits import (
     PAST_ENTRY,
     count_down,
@@ -16,7 +17,6 @@ from ringzero.engine.native.compiler.exits import (
 )
 from ringzero.engine.native.compiler.operands import PAGE
 from ringzero.engine.native.compiler.state import TO_BLOCK, Compiler
-from ringzero.engine.native.compiler.accesses import ENTRY, INDEX_MASK, NOT_EQUAL, OFFSET, TAG, TLB
 from ringzero.engine.native.compiler.x86_64 import (
     ADD,
     AND,

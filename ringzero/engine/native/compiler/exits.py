@@ -8,7 +8,7 @@ place. A way out gives the registers back, and goes on at a slot or at a handler
 from __future__ import annotations
 
 from ringzero.engine.native.code.address import slots_of
-from ringzero.engine.native.code.blocks import is_stencil, number_at
+from ringzero.engine.native.code.blocks import is_compiled, number_at
 from ringzero.engine.native.code.decoded_pages import EVENT
 from ringzero.engine.native.code.leaders import mark_leader
 from ringzero.engine.native.compiler.operands import IN_CORE, PAGE, X
@@ -154,7 +154,7 @@ def known_block(shared: Shared, array: u64, slot: u64) -> u64:
     if s.labels[slot] != 0:
         return u64(s.labels[slot])
     handler = slots_of(shared, array)[slot].handler
-    if is_stencil(shared, handler):
+    if is_compiled(shared, handler):
         return 1 + block_at(s, handler - s.run)
     return u64(0)
 

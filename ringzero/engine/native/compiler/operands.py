@@ -139,9 +139,7 @@ def apply_to_word(s: Compiler, arithmetic: u64, offset: u64, kind: u64, value: u
 
 
 @native
-def compare(
-    s: Compiler, a_kind: u64, a: u64, b_kind: u64, b: u64
-) -> None:
+def compare(s: Compiler, a_kind: u64, a: u64, b_kind: u64, b: u64) -> None:
     """Set the host's flags by two places; the second temporary may be used."""
     if a_kind == WORD and b_kind != WORD and (b_kind == REGISTER or fits(b)):
         apply_to_word(s, u64(x86_64.CMP), a, b_kind, b)

@@ -22,9 +22,7 @@ from ringzero.engine.native.compiler.x86_64 import (
 from ringzero.lang import native, peek, poke, typed_range, u32, u64
 
 SYMBOL = {name: number for number, name in enumerate(holes.SYMBOLS)}
-RD, RS1, RS2, RS3, IMM, SIZE = (
-    SYMBOL[name] for name in ("rd", "rs1", "rs2", "rs3", "imm", "size")
-)
+RD, RS1, RS2, RS3, IMM, SIZE = (SYMBOL[name] for name in ("rd", "rs1", "rs2", "rs3", "imm", "size"))
 RD_INDEX, RS1_INDEX, RS2_INDEX, RS3_INDEX = (
     SYMBOL[name] for name in ("rd_index", "rs1_index", "rs2_index", "rs3_index")
 )

@@ -89,6 +89,7 @@ class Compiler(Struct):
     pieces: ptr[Piece]
     holes: ptr[Hole]
     threshold: u64  # how often a block is entered before it is compiled
+    ahead: u64  # whether code is compiled that was not executed yet
     places: u64[33]  # type: ignore[valid-type]  # by x register: the host's, or CORE | offset
     values: u64[32]  # type: ignore[valid-type]  # by symbol, for the next piece
     rd: u64  # of the instruction that is compiled

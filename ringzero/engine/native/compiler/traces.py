@@ -14,7 +14,8 @@ from ringzero.engine.native.code.address import (
     slot_offset,
     slots_of,
 )
-from ringzero.engine.native.code.blocks import COUNTED, LEADER, is_stencil, number_at
+from ringzero.engine.native.code.blocks import COUNTED, LEADER, is_compiled, number_at
+from ringzero.engine.native.code.decode import decode_slot
 from ringzero.engine.native.code.decoded_pages import (
     COUNT,
     DECODE,
@@ -49,7 +50,7 @@ from ringzero.engine.native.compiler.x86_64 import (
 )
 from ringzero.engine.native.state import PAGE_SLOTS, Core, Shared, Slot
 from ringzero.engine.native.threads.epochs import acquire, release
-from ringzero.lang import fence, native, ptr, typed_range, u16, u32, u64
+from ringzero.lang import advance, fence, native, ptr, typed_range, u16, u32, u64
 from ringzero.lang.host import view
 
 FLOATS = view(Core).floats.offset
@@ -70,12 +71,12 @@ def compile_trace(core: Core, array: u64, head: u64) -> bool:
     s.pending_count = 0
     s.begun_count = 0
     s.fix_count = 0
-    expect(shared, array, head)
+    expect(core, array, head)
     while s.pending_count != 0:
         s.pending_count -= 1
         slot = u64(s.pending[s.pending_count])
         if s.labels[slot] == 0 and not crowded(s):
-            blocks(shared, array, slot)
+            blocks(core, array, slot)
     resolve(shared, array)
     install(shared, array)
     return True
@@ -100,23 +101,32 @@ def install(shared: Shared, array: u64) -> None:
 
 
 @native
-def expect(shared: Shared, array: u64, slot: u64) -> None:
+def expect(core: Core, array: u64, slot: u64) -> None:
     """A block begins at a slot, if its instruction is decoded and nothing stands there yet."""
+    shared = core.shared[0]
     s = shared.compiler[0]
     if slot >= PAGE_SLOTS or s.pending_count == ENTRIES or s.labels[slot] != 0:
         return
-    if compilable(shared, array, slot):
+    if compilable(core, array, slot):
         s.pending[s.pending_count] = u16(slot)
         s.pending_count += 1
 
 
 @native
-def compilable(shared: Shared, array: u64, slot: u64) -> bool:
+def compilable(core: Core, array: u64, slot: u64) -> bool:
     """Whether an instruction is decoded, no region's, not compiled, and not the interpreter's."""
-    handler = slots_of(shared, array)[slot].handler
-    if handler == shared.handlers[DECODE] or is_stencil(shared, handler):
+    shared = core.shared[0]
+    one = advance(slots_of(shared, array), slot)
+    if one[0].handler == shared.handlers[DECODE]:
+        if shared.compiler[0].ahead == 0 or shared.parallel != 0:
+            return False
+        decode_slot(core, one)
+    if is_compiled(shared, one[0].handler):
         return False
-    return decoded_page(shared, array).originals[slot] == 0 and kind_at(shared, array, slot) != codes.INTERPRETED
+    return (
+        decoded_page(shared, array).originals[slot] == 0
+        and kind_at(shared, array, slot) != codes.INTERPRETED
+    )
 
 
 @native
@@ -131,13 +141,14 @@ def begin(s: Compiler, slot: u64) -> None:
 
 
 @native
-def blocks(shared: Shared, array: u64, head: u64) -> None:
+def blocks(core: Core, array: u64, head: u64) -> None:
     """One block after the other, until control goes elsewhere."""
+    shared = core.shared[0]
     s = shared.compiler[0]
     begin(s, head)
     slot = head
     while True:
-        slot, going = instruction(shared, array, slot)
+        slot, going = instruction(core, array, slot)
         if not going:
             return
         if s.done == 0 and u64(s.labels[slot & 0xFFF]) == s.used + 1:
@@ -155,9 +166,9 @@ def blocks(shared: Shared, array: u64, head: u64) -> None:
             leave(shared, array, slot, s.done)
             mark_leader(shared, array, slot)
             return
-        if not compilable(shared, array, slot):
+        if not compilable(core, array, slot):
             leave(shared, array, slot, s.done)
-            go_on(shared, array, slot)
+            go_on(core, array, slot)
             return
         if mark_of(shared, array, slot) & LEADER != 0:
             if s.done != 0:
@@ -166,8 +177,9 @@ def blocks(shared: Shared, array: u64, head: u64) -> None:
 
 
 @native
-def instruction(shared: Shared, array: u64, slot: u64) -> tuple[u64, bool]:
+def instruction(core: Core, array: u64, slot: u64) -> tuple[u64, bool]:
     """Compile one instruction; the slot behind it, and whether control may go on there."""
+    shared = core.shared[0]
     s = shared.compiler[0]
     index = decoded(shared, array, slot)
     s.instructions += 1
@@ -189,23 +201,22 @@ def instruction(shared: Shared, array: u64, slot: u64) -> tuple[u64, bool]:
     if kind == codes.PLAIN:
         s.done += 1
         return behind, True
-    return control(shared, array, kind, u64(s.operations[recipe.first].how), behind)
+    return control(core, array, kind, u64(s.operations[recipe.first].how), behind)
 
 
 @native
-def control(
-    shared: Shared, array: u64, kind: u64, condition: u64, behind: u64
-) -> tuple[u64, bool]:
+def control(core: Core, array: u64, kind: u64, condition: u64, behind: u64) -> tuple[u64, bool]:
     """Behind a comparison, or with the link written: where control goes."""
+    shared = core.shared[0]
     s = shared.compiler[0]
     target = target_slot(s)
     if kind == codes.BRANCH:
-        expect(shared, array, target)
+        expect(core, array, target)
         branch(s, condition)
         s.done += 1
         return behind, True
     if s.rd != SINK:
-        expect(shared, array, behind)
+        expect(core, array, behind)
     if kind == codes.INDIRECT:
         indirect(s)
         return behind, False
@@ -215,7 +226,7 @@ def control(
         return behind, False
     signed_event(s, target)
     s.done = 0
-    if known_block(shared, array, target) == 0 and compilable(shared, array, target):
+    if known_block(shared, array, target) == 0 and compilable(core, array, target):
         if not crowded(s):
             begin(s, target)
             return target, True
@@ -251,14 +262,15 @@ def look_at_floats(s: Compiler) -> None:
 
 
 @native
-def go_on(shared: Shared, array: u64, slot: u64) -> None:
+def go_on(core: Core, array: u64, slot: u64) -> None:
     """A way out: what is behind it is to be compiled when it is warm too."""
+    shared = core.shared[0]
     if decoded_page(shared, array).originals[slot] != 0:
         return
     handler = slots_of(shared, array)[slot].handler
     if handler != shared.handlers[DECODE] and number_at(shared, array, slot) < COUNT:
         size = 2 - (number_at(shared, array, slot) & 1)
-        expect(shared, array, slot + size)  # behind what the interpreter does
+        expect(core, array, slot + size)  # behind what the interpreter does
     else:
         mark_leader(shared, array, slot)
 

@@ -6,9 +6,9 @@ reserved rounding mode; so a stencil calls nothing.
 
 from __future__ import annotations
 
+from ringzero.engine.native.compiler.piece_access import missed
 from ringzero.engine.native.floats import exact as careful_floats
 from ringzero.engine.native.floats import host as host_floats
-from ringzero.engine.native.compiler.piece_access import missed
 from ringzero.isa import floating
 from ringzero.isa.floating import DYNAMIC
 from ringzero.isa.hart import Hart

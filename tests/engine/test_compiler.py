@@ -1,4 +1,4 @@
-"""The stencil tier: its tables, and whole states compared with the interpreter's."""
+"""The compiler: its tables, and whole states compared with the interpreter's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from ringzero.engine.compiler.parts import parts, tables
+from ringzero.engine.compiler.tier import CodeMemory, Compiled, Compiling
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.native.code.decoded_pages import ILLEGAL_4
 from ringzero.engine.regions.find.pages import decoded_page
-from ringzero.engine.stencils.parts import parts, tables
-from ringzero.engine.stencils.tier import CodeMemory, Stencils, Stitching
 from ringzero.engine.tiers import Tiers
 from ringzero.guests import build
 from ringzero.isa.instruction import SYSTEM
@@ -25,25 +25,25 @@ from tests.engine.test_engines_agree import BASE, ENOUGH, compare, finish, start
 INTEGER = ("I", "M", "A", "Zba", "Zbb", "Zbs", "Zicond")
 
 
-class Second(Stencils):
+class Second(Compiled):
     """Stitches a block when it is executed for the second time."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.stitching.state.threshold = 2
+        self.compiling.state.threshold = 2
 
 
-class First(Stencils):
+class First(Compiled):
     """Stitches before the first execution, and what can be reached from there too."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.stitching.state.threshold, self.stitching.state.ahead = 1, 1
+        self.compiling.state.threshold, self.compiling.state.ahead = 1, 1
 
 
-def test_integer_instructions_have_stencils() -> None:
+def test_all_integer_instructions_are_compiled() -> None:
     data = tables()
-    offset, size = parts(data)[4]
+    offset, size = parts(data)[0]
     assert size == len(INSTRUCTIONS)
     without = {
         one.name
@@ -60,7 +60,7 @@ def stretch(harts: Any) -> None:
 
 @pytest.mark.parametrize("make", [First, Second], ids=["first", "second"])
 @pytest.mark.parametrize("seed", range(200, 208))
-def test_stencils_equal_the_interpreter(make: type[Stencils], seed: int) -> None:
+def test_compiled_code_equals_the_interpreter(make: type[Compiled], seed: int) -> None:
     expected, its_memory = start(Interpreter, seed)
     stitched, memory = start(make, seed)
     for _ in range(20):
@@ -71,14 +71,14 @@ def test_stencils_equal_the_interpreter(make: type[Stencils], seed: int) -> None
     finish(stitched)
     compare(state(expected, its_memory), state(stitched, memory))
     if make is First:
-        assert stitched.stitching.state.instructions > 0
+        assert stitched.compiling.state.instructions > 0
     stitched.close()
 
 
 def test_code_memory_that_is_full_is_used_again() -> None:
     expected, its_memory = start(Interpreter, 203)
     stitched, memory = start(First, 203)
-    told = stitched.stitching.state
+    told = stitched.compiling.state
     told.arenas, told.size = 2, 66 << 10  # hardly more than one trace in each arena
     while expected.elapsed < ENOUGH and not expected.idle(0):
         stretch(expected)
@@ -107,11 +107,11 @@ def looping(make: type[Interpreter]) -> tuple[Any, GuestMemory]:
     return harts, memory
 
 
-def test_a_loop_is_stitched_and_its_change_is_seen() -> None:
+def test_a_loop_is_compiled_and_its_change_is_seen() -> None:
     """Memory written from outside drops the blocks made of it, in the middle of a loop."""
-    stitched, memory = looping(Stencils)
+    stitched, memory = looping(Compiled)
     stitched.run(150_000)
-    assert stitched.stitching.state.traces > 0
+    assert stitched.compiling.state.traces > 0
     assert stitched.hart(0).x[5] == 50_000
     memory.write(BASE, OTHER.to_bytes(4, "little"))
     stitched.run()
@@ -128,8 +128,8 @@ def test_regions_displace_blocks() -> None:
     array = ctypes.c_uint32.from_address(harts.shared.pages).value - 1
     page = decoded_page(harts.shared, array)
     block = page.slots[0].handler
-    run = harts.stitching.memory.run
-    assert run <= block < run + harts.stitching.memory.size
+    run = harts.compiling.memory.run
+    assert run <= block < run + harts.compiling.memory.size
     table = ctypes.cast(harts.shared.handlers, ctypes.POINTER(ctypes.c_uint64))
     region = table[ILLEGAL_4]  # any handler will do, if it is another
     changes = page.changes
@@ -144,15 +144,15 @@ def test_regions_displace_blocks() -> None:
 
 def test_a_kernel_runs_the_same_while_its_blocks_are_given_back() -> None:
     counted = []
-    for engine in ("interpreter", "stencils"):
+    for engine in ("interpreter", "compiler"):
         kernel = build("kernel")
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
-            if engine == "stencils":
-                told = machine.harts.stitching.state
+            if engine == "compiler":
+                told = machine.harts.compiling.state
                 told.size = 8 * 33 << 10  # a few blocks in each arena
             assert machine.run(timeout=120) == PoweredOff(0)
             counted.append(machine.counters())
-            if engine == "stencils":
+            if engine == "compiler":
                 assert machine.profile().emptied > 0
     assert counted[0] == counted[1]
 
@@ -174,7 +174,7 @@ def test_the_size_of_code_memory_is_a_setting(monkeypatch: pytest.MonkeyPatch) -
     """A quarter of what all translated code may take."""
     monkeypatch.setenv("RINGZERO_CODE_LIMIT", "20M")
     engine = Interpreter(GuestMemory(4 << 20), Bus(), 1)
-    stitching = Stitching(engine)
+    stitching = Compiling(engine)
     assert stitching.state.size == 5 << 20
     stitching.close()
 
@@ -182,7 +182,7 @@ def test_the_size_of_code_memory_is_a_setting(monkeypatch: pytest.MonkeyPatch) -
 def test_tiers_agree_on_a_kernel_with_interrupts() -> None:
     """Paging, traps and timer interrupts, to the same counters."""
     counted = []
-    for engine in ("interpreter", "stencils", "auto"):
+    for engine in ("interpreter", "compiler", "auto"):
         kernel = build("kernel")
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
             assert machine.run(timeout=120) == PoweredOff(0)

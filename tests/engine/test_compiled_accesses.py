@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
+from ringzero.engine.compiler.tier import Compiled
 from ringzero.engine.interpreter.engine import Interpreter
-from ringzero.engine.stencils.tier import Stencils
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.random_programs import BASE
+from tests.engine.test_compiler import First, Second
 from tests.engine.test_engines_agree import compare, finish, state
 from tests.engine.test_region_windows import ALL, READ_ONLY, REMAP, machine
-from tests.engine.test_stencils import First, Second
 
 # Loads and stores around one register, which steps over the end of RAM in the midst of a run of
 # them; the base is loaded over, written between two accesses, and x0 is written.
@@ -58,7 +58,7 @@ handler:
 @pytest.mark.parametrize("second", [ALL, READ_ONLY, 0], ids=["all", "read-only", "unmapped"])
 @pytest.mark.parametrize("step", [8, 3, 40])
 def test_a_step_onto_another_page(
-    make: type[Stencils], step: int, second: int, change: str
+    make: type[Compiled], step: int, second: int, change: str
 ) -> None:
     expected, its_memory = machine(Interpreter, step, second, change)
     stitched, memory = machine(make, step, second, change)
@@ -69,7 +69,7 @@ def test_a_step_onto_another_page(
     finish(expected)
     finish(stitched)
     compare(state(expected, its_memory), state(stitched, memory))
-    assert stitched.stitching.state.windows > 0
+    assert stitched.compiling.state.instructions > 0
     stitched.close()
 
 
@@ -91,7 +91,7 @@ def at_the_end_of_memory(make: Any, before: int) -> tuple[Any, GuestMemory]:
 
 @pytest.mark.parametrize("make", [First, Second], ids=["first", "second"])
 @pytest.mark.parametrize("before", [300, 301, 4096 + 100, 4096 + 96])
-def test_accesses_to_the_end_of_memory(make: type[Stencils], before: int) -> None:
+def test_accesses_to_the_end_of_memory(make: type[Compiled], before: int) -> None:
     expected, its_memory = at_the_end_of_memory(Interpreter, before)
     stitched, memory = at_the_end_of_memory(make, before)
     for _ in range(12):
@@ -103,5 +103,5 @@ def test_accesses_to_the_end_of_memory(make: type[Stencils], before: int) -> Non
     compare(state(expected, its_memory), state(stitched, memory))
     assert (expected.hart(0).x[18] > 0) == (before < 4096)  # it trapped
     if make is Second:  # First stitches before it knows what follows
-        assert stitched.stitching.state.windows > 0
+        assert stitched.compiling.state.instructions > 0
     stitched.close()
