@@ -188,7 +188,7 @@ class InterpreterSubject:
         return READERS[number](self.hart)
 
 
-class StencilsSubject(InterpreterSubject):
+class CompilerSubject(InterpreterSubject):
     """The same with every block stitched before its first execution."""
 
     def __init__(self, size: int) -> None:
@@ -200,6 +200,6 @@ class StencilsSubject(InterpreterSubject):
 
 SUBJECTS: dict[str, Callable[[int], Subject]] = {
     "interpreter": InterpreterSubject,
-    "compiler": StencilsSubject,
+    "compiler": CompilerSubject,
     "reference": ReferenceSubject,
 }

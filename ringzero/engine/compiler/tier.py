@@ -71,7 +71,9 @@ class CodeMemory:
 class Compiling:
     """What one machine's native compiler works with."""
 
-    def __init__(self, engine: Interpreter, threshold: int = THRESHOLD) -> None:
+    def __init__(
+        self, engine: Interpreter, threshold: int = THRESHOLD, *, ahead: bool = False
+    ) -> None:
         self.memory = CodeMemory(max(compiled_limit(), ARENAS * SMALLEST))
         self._tables = ctypes.create_string_buffer(tables())
         fixes = 2 * ENTRIES * ctypes.sizeof(view(Fix))
@@ -84,7 +86,7 @@ class Compiling:
         places = [base + offset for offset, _ in parts(self._tables.raw)]
         s.kinds, s.recipes, s.operations, s.code, s.pieces, s.holes = places
         s.labels, s.begun, s.pending, s.fixes = map(ctypes.addressof, self._scratch)
-        s.threshold, s.arenas = threshold, ARENAS
+        s.threshold, s.ahead, s.arenas = threshold, ahead, ARENAS
         for number in range(33):
             s.places[number] = HELD.get(number, IN_CORE | 8 * number + X_OFFSET)
         engine.shared.compiler = ctypes.addressof(s)
