@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from ringzero.engine.compiler import lowering, text
 from ringzero.engine.compiler.parts import joined
+from ringzero.engine.compiler.reading import definitions
+from ringzero.engine.compiler.values import NotLowered
 from ringzero.engine.native.compiler import codes, holes
 from ringzero.isa.instruction import BRANCH, JUMP, PLAIN, Instruction
 from ringzero.isa.registry import INSTRUCTIONS
@@ -48,13 +50,13 @@ def operations() -> dict[str, list[lowering.Operation]]:
     chosen = [one for one in INSTRUCTIONS if text.compilable(one)]
     for one in chosen:
         program.add_roots([one.function], {one.function: f"l.{one.name}"}, flagged=True)
-    found = lowering.definitions(str(binding.optimised(program.text(), binding.host_machine())))
+    found = definitions(str(binding.optimised(program.text(), binding.host_machine())))
     features = binding.llvm().get_host_cpu_features()
     made = {}
     for one in chosen:
         try:
             made[one.name] = lowering.lowered(one, found[f"l.{one.name}"], features)
-        except lowering.NotLowered:
+        except NotLowered:
             continue
     return made
 
