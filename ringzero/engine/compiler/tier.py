@@ -13,11 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 from ringzero.descriptors import above_standard
-from ringzero.engine.interpreter.engine import Interpreter
-from ringzero.engine.limits import VARIABLE, stitched_limit
-from ringzero.engine.native.state import PAGE_SLOTS, Core
-from ringzero.engine.native.compiler.state import ARENAS, ENTRIES, SMALLEST, Compiler, Fix
-from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.engine.compiler.parts import parts, tables
 from ringzero.engine.interpreter.engine import Interpreter
 from ringzero.engine.limits import VARIABLE, compiled_limit
