@@ -201,6 +201,11 @@ def parse_elf(path: Path, data: Content) -> KernelFile:
     if kind not in (EXECUTABLE, SHARED):
         raise UsageError(f"The kernel {path} is an ELF file but no executable: link it first.")
     entry, headers = struct.unpack_from("<QQ", data, 24)
+    if entry & 1:
+        raise UsageError(
+            f"The kernel {path} begins at {entry:#x}, an odd address, where no instruction can be: "
+            "link it again."
+        )
     size, count = struct.unpack_from("<HH", data, 54)
     if size != 56 or len(data) < headers + size * count:
         raise UsageError(_cut_off(path, len(data), headers + 56 * count))

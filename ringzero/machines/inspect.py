@@ -131,11 +131,14 @@ class Csrs:
         copy = self._copy()
         mode, copy.mode = copy.mode, u64(M)
         virtual, copy.virtual = copy.virtual, u64(0)
+        # Counters take a write to come from an instruction, which is to be counted, or not, behind
+        # it: here it is the last one that retired.
+        retired, copy.retired = copy.retired, u64(copy.retired - 1)
         try:
             csr_write(copy, self._number(name), u64(value))
         except Trap:
             raise UsageError(f"CSR {name} cannot be written.") from None
-        copy.mode, copy.virtual = mode, virtual
+        copy.mode, copy.virtual, copy.retired = mode, virtual, retired
         for field, kind in Hart.fields.items():
             changed = getattr(copy, field)
             if issubclass(kind, Array):

@@ -70,6 +70,7 @@ def test_gzip_is_unpacked_on_the_way(tmp_path: Path, memory: GuestMemory) -> Non
         (elf(b"code", bits=1), "32-bit RISC-V"),
         (elf(b"code", kind=1), "no executable"),
         (elf(b"code" * 4, memory=8), "damaged"),
+        (elf(b"code", address=RAM + 1), "an odd address"),
         (gzip.compress(b"x" * 5000, mtime=0), "of an unknown kind"),
         (gzip.compress(image(), mtime=0)[:-9], "gzip data .* is cut off"),
         (gzip.compress(image(), mtime=0)[:40] + bytes(50), "gzip data"),
