@@ -42,7 +42,6 @@ class FirmwareInfo(Struct):
 
 
 INFO_MAGIC, INFO_VERSION = 0x4942_534F, 2
-ANY_HART = 0xFFFF_FFFF_FFFF_FFFF
 SAVED = [name for name in Frame.fields if name not in ("sp", "t0", "align")]
 
 # a0 hart, a1 device tree, a2 fw_dynamic_info. One hart goes on; the others wait for it.

@@ -9,24 +9,37 @@ from ringzero.board import clint, sbi
 from ringzero.board.addresses import CLINT_BASE, FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE
 from ringzero.firmware import calls, harts, uart
 from ringzero.firmware.entry import INFO_MAGIC, FirmwareInfo, Frame, trap
-from ringzero.firmware.layout import (
-    HARTS,
-    S,
-    boot,
-    shared,
-)
+from ringzero.firmware.layout import HARTS, S, boot, shared
+from ringzero.firmware.memory import find_ram
+from ringzero.firmware.requests import read_mail
 from ringzero.firmware.reserve import reserve
-from ringzero.lang import address_of, fence, native, ptr, typed_range, u8, u64
+from ringzero.isa.csrs.machine import menvcfg, mstatus
+from ringzero.isa.hart import H
+from ringzero.isa.privileged.trap import (
+    CAUSES,
+    ECALL_FROM_M,
+    ECALL_FROM_S,
+    INTERRUPT,
+    MSI,
+    MTI,
+    SEI,
+    SSI,
+    STI,
+)
+from ringzero.lang import address_of, atomic, fence, native, ptr, typed_range, u8, u64
 
-INTERRUPT = 1 << 63
-SOFTWARE_INTERRUPT, TIMER_INTERRUPT = INTERRUPT | 3, INTERRUPT | 7
-CALL_FROM_S = 9
+SOFTWARE_INTERRUPT, TIMER_INTERRUPT = INTERRUPT | MSI, INTERRUPT | MTI
+SOFTWARE_CHECK, HARDWARE_ERROR, COUNTER_OVERFLOW = 18, 19, 13  # causes; our harts have none
 # Everything but calls from S and M goes to S, which is where OpenSBI would send it in the end.
-DELEGATED = 0xF0_B5FF | 1 << 19 | 1 << 18
-DELEGATED_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13
-STCE, PBMTE, CBZE, CBCFE, CBIE, ADUE = 1 << 63, 1 << 62, 1 << 7, 1 << 6, 3 << 4, 1 << 61
-FS = 3 << 13
+DELEGATED = (1 << SOFTWARE_CHECK | 1 << HARDWARE_ERROR) + sum(
+    1 << cause for cause in CAUSES if cause not in (ECALL_FROM_S, ECALL_FROM_M)
+)
+DELEGATED_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI | 1 << COUNTER_OVERFLOW
+ENVIRONMENT = sum(
+    field.bits for field in (menvcfg.STCE, menvcfg.PBMTE, menvcfg.CBZE, menvcfg.CBCFE, menvcfg.CBIE)
+)
 NAPOT, ALL_ACCESS = 3 << 3, 7
+# mstateen0: SE0, ENVCFG, CSRIND, AIA, IMSIC, CONTEXT; JVT, FCSR, C.
 STATEEN_ALL = 1 << 63 | 1 << 62 | 1 << 60 | 1 << 59 | 1 << 58 | 1 << 57 | 7
 
 
@@ -45,8 +58,8 @@ def setup() -> None:
     csr.mcounteren.write(~u64(0))
     csr.mcountinhibit.try_set(u64(0))
     csr.scounteren.write(u64(7))
-    csr.mstatus.set(FS)
-    csr.menvcfg.try_set(u64(STCE | PBMTE | CBZE | CBCFE | CBIE))
+    csr.mstatus.set(u64(mstatus.FS.bits))
+    csr.menvcfg.try_set(u64(ENVIRONMENT))
     csr.mstateen0.try_set(u64(STATEEN_ALL))
     csr.pmpaddr0.write(napot(RAM_BASE, FIRMWARE_SIZE))
     csr.pmpaddr1.write(napot(CLINT_BASE, clint.SIZE))
@@ -65,7 +78,7 @@ def count_harts(tree: ptr[u8]) -> None:
             break
         hart = word(tree, at + size - 4)
         if hart < HARTS:
-            shared.present[hart] = 1
+            shared.present[0] = shared.present[0] | u64(1) << hart
 
 
 @native
@@ -74,13 +87,15 @@ def start_first(hart: u64, tree: ptr[u8], info: FirmwareInfo) -> None:
     uart.setup()
     setup()
     shared.has_stimecmp = csr.stimecmp.try_set(~u64(0)) != 0
-    for other in range(16):
+    shared.has_guests = csr.misa.read() & H != 0
+    for other in typed_range(u64(HARTS)):
         shared.state[other] = sbi.STOPPED
-    shared.present[hart] = 1
+    shared.present[0] = u64(1) << hart
     address, mode = u64(KERNEL_BASE), u64(S)
     if address_of(info) != 0 and info.magic == INFO_MAGIC:
         address, mode = info.next_address, info.next_mode
     count_harts(tree)
+    find_ram(tree)
     reserve(tree)
     fence()
     boot.held = 0
@@ -91,7 +106,7 @@ def start_first(hart: u64, tree: ptr[u8], info: FirmwareInfo) -> None:
 def start_other(hart: u64) -> None:
     """Every other hart: stopped, until HSM starts it."""
     setup()
-    shared.present[hart] = 1
+    atomic("or", u64, shared.present, 0, u64(1) << hart)
     harts.wait_for_start(hart)
 
 
@@ -99,16 +114,16 @@ def start_other(hart: u64) -> None:
 def handle_trap(frame: Frame) -> None:
     """A trap from S or U that was not delegated."""
     cause = csr.mcause.read()
-    if cause == CALL_FROM_S:
+    if cause == ECALL_FROM_S:
         csr.mepc.write(csr.mepc.read() + 4)
-        if frame.a7 < sbi.LEGACY_END and calls.legacy(frame):
+        if frame.a7 < sbi.LEGACY_END:
+            frame.a0 = calls.legacy(frame.a7, frame.a0)
             return
-        error, value = calls.answer(frame)
-        frame.a0, frame.a1 = error, value
+        frame.a0, frame.a1 = calls.answer(frame)
     elif cause == TIMER_INTERRUPT:
         calls.timer_fired()
     elif cause == SOFTWARE_INTERRUPT:
-        harts.read_mail()
+        read_mail()
     else:
         fail(cause, csr.mepc.read(), csr.mtval.read())
 
