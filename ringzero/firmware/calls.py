@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringzero.bare.stubs import csr
+from ringzero.bare.stubs import csr, wait
 from ringzero.board import finisher, sbi
 from ringzero.board.addresses import CLINT_BASE, FINISHER_BASE
 from ringzero.board.clint import MTIMECMP
@@ -79,7 +79,7 @@ def reset(kind: u64, reason: u64) -> u64:
     if error != sbi.SUCCESS:
         return error
     if kind != sbi.SHUTDOWN:
-        store(u32, FINISHER_BASE, finisher.RESET)
+        end(u32(finisher.RESET))
     elif reason == sbi.SYSTEM_FAILURE:
         finish(u64(1))
     else:
@@ -89,9 +89,16 @@ def reset(kind: u64, reason: u64) -> u64:
 
 @native
 def finish(code: u64) -> None:
-    """End the machine with an exit code."""
-    failure = u32(u16(code)) << 16 | finisher.FAIL
-    store(u32, FINISHER_BASE, u32(finisher.PASS) if code == 0 else failure)
+    """End the machine with an exit code. Does not return."""
+    end(u32(finisher.PASS) if code == 0 else u32(u16(code)) << 16 | finisher.FAIL)
+
+
+@native
+def end(how: u32) -> None:
+    """Tell the finisher. The machine may run on for a moment, in which nobody says otherwise."""
+    store(u32, FINISHER_BASE, how)
+    while True:
+        wait()
 
 
 @native

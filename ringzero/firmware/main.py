@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ringzero.bare.device_tree import ABSENT, find, is_tree, word
-from ringzero.bare.stubs import csr, wait
+from ringzero.bare.stubs import csr
 from ringzero.bare.text import put, put_byte, put_hex
 from ringzero.board import clint, sbi
 from ringzero.board.addresses import CLINT_BASE, FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE
@@ -139,8 +139,6 @@ def fail(cause: u64, pc: u64, value: u64) -> None:
     put_hex(value)
     put_byte(10)
     calls.finish(u64(125))
-    while True:
-        wait()
 
 
 ROOTS = (start_first, start_other, handle_trap, fail)

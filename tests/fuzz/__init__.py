@@ -1,0 +1,1 @@
+"""Fuzzers, each a package with a command for long runs and a test that runs a bounded sample."""

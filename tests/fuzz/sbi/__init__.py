@@ -1,0 +1,1 @@
+"""SBI calls with any registers, on firmware and under each technique."""
