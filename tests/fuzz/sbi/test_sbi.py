@@ -1,0 +1,58 @@
+"""A bounded sample of the fuzzer: what SBI calls are answered, by whom; and OpenSBI's opinion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from ringzero.board import sbi
+from tests.fuzz.sbi.__main__ import batch
+from tests.fuzz.sbi.answers import allowed, fault
+from tests.fuzz.sbi.calls import random_call
+from tests.fuzz.sbi.carriers import OURS, Carrier, on_qemu
+from tests.fuzz.sbi.guest import RETURNED, TRAPPED, Result, call
+
+FIRMWARE = [carrier for carrier in OURS if carrier.name.startswith("firmware")]
+
+
+@pytest.mark.parametrize("carrier", FIRMWARE, ids=lambda carrier: carrier.name)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_calls_to_the_firmware(carrier: Carrier, seed: int, tmp_path: Path) -> None:
+    assert batch(carrier, seed, 400, tmp_path) == []
+
+
+def test_a_wrong_answer_is_found() -> None:
+    platform = OURS[0].platform
+    absent = call(sbi.IPI, sbi.SEND_IPI, 2, 0)
+    assert fault(absent, Result(RETURNED, sbi.INVALID_PARAM, 0, 0), platform) == ""
+    assert "[-3]" in fault(absent, Result(RETURNED, 0, 0, 0), platform)
+    assert "did not return" in fault(absent, Result(TRAPPED, 0, 0, 0), platform)
+
+
+OPENSBI = (sbi.BASE, sbi.TIME, sbi.IPI, sbi.RFENCE, sbi.HSM)
+"""What Debian's OpenSBI, 1.1, has of the extensions that we have; its SRST has errors of its own.
+
+It looks at addresses by its domains, which hold devices too; and in ranges of fences and for harts
+that a mask names it checks less than the specification lets it.
+"""
+
+
+@pytest.mark.needs_qemu
+@pytest.mark.needs_opensbi
+def test_opensbi_is_of_the_same_opinion(tmp_path: Path) -> None:
+    theirs = on_qemu(1, opensbi=True)
+    chooser = Random(3)
+    calls = [random_call(chooser, theirs.ram_end) for _ in range(600)]
+    calls = [each for each in calls if each.extension in OPENSBI]
+    ran = theirs.run(calls, call(sbi.SRST, 0, 0, 0), tmp_path)
+    assert len(ran.results) == len(calls), ran.output[-500:]
+    other = [
+        f"{each}: {result}: {sorted(wanted)}"
+        for each, result in zip(calls, ran.results, strict=True)
+        if result.kind == RETURNED
+        and (wanted := allowed(each, theirs.platform)) is not None
+        and result.error not in wanted
+    ]
+    assert other == []
