@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import IntEnum
 from typing import Any, Protocol
 
 
@@ -42,8 +42,12 @@ class Memory(Protocol):
         """The bytes of a range themselves."""
 
 
-class Why(Enum):
-    """Why `Harts.run` came back; the values are those of `Core.why`."""
+TRAP_LOOP = 64
+"""Traps without an instruction between them: the trap handler itself cannot be fetched."""
+
+
+class Why(IntEnum):
+    """Why harts came back: what native code leaves in `Core.why`, and `Harts.run` says."""
 
     RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
 

@@ -10,7 +10,7 @@ import pytest
 from ringzero.engine.compiler.parts import parts, tables
 from ringzero.engine.compiler.tier import CodeMemory, Compiled, Compiling
 from ringzero.engine.interpreter.engine import Interpreter
-from ringzero.engine.native.code.decoded_pages import ILLEGAL_4
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.regions.find.pages import decoded_page
 from ringzero.engine.tiers import Tiers
 from ringzero.guests import build
@@ -131,7 +131,7 @@ def test_regions_displace_blocks() -> None:
     run = harts.compiling.memory.run
     assert run <= block < run + harts.compiling.memory.size
     table = ctypes.cast(harts.shared.handlers, ctypes.POINTER(ctypes.c_uint64))
-    region = table[ILLEGAL_4]  # any handler will do, if it is another
+    region = table[Special.ILLEGAL]  # any handler will do, if it is another
     changes = page.changes
     assert harts.code.install_region(harts.shared_address, array, 0, region, changes)
     assert page.slots[0].handler == region

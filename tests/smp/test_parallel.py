@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ringzero import Machine
-from ringzero.engine.interpreter import engine as interpreter
+from ringzero.engine.interpreter import machine_state
 from ringzero.errors import UsageError
 from ringzero.machine.devices.clint import Clint
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, TimedOut
@@ -79,9 +79,9 @@ def test_interrupts_between_harts_need_no_python(monkeypatch: pytest.MonkeyPatch
     assert not asked
 
 
-def test_slot_arrays_are_used_anew_while_harts_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program's code lies in more pages than there are arrays for them."""
-    monkeypatch.setattr(interpreter, "SLOT_ARRAYS", 6)
+def test_decoded_pages_are_used_anew_while_harts_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program's code lies in more pages than can be decoded at a time."""
+    monkeypatch.setattr(machine_state, "DECODED_PAGES", 6)
     check(run("interpreter"))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 
-from ringzero.engine.interpreter.engine import code_key
+from ringzero.engine.interpreter.native_core import code_key
 from ringzero.lang import cache
 
 KIND = "compiler"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ringzero.engine.interpreter.handlers import CONVENTION, OFFSET, InstructionHandler
+from ringzero.engine.instruction_text import InstructionText
+from ringzero.engine.llvm_text import CONVENTION, HART
 from ringzero.engine.native.compiler import piece_access
 from ringzero.engine.native.compiler.holes import NUMBERS, PLACES
 from ringzero.engine.native.floats import pieces as piece_floats
@@ -47,14 +48,11 @@ def number(name: str) -> str:
     return f"ptrtoint (ptr @{name} to i64)"
 
 
-class PieceText(InstructionHandler):
+class PieceText(InstructionText):
     """The piece of one instruction that falls through."""
 
-    def __init__(self, program: Program, one: Instruction) -> None:
-        super().__init__(program, one, 0, False)
-
     def define(self, name: str) -> str:
-        """See `HandlerText`."""
+        """The whole function."""
         body = "\n".join(self.lines)
         place = f'nounwind section "{SECTION}"'  # apart from what it might call
         return f'define {CONVENTION} void @"{name}"({SIGNATURE}) {place} {{\n{body}\n}}'
@@ -65,17 +63,15 @@ class PieceText(InstructionHandler):
 
     def register(self, array: str, field: str) -> str:
         """Where a register is."""
-        where = self.value(f"getelementptr i8, ptr %core, i64 {number(field)}")
-        return self.value(f"getelementptr i8, ptr {where}, i64 {OFFSET[array]}")
+        return self.at(self.at("%core", number(field)), HART[array])
 
     def immediate(self) -> str:
         """Decoded.imm, sign-extended."""
         return self.value(f"add i64 0, {number('imm')}")
 
-    def _argument(self, name: str) -> str:
-        if name == "size":
-            return f"i64 {number('size')}"
-        return super()._argument(name)
+    def size(self) -> str:
+        """The instruction's bytes."""
+        return number("size")
 
     def go(self, target: str) -> None:
         """To a place that the compiler patches in."""
@@ -84,10 +80,9 @@ class PieceText(InstructionHandler):
 
     def text(self, name: str) -> str:
         """The piece."""
-        results = self._call()
+        results = self.results()
         if self.one.destination:
-            array = "f" if self.one.destination == "frd" else "x"
-            self.line(f"store i64 {results[0]}, ptr {self.register(array, 'rd')}")
+            self.keep(results[0])
         self.go("@next")
         if self.raises:
             self.label("raised")

@@ -7,51 +7,23 @@ through two callbacks; an exception in one stops the run and is raised from `run
 from __future__ import annotations
 
 import ctypes
-import functools
-import mmap
 from collections.abc import Callable
 from typing import Any
 
 from ringzero.board import clint
-from ringzero.engine.interpreter.threads import (
-    HartThreads,
-    futex_number,
-    system_call_address,
-    yield_address,
-)
+from ringzero.engine.interpreter.machine_state import MachineState
+from ringzero.engine.interpreter.native_core import NativeCore
+from ringzero.engine.interpreter.threads import HartThreads
 from ringzero.engine.native.code.address import code_offset, page_number
-from ringzero.engine.native.state import (
-    HEATS,
-    LINK_COUNT,
-    NEWS,
-    NO_WATCH,
-    PAGE_STRIDE,
-    SET_SIZE,
-    SETS,
-    SITES,
-    SLICE,
-    TARGETS,
-    WORD_COUNT,
-    Core,
-    Heat,
-    Link,
-    Pair,
-    Shared,
-    TlbEntry,
-    TlbSet,
-)
-from ringzero.engine.native.threads.epochs import COMMON_SIZE, OUT
-from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
+from ringzero.engine.native.state import NO_WATCH, SITES, Core, Heat
+from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.errors import RingzeroError
-from ringzero.isa.decoded import Decoded
-from ringzero.lang import binding, cache, u64
+from ringzero.lang import u64
 from ringzero.lang.floating import default_environment
 from ringzero.lang.host import view
 
 NEVER = (1 << 64) - 1
 OVERSHOOT = 2400  # a budget is looked at where code jumps: at most a page of straight code later
-TRAP_LOOP = 64
-SLOT_ARRAYS = 3072  # decoded pages kept: 36 KiB each
 
 MODE = (
     "This process rounds or flushes floating-point numbers in an unusual way, and guests would "
@@ -65,85 +37,6 @@ _write_type = ctypes.CFUNCTYPE(
     None, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_void_p
 )
 _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
-
-
-ENTRY_POINTS = [
-    "run_harts", "run_hart", "step_hart", "handler_table", "forget_range", "clear_scratch",
-    "flush_all", "decode_all", "install_region", "decode_word",
-    "ring", "retire_regions", "unlink_regions", "timer_due",
-]  # fmt: skip
-
-
-@functools.cache
-def code_key() -> str:
-    """What compiled code of the engines depends on, for the cache."""
-    return cache.source_digest(
-        "lang", "isa", "board/clint.py", "engine", options=[binding.host_identity()]
-    )
-
-
-def _compile() -> bytes:
-    from ringzero.engine.interpreter import module as program
-
-    text = program.build(binding.host_target())
-    return binding.quick_object(text, binding.host_machine())
-
-
-class _Code:
-    """The loaded interpreter; one per process."""
-
-    _instance: _Code | None = None
-
-    def __init__(self) -> None:
-        code = cache.cached("interpreter", code_key(), _compile)
-        self.library = binding.Library(code, ENTRY_POINTS)
-        pointer = ctypes.c_void_p
-        u64 = ctypes.c_uint64
-        entry = self.library.addresses
-        self.run_harts = ctypes.CFUNCTYPE(None, pointer)(entry["run_harts"])
-        self.run_hart = ctypes.CFUNCTYPE(None, pointer)(entry["run_hart"])
-        self.step_hart = ctypes.CFUNCTYPE(None, pointer)(entry["step_hart"])
-        self.forget_range = ctypes.CFUNCTYPE(None, pointer, u64, u64)(entry["forget_range"])
-        self.clear_scratch = ctypes.CFUNCTYPE(None, pointer)(entry["clear_scratch"])
-        self.flush_all = ctypes.CFUNCTYPE(None, pointer)(entry["flush_all"])
-        self.decode_all = ctypes.CFUNCTYPE(u64, pointer, u64, ctypes.c_char_p)(entry["decode_all"])
-        self.install_region = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64, u64)(
-            entry["install_region"]
-        )
-        self.timer_due = ctypes.CFUNCTYPE(u64, pointer)(entry["timer_due"])
-        self.ring = ctypes.CFUNCTYPE(None, pointer, u64)(entry["ring"])
-        self.retire_regions = ctypes.CFUNCTYPE(u64, pointer, ctypes.c_char_p)(
-            entry["retire_regions"]
-        )
-        self.unlink_regions = ctypes.CFUNCTYPE(ctypes.c_bool, pointer, u64, u64, u64)(
-            entry["unlink_regions"]
-        )
-        self.decode_word = ctypes.CFUNCTYPE(None, ctypes.c_uint32, pointer)(entry["decode_word"])
-        self.handlers = ctypes.CFUNCTYPE(u64)(entry["handler_table"])()
-
-    @classmethod
-    def load(cls) -> _Code:
-        if cls._instance is None:
-            cls._instance = cls()
-        return cls._instance
-
-
-@functools.cache
-def decoded(word: int) -> tuple[int, int, int, int, int, int, int]:
-    """Of an instruction word: index, size, rd, rs1, rs2, rs3 and imm, as `isa.decode` has them."""
-    out = view(Decoded)()
-    _Code.load().decode_word(word, ctypes.addressof(out))
-    imm = ctypes.c_int32(out.imm & 0xFFFF_FFFF).value
-    return out.index, out.size, out.rd, out.rs1, out.rs2, out.rs3, imm
-
-
-def _anonymous(size: int) -> mmap.mmap:
-    no_reserve = getattr(mmap, "MAP_NORESERVE", 0x4000)
-    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | no_reserve)
-
-
-def _address(memory: mmap.mmap) -> int:
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
 class Interpreter:
@@ -160,7 +53,7 @@ class Interpreter:
     ) -> None:
         if not default_environment():
             raise RingzeroError(MODE)
-        self.code = _Code.load()
+        self.code = NativeCore.load()
         self.memory, self.bus, self.count = memory, bus, harts
         self.failure: BaseException | None = None
         self.serve: Callable[[], bool] = lambda: False
@@ -171,64 +64,22 @@ class Interpreter:
         memory.on_write = self.invalidate
 
     def _allocate(self, deterministic: bool) -> None:
-        core_type, entry = view(Core), ctypes.sizeof(view(TlbEntry))
-        tables, sets = SETS * SET_SIZE * entry, SETS * ctypes.sizeof(view(TlbSet))
-        arrays = SLOT_ARRAYS + self.count + 1
-        self._parts = [
-            _anonymous(ctypes.sizeof(view(Shared))),
-            _anonymous(ctypes.sizeof(core_type) * self.count),
-            _anonymous(tables * self.count),
-            _anonymous((arrays + 1) * PAGE_STRIDE),
-            _anonymous(max(4096, self.memory.size // 4096 * 4)),
-            _anonymous(SLOT_ARRAYS * 4),
-            _anonymous(NEWS * 8),
-            _anonymous(HEATS * ctypes.sizeof(view(Heat))),
-            _anonymous(SLOT_ARRAYS * 4),
-            _anonymous(max(4096, self.memory.size // 4096)),
-            _anonymous(SITES * ctypes.sizeof(view(Heat))),
-            _anonymous(LINK_COUNT * ctypes.sizeof(view(Link))),
-            _anonymous(WORD_COUNT * 4),
-            _anonymous(COMMON_SIZE),
-            _anonymous(TARGETS * ctypes.sizeof(view(Pair))),
-            _anonymous(sets * self.count),
-        ]
-        places = [_address(part) for part in self._parts]
-        shared, cores, tlbs, slots, pages, owners, news, heat, spare, releases, *more = places
-        sites, links, words, common, targets, set_heads = more
-        slots = -(-slots // PAGE_STRIDE) * PAGE_STRIDE
-        self.shared: Any = view(Shared).from_address(shared)
-        self.shared_address = shared
-        self.cores: list[Any] = []
-        s = self.shared
-        s.memory, s.ram_base = self.memory.address_of_buffer, self.memory.base
-        s.ram_size, s.pages, s.slots, s.owners = self.memory.size, pages, slots, owners
-        s.news, s.heat, s.spare, s.releases = news, heat, spare, releases
-        s.sites, s.links, s.words, s.targets = sites, links, words, targets
-        s.slot_arrays, s.handlers, s.cores = SLOT_ARRAYS, self.code.handlers, cores
-        s.common, s.yield_thread = common, yield_address()
-        s.system_call, s.futex = system_call_address(), futex_number()
-        s.harts, s.watched, s.turn = self.count, NO_WATCH, SLICE
+        self.state = MachineState(self.memory, self.count, self.code.handlers)
+        self.shared, self.cores = self.state.shared, self.state.cores
+        self.shared_address = self.state.address
         self._callbacks = (
             _read_type(self._read), _write_type(self._write), _notify_type(self._watched)
         )  # fmt: skip
         addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in self._callbacks]
-        s.read_device, s.write_device, s.notify = addresses
+        self.shared.read_device, self.shared.write_device, self.shared.notify = addresses
         if not deterministic:
             clock = ctypes.CDLL(None).clock_gettime
-            s.clock = ctypes.cast(clock, ctypes.c_void_p).value
+            self.shared.clock = ctypes.cast(clock, ctypes.c_void_p).value
         never = b"\xff" * (clint.SIZE - clint.MTIMECMP)
         self.share_clint(0, bytearray(clint.MTIMECMP) + never)
-        s.clint_size = 0  # until a board has one
-        for index in range(self.count):
-            at = cores + index * ctypes.sizeof(core_type)
-            core = core_type.from_address(at)
-            core.shared, core.tables = shared, tlbs + index * tables
-            core.memory, core.slots, core.handlers = s.memory, slots, s.handlers
-            core.tlb, core.sets = core.tables, set_heads + index * sets
-            core.scratch = slots + (SLOT_ARRAYS + index) * PAGE_STRIDE
-            core.number, core.quiet = index, OUT
-            self.cores.append(core)
-            self.code.clear_scratch(at)
+        self.shared.clint_size = 0  # until a board has one
+        for core in self.cores:
+            self.code.clear_scratch(ctypes.addressof(core))
 
     # ---- called from native code
 
@@ -413,7 +264,7 @@ class Interpreter:
     def profile(self) -> Profile:
         """How instructions were executed since the machine was built."""
         sites = (view(Heat) * SITES).from_address(self.shared.sites)
-        owners = (ctypes.c_uint32 * SLOT_ARRAYS).from_address(self.shared.owners)
+        owners = (ctypes.c_uint32 * self.shared.slot_arrays).from_address(self.shared.owners)
         found: dict[int, int] = {}
         for site in sites:
             if site.count:

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ringzero.engine.native.state import FAULT
 from ringzero.engine.ports import Stop, Why
 
 MASK = (1 << 64) - 1
@@ -131,7 +130,7 @@ class HartThreads:
         core = self.owner.cores[index]
         while self.running:
             self.owner.run_hart(index)
-            if core.why == FAULT:
+            if core.why == Why.FAULT:
                 self.ended = Stop(Why.FAULT, index)
                 self.wake()
                 return

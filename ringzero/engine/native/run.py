@@ -12,26 +12,19 @@ from ringzero.engine.native.code.decode import fill_scratch
 from ringzero.engine.native.code.pages import release_array
 from ringzero.engine.native.profile.samples import sample
 from ringzero.engine.native.state import (
-    FAULT,
-    LIMIT,
-    RUNNING,
     SLICE,
-    STEPPED,
-    STOPPED,
-    TURN,
-    WAITING,
     Core,
     Shared,
     Slot,
     core_at,
 )
-from ringzero.engine.native.threads.epochs import OUT, become, pass_by
-from ringzero.engine.native.threads.epochs import RUNNING as IN_CODE
+from ringzero.engine.native.threads.epochs import OUT, RUNNING, become, pass_by
 from ringzero.engine.native.threads.wakeups import sleep
 from ringzero.engine.native.translation.contexts import leave_space, select_set
 from ringzero.engine.native.translation.fences import flush_all, flush_guests
 from ringzero.engine.native.translation.physical import NEVER, take_timer, take_wires, until
 from ringzero.engine.native.translation.tlb import find_code
+from ringzero.engine.ports import TRAP_LOOP, Why
 from ringzero.isa.hart import (
     ADDRESS_SPACE,
     FLOATS,
@@ -54,8 +47,6 @@ from ringzero.isa.privileged.trap import (
     take_trap,
 )
 from ringzero.lang import native, ptr, typed_range, u64
-
-LOOP = 64  # traps without an instruction between them: the trap handler itself cannot be fetched
 
 
 @native
@@ -137,11 +128,11 @@ def trapped(core: Core) -> None:
 @native(cold=True)
 def handler_is_there(core: Core) -> bool:
     """After a fetch that faulted: False, with Core.why, if handlers only trap again."""
-    if core.trap_loop < LOOP:
+    if core.trap_loop < TRAP_LOOP:
         return True
     attribute(core)
     account(core)
-    core.why = FAULT
+    core.why = Why.FAULT
     return False
 
 
@@ -179,7 +170,7 @@ def after_system(core: Core) -> bool:
     interrupt_if_due(core)
     if core.waiting:
         account(core)
-        core.why = WAITING
+        core.why = Why.WAITING
     return not core.waiting
 
 
@@ -220,23 +211,23 @@ def end_slice(core: Core, slot: ptr[Slot]) -> bool:
         release_array(shared, page_number(slot_offset(shared, slot)))
     account(core)
     if core.stepping:
-        core.why = STEPPED
+        core.why = Why.STEPPED
         return False
     if shared.stop != 0:
-        core.why = STOPPED
+        core.why = Why.STOPPED
         return False
     if core.hart.retired >= core.limit:
-        core.why = LIMIT
+        core.why = Why.LIMIT
         return False
-    if core.trap_loop >= LOOP:
-        core.why = FAULT
+    if core.trap_loop >= TRAP_LOOP:
+        core.why = Why.FAULT
         return False
     interrupt_if_due(core)
     if core.waiting:
-        core.why = WAITING
+        core.why = Why.WAITING
         return False
     if shared.harts > 1 and core.hart.retired >= core.turn_end:
-        core.why = TURN
+        core.why = Why.TURN
         return False
     return True
 
@@ -244,7 +235,7 @@ def end_slice(core: Core, slot: ptr[Slot]) -> bool:
 @native
 def prepare(core: Core) -> None:
     """Before a hart runs: Python may have changed registers, CSRs, memory."""
-    core.why = RUNNING
+    core.why = Why.RUNNING
     core.trap_loop = 0
     core.last_trap = NEVER
     attribute(core)
@@ -261,12 +252,12 @@ def prepare(core: Core) -> None:
 @native
 def ready_to_run(core: Core) -> bool:
     """A hart begins to run on a thread of its own; False, with Core.why, if it waits."""
-    become(core, u64(IN_CODE))
+    become(core, u64(RUNNING))
     pass_by(core)
     prepare(core)
     core.turn_end = u64(NEVER)
     if core.waiting:
-        core.why = WAITING
+        core.why = Why.WAITING
     return not core.waiting
 
 
@@ -277,7 +268,7 @@ def rest(core: Core, bell: u64) -> bool:
     `bell` is what `heard` gave before the hart looked for interrupts.
     """
     become(core, u64(OUT))
-    if core.why != WAITING or core.shared[0].stop != 0:
+    if core.why != u64(Why.WAITING) or core.shared[0].stop != 0:
         return False
     sleep(core, bell)
     return True
@@ -294,7 +285,7 @@ def choose_hart(shared: Shared) -> u64:
         shared.stopped = chosen
         if not core.waiting:
             return chosen
-        core.why = WAITING
+        core.why = Why.WAITING
     return shared.harts
 
 
@@ -306,7 +297,7 @@ def ready_to_step(core: Core) -> tuple[ptr[Slot], bool]:
     prepare(core)
     core.waiting = False
     core.horizon = core.hart.retired
-    core.why = STEPPED
+    core.why = Why.STEPPED
     if core.traps_taken != before:
         return core.scratch, False
     return straddling(core, core.hart.pc)
@@ -350,4 +341,4 @@ def some_hart(shared: Shared, index: u64) -> bool:
 @native
 def turn_is_over(core: Core) -> bool:
     """Whether a hart came back only so that another may run."""
-    return core.why == TURN or (core.why == WAITING and core.shared[0].stop == 0)
+    return core.why == u64(Why.TURN) or (core.why == u64(Why.WAITING) and core.shared[0].stop == 0)

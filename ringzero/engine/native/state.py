@@ -47,9 +47,6 @@ MADE = 1 << 60  # on an entry of the ring: the array was made just now
 GOALS = 1 << 61  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
 OFTEN = 8192  # side exits at one place before Python hears of it
 
-# Why `enter` came back (Core.why).
-RUNNING, STOPPED, WAITING, LIMIT, STEPPED, TURN, FAULT = range(7)
-
 CAUSES = 64  # exceptions 0–31, interrupts 32–63, in the counters
 MODES = 6  # by which retired instructions are counted: U, S, none, M, and VU and VS behind them
 STAGES = 4  # of translation, by which page table entries are counted
@@ -222,7 +219,7 @@ class Core(Struct):
     number: u64  # among the cores
     horizon: u64  # hart.retired = horizon - budget, while running
     limit: u64  # stop when retired reaches this
-    why: u64
+    why: u64  # `ports.Why`
     stepping: bool
     answered: bool  # by the last device access
     waiting: bool  # in wfi

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ringzero.board import clint
-from ringzero.engine.ports import Bus, HartCounts, Memory, Profile, Stop, Why
+from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.engine.reference.engine import ReferenceEngine, Step
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged.timers import next_deadline
@@ -15,7 +15,6 @@ from ringzero.isa.privileged.trap import MTI
 from ringzero.lang import u64
 
 TURN = 100  # steps of one hart before the next one's turn
-TRAP_LOOP = 64
 
 
 class ReferenceHarts:

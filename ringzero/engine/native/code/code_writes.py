@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ringzero.engine.native.code.address import decoded_page, slots_of
-from ringzero.engine.native.code.decoded_pages import DECODE, read_shared, write_shared
+from ringzero.engine.native.code.decoded_pages import read_shared, write_shared
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import NO_PAGE, PAGE_SLOTS, Shared
 from ringzero.lang import native, typed_range, u64
 
@@ -23,7 +24,7 @@ def holds_code(shared: Shared, where: u64, size: u64) -> bool:
     if high > PAGE_SLOTS:
         high = u64(PAGE_SLOTS)
     for i in typed_range(low, high):  # noqa: SIM110 — no generators when compiled
-        if slots[i].handler != shared.handlers[DECODE]:
+        if slots[i].handler != shared.handlers[Special.DECODE]:
             return True
     return False
 

@@ -15,16 +15,14 @@ from ringzero.engine.native.code.address import (
 )
 from ringzero.engine.native.code.blocks import set_number
 from ringzero.engine.native.code.decoded_pages import (
-    DECODE,
-    FAR,
     NEVER_NEAR,
     SINK,
-    STRADDLE,
     change_shared,
     clear_scratch_slot,
     read_shared,
     write_shared,
 )
+from ringzero.engine.native.code.handler_numbers import FAR, Special
 from ringzero.engine.native.state import (
     PAGE_SLOTS,
     Core,
@@ -154,7 +152,7 @@ def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
     `by` is the hart that decodes, as a bit.
     """
     page = decoded_page(shared, page_number(slot_offset(shared, slot)))
-    done = slot[0].handler != shared.handlers[DECODE]
+    done = slot[0].handler != shared.handlers[Special.DECODE]
     leaving = read_shared(page, "leaving") & ~by
     if not done and all_passed(shared, leaving, read_shared(page, "epoch"), OPERANDS):
         write_shared(page, "leaving", u64(0))
@@ -163,7 +161,7 @@ def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
         fence()
         done = code_at(shared, slot) == before
         if not done:  # a store came in between, and may not have seen that this is code now
-            slot[0].handler = shared.handlers[DECODE]
+            slot[0].handler = shared.handlers[Special.DECODE]
             fence()
             write_shared(page, "leaving", read_shared(page, "users"))
             write_shared(page, "epoch", new_stamp(shared))
@@ -194,8 +192,8 @@ def decode_into(shared: Shared, slot: ptr[Slot], word: u32) -> None:
     of_slot = slot_offset(shared, slot)
     offset = code_offset(of_slot)
     if word & 3 == 3 and offset == 0xFFE:
-        set_number(shared, of_slot, u64(STRADDLE))
-        slot[0].handler = shared.handlers[STRADDLE]
+        set_number(shared, of_slot, u64(Special.STRADDLE))
+        slot[0].handler = shared.handlers[Special.STRADDLE]
     else:
         set_number(shared, of_slot, fill_slot(shared, slot[0], word, offset))
 
@@ -210,7 +208,7 @@ def decode_all(shared: Shared, array: u64, wanted: ptr[u8]) -> u64:
     changes = read_shared(decoded_page(shared, array), "changes")
     tries = u64(0)
     for i in typed_range(u64(PAGE_SLOTS)):
-        if wanted[i] != 0 and slots[i].handler == shared.handlers[DECODE]:
+        if wanted[i] != 0 and slots[i].handler == shared.handlers[Special.DECODE]:
             acquire(shared)
             while not decode_shared(shared, advance(slots, i), u64(0)):
                 release(shared)

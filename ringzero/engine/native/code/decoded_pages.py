@@ -11,9 +11,9 @@ import ctypes
 
 from ringzero.engine.native.code.address import decoded_page
 from ringzero.engine.native.code.blocks import drop_blocks
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import PAGE_SLOTS, Core, DecodedPage, Link, Shared, Slot
 from ringzero.engine.native.threads.epochs import acquire, release
-from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import (
     address_of,
     atomic,
@@ -26,23 +26,6 @@ from ringzero.lang import (
     write_once,
 )
 from ringzero.lang.host import view
-
-# Handlers that are no instruction, after the two per instruction (sizes 4 and 2) and ILLEGAL's.
-COUNT = 2 * len(INSTRUCTIONS)
-ILLEGAL_4, ILLEGAL_2 = COUNT, COUNT + 1
-DECODE = COUNT + 2  # not decoded yet
-CROSS = COUNT + 3  # a guard: go on at the next page
-STRADDLE = COUNT + 4  # a 32-bit instruction over the end of its page
-HALT = COUNT + 5  # in the scratch array: a single step ends here, other code is fetched anew
-JUMP_TO = COUNT + 6  # to any address, given in place of the slot
-EVENT = COUNT + 7  # the budget is spent
-SPENT = COUNT + 8  # EVENT, in a region
-BAIL = COUNT + 9  # a side exit of a region
-LINK = COUNT + 10  # a region is at the end of its page; then JUMP_TO
-LINK_BAIL = COUNT + 11  # the same; then BAIL
-WARM = COUNT + 12  # a leader that is not stitched yet
-FAR = COUNT + 13  # branches and jumps to another page: FAR + 2 * index + (size == 2)
-HANDLERS = FAR + COUNT
 
 SINK = 32  # in place of x0 where it is written
 NEVER_NEAR = 1 << 62  # an offset from which every target is on another page
@@ -96,7 +79,7 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
     high = (first + size + 1) >> 1
     if high > PAGE_SLOTS:
         high = u64(PAGE_SLOTS)
-    decode_handler = shared.handlers[DECODE]
+    decode_handler = shared.handlers[Special.DECODE]
     was_code = False
     for i in typed_range(low, high):
         if page.slots[i].handler != decode_handler:
@@ -106,7 +89,7 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
     if was_code:
         count_change(shared, array)
         drop_regions(shared, array)
-        drop_blocks(shared, array, WARM, False)
+        drop_blocks(shared, array, Special.WARM, False)
     return was_code
 
 
@@ -120,13 +103,13 @@ def count_change(shared: Shared, array: u64) -> None:
 @native
 def clear_scratch(core: Core) -> None:
     """A new scratch array."""
-    clear_slots(core.shared[0], core.scratch, HALT, CROSS)
+    clear_slots(core.shared[0], core.scratch, Special.HALT, Special.CROSS)
 
 
 @native
 def clear_scratch_slot(core: Core) -> None:
     """The one instruction that the scratch array holds is forgotten: it is fetched anew."""
-    core.scratch[core.scratch_slot].handler = core.shared[0].handlers[HALT]
+    core.scratch[core.scratch_slot].handler = core.shared[0].handlers[Special.HALT]
 
 
 @native(inline=True)
@@ -203,6 +186,6 @@ def install_region(shared: Shared, array: u64, slot: u64, address: u64, changes:
             page.originals[slot] = shared.handlers[page.numbers[slot]]
             page.regions += 1
         page.slots[slot].handler = address
-        drop_blocks(shared, array, WARM, True)  # blocks jump to each other past their slots
+        drop_blocks(shared, array, Special.WARM, True)  # blocks jump to each other past their slots
     release(shared)
     return fine

@@ -15,13 +15,8 @@ from ringzero.engine.native.code.address import (
 )
 from ringzero.engine.native.code.blocks import LEADER, number_at
 from ringzero.engine.native.code.decode import decode_slot
-from ringzero.engine.native.code.decoded_pages import (
-    COUNT,
-    DECODE,
-    FAR,
-    SINK,
-    WARM,
-)
+from ringzero.engine.native.code.decoded_pages import SINK
+from ringzero.engine.native.code.handler_numbers import COUNT, FAR, Special
 from ringzero.engine.native.compiler.codes import BRANCH, CALL, INDIRECT, INTERPRETED, KIND
 from ringzero.engine.native.state import (
     PAGE_SLOTS,
@@ -78,7 +73,7 @@ def mark_leader(shared: Shared, array: u64, slot: u64) -> None:
     one = page.slots[slot]
     if one.handler == shared.handlers[page.numbers[slot]]:
         if page.originals[slot] == 0 and kind_at(shared, array, slot) != INTERPRETED:
-            one.handler = shared.handlers[WARM]
+            one.handler = shared.handlers[Special.WARM]
 
 
 @native(cold=True)
@@ -88,7 +83,9 @@ def decode_leader(core: Core, slot: ptr[Slot]) -> None:
     shared = core.shared[0]
     if shared.compiling != 0:
         acquire(shared)
-        if slot[0].handler != shared.handlers[DECODE]:  # no other hart has changed it meanwhile
+        if (
+            slot[0].handler != shared.handlers[Special.DECODE]
+        ):  # no other hart has changed it meanwhile
             mark_around(shared, slot)
         release(shared)
 
@@ -124,7 +121,7 @@ def leads_on(shared: Shared, array: u64, slot: u64, size: u64) -> bool:
     if slot < size:
         return False
     before = slot - size
-    if decoded_page(shared, array).slots[before].handler == shared.handlers[DECODE]:
+    if decoded_page(shared, array).slots[before].handler == shared.handlers[Special.DECODE]:
         return False
     if 2 - (number_at(shared, array, before) & 1) != size:
         return False

@@ -15,13 +15,13 @@ from ringzero.engine.native.code.address import (
 )
 from ringzero.engine.native.code.decode import decode_slot
 from ringzero.engine.native.code.decoded_pages import (
-    DECODE,
     INVALID,
     add_link,
     link_number,
     read_shared,
     remove_link,
 )
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import EXECUTES, Core, Link, Shared
 from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.engine.native.translation.tlb import entry_for
@@ -86,5 +86,5 @@ def decode_words(core: Core, link: Link, array: u64) -> None:
     for i in typed_range(link.count):
         word = u64(words[i])
         slot = (word & 0xFFE) >> 1
-        if word & 1 != 0 and slots[slot].handler == shared.handlers[DECODE]:
+        if word & 1 != 0 and slots[slot].handler == shared.handlers[Special.DECODE]:
             decode_slot(core, advance(slots, slot))

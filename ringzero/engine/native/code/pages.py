@@ -14,8 +14,6 @@ from ringzero.engine.native.code.address import (
 )
 from ringzero.engine.native.code.blocks import clear_marks
 from ringzero.engine.native.code.decoded_pages import (
-    CROSS,
-    DECODE,
     INVALID,
     clear_slots,
     count_change,
@@ -23,6 +21,7 @@ from ringzero.engine.native.code.decoded_pages import (
     read_shared,
     write_shared,
 )
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import (
     ARRAY_MASKS,
     EXECUTES,
@@ -99,7 +98,7 @@ def make_code_page(core: Core, page: u64) -> u64:
         write_shared(made, field, u64(0))
     clear_marks(shared, array)
     drop_regions(shared, array)
-    clear_slots(shared, slots_of(shared, array), DECODE, CROSS)
+    clear_slots(shared, slots_of(shared, array), Special.DECODE, Special.CROSS)
     count_change(shared, array)
     fence()
     shared.pages[page] = u32(array + 1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ringzero.engine.native.code.address import decoded_page
 from ringzero.engine.native.code.blocks import drop_blocks
-from ringzero.engine.native.code.decoded_pages import WARM
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.compiler.state import Compiler
 from ringzero.engine.native.state import Shared
 from ringzero.engine.native.threads.epochs import ALL, ARRAYS, all_passed, new_stamp
@@ -46,7 +46,7 @@ def empty(shared: Shared, arena: u64) -> None:
     """Take the blocks of an arena out of their slots."""
     for array in typed_range(shared.slot_used):
         if (decoded_page(shared, array).compiled >> arena) & 1 != 0:
-            drop_blocks(shared, array, WARM, True)
+            drop_blocks(shared, array, Special.WARM, True)
 
 
 @native

@@ -6,7 +6,7 @@ through the execute table, and if compiled code stands there, registers stay in 
 
 from __future__ import annotations
 
-from ringzero.engine.native.code.decoded_pages import JUMP_TO
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.compiler.accesses import ENTRY, INDEX_MASK, NOT_EQUAL, OFFSET, TAG, TLB
 from ringzero.engine.native.compiler.exits import (
     PAST_ENTRY,
@@ -136,5 +136,5 @@ def look_up(s: Compiler) -> None:
     aim(s, missed, s.used)
     put_away_host(s, u64(R13))
     between(s, u64(MOV), u64(R13), u64(FIRST), u64(WIDE))
-    load_number(s, u64(FIRST), u64(JUMP_TO * 8))
+    load_number(s, u64(FIRST), u64(Special.JUMP_TO * 8))
     jump_to(s, s.leave_handler)

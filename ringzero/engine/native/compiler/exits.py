@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ringzero.engine.native.code.address import slots_of
 from ringzero.engine.native.code.blocks import is_compiled, number_at
-from ringzero.engine.native.code.decoded_pages import EVENT
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.code.leaders import mark_leader
 from ringzero.engine.native.compiler.operands import IN_CORE, PAGE, X
 from ringzero.engine.native.compiler.state import (
@@ -192,7 +192,7 @@ def way_out(shared: Shared, array: u64, slot: u64, done: u64, way: u64) -> None:
         jump_to(s, s.leave_slot)
         mark_leader(shared, array, slot)
     else:
-        number = u64(EVENT)
+        number = u64(Special.EVENT)
         if way != AT_EVENT:
             number = number_at(shared, array, slot)
         load_number(s, u64(FIRST), number * 8)

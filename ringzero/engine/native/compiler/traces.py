@@ -16,13 +16,8 @@ from ringzero.engine.native.code.address import (
 )
 from ringzero.engine.native.code.blocks import COUNTED, LEADER, is_compiled, number_at
 from ringzero.engine.native.code.decode import decode_slot
-from ringzero.engine.native.code.decoded_pages import (
-    COUNT,
-    DECODE,
-    FAR,
-    SINK,
-    WARM,
-)
+from ringzero.engine.native.code.decoded_pages import SINK
+from ringzero.engine.native.code.handler_numbers import COUNT, FAR, Special
 from ringzero.engine.native.code.leaders import kind_at, mark_leader, mark_of, set_mark
 from ringzero.engine.native.compiler import codes
 from ringzero.engine.native.compiler.arenas import crowded, lives_here, room
@@ -117,7 +112,7 @@ def compilable(core: Core, array: u64, slot: u64) -> bool:
     """Whether an instruction is decoded, no region's, not compiled, and not the interpreter's."""
     shared = core.shared[0]
     one = advance(slots_of(shared, array), slot)
-    if one[0].handler == shared.handlers[DECODE]:
+    if one[0].handler == shared.handlers[Special.DECODE]:
         if shared.compiler[0].ahead == 0 or shared.parallel != 0:
             return False
         decode_slot(core, one)
@@ -268,7 +263,7 @@ def go_on(core: Core, array: u64, slot: u64) -> None:
     if decoded_page(shared, array).originals[slot] != 0:
         return
     handler = slots_of(shared, array)[slot].handler
-    if handler != shared.handlers[DECODE] and number_at(shared, array, slot) < COUNT:
+    if handler != shared.handlers[Special.DECODE] and number_at(shared, array, slot) < COUNT:
         size = 2 - (number_at(shared, array, slot) & 1)
         expect(core, array, slot + size)  # behind what the interpreter does
     else:
@@ -283,7 +278,7 @@ def warm(core: Core, slot: ptr[Slot]) -> u64:
     """A block's first slot is executed once more: the handler to execute it with."""
     shared = core.shared[0]
     acquire(shared)
-    if slot[0].handler == shared.handlers[WARM]:  # no other hart has changed it meanwhile
+    if slot[0].handler == shared.handlers[Special.WARM]:  # no other hart has changed it meanwhile
         handler = count(core, slot)
     else:
         handler = slot[0].handler
@@ -305,6 +300,6 @@ def count(core: Core, slot: ptr[Slot]) -> u64:
     set_mark(shared, array, index, mark & LEADER)
     slot[0].handler = plain
     if not compile_trace(core, array, index):
-        slot[0].handler = shared.handlers[WARM]  # to be counted again
+        slot[0].handler = shared.handlers[Special.WARM]  # to be counted again
         return plain
     return slot[0].handler

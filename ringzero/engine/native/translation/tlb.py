@@ -301,6 +301,18 @@ def find_code(core: Core, address: u64) -> u64:
 
 
 @native(inline=True)
+def read_entry(core: Core, address: u64) -> TlbEntry:
+    """The read table's entry for an address."""
+    return entry_for(core, READS, address)
+
+
+@native(inline=True)
+def write_entry(core: Core, address: u64) -> TlbEntry:
+    """The write table's entry for an address."""
+    return entry_for(core, WRITES, address)
+
+
+@native(inline=True)
 def execute_entry(core: Core, address: u64) -> TlbEntry:
     """The execute table's entry for an instruction address."""
     return entry_for(core, EXECUTES, address)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ringzero.engine.interpreter.engine import decoded
+from ringzero.engine.interpreter.native_core import decoded
 from ringzero.engine.native.floats.regions import MODES, holds
 from ringzero.engine.regions.find.constants import Constants, settle
 from ringzero.engine.regions.write.library import compilable

@@ -9,7 +9,7 @@ import ctypes
 from typing import Any
 
 from ringzero.engine.native.code.address import first_slot, page_number
-from ringzero.engine.native.code.decoded_pages import DECODE
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import (
     EXECUTES,
     NO_PAGE,
@@ -49,7 +49,7 @@ class CodePages:
     ) -> None:
         self.goals = goals or Goals()
         self.shared, self.cores, self.memory = shared, cores, memory
-        self.undecoded = _u64(shared.handlers + 8 * DECODE)
+        self.undecoded = _u64(shared.handlers + 8 * Special.DECODE)
 
     def owner(self, array: int) -> int | None:
         """The page that a slot array decodes; None if it is no longer in use."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 import ctypes
 from dataclasses import dataclass, field
 
-from ringzero.engine.interpreter.handlers import CONVENTION, CORE_OFFSET, OFFSET
-from ringzero.engine.native.code.decoded_pages import BAIL, JUMP_TO, LINK, LINK_BAIL, SPENT
-from ringzero.engine.native.state import EXECUTES, TLB_SIZE, Link, TlbEntry
+from ringzero.engine.llvm_text import ENTRY, HART, LlvmText
+from ringzero.engine.native.code.address import SLOT_SHIFT
+from ringzero.engine.native.code.handler_numbers import Special
+from ringzero.engine.native.state import Link
+from ringzero.engine.native.translation import tlb
 from ringzero.engine.regions.find.flow import Register, bit, blocks, registers
 from ringzero.engine.regions.find.graph import PAGE, Graph, Operation
-from ringzero.engine.regions.write.library import LIKELY, UNLIKELY
+from ringzero.engine.regions.write.library import LIKELY, LOOK_UPS, UNLIKELY
 from ringzero.lang.host import view
+from ringzero.lang.native import Native
 
 KINDS = {"x": "i64", "f": "double"}  # an f register holds a number: LLVM leaves it in a vector's
 LINK_SIZE = ctypes.sizeof(view(Link))
@@ -39,16 +42,18 @@ class Exit:
     dirty: int
 
 
-class RegionExits:
+class RegionExits(LlvmText):
     """Emits how a region is left."""
 
+    likely, unlikely = LIKELY, UNLIKELY
+
     def __init__(self, graph: Graph, name: str) -> None:
+        super().__init__()
         self.graph, self.name = graph, name
+        self.used: set[str] = set()  # functions of the library
         self.blocks = blocks(graph)
         self.links = sorted(graph.pages)
-        self.lines: list[str] = []
         self.tails: list[str] = []
-        self.count = 0
         self.segment = Segment(0, 0)
         self.block = self.blocks[graph.head]
         self.exits: dict[Exit, list[tuple[str, str]]] = {}
@@ -57,38 +62,18 @@ class RegionExits:
 
     # ---- text
 
-    def line(self, text: str) -> None:
-        self.lines.append("  " + text)
-
-    def value(self, text: str) -> str:
-        self.count += 1
-        self.line(f"%v{self.count} = {text}")
-        return f"%v{self.count}"
-
-    def label(self, name: str) -> None:
-        self.lines.append(f"{name}:")
-
-    def new(self, stem: str) -> str:
-        self.count += 1
-        return f"{stem}{self.count}"
-
-    def at(self, base: str, offset: int | str) -> str:
-        """A pointer some bytes behind another."""
-        return self.value(f"getelementptr i8, ptr {base}, i64 {offset}")
-
-    def load(self, base: str, offset: int | str, kind: str = "i64") -> str:
-        """What stands there."""
-        return self.value(f"load {kind}, ptr {self.at(base, offset)}")
-
     def _pc(self, offset: int) -> str:
         return self.value(f"add i64 %vpage, {offset}")
 
-    def _table_entry(self, address: str, table: int) -> str:
-        tlb = self.load("%core", CORE_OFFSET["tlb"], "ptr")
-        page = self.value(f"lshr i64 {address}, 12")
-        index = self.value(f"and i64 {page}, {TLB_SIZE - 1}")
-        scaled = self.value(f"shl i64 {index}, 4")
-        return self.at(self.at(tlb, scaled), 16 * table)
+    def entry(self, look_up: Native, address: str) -> str:
+        """A table's entry for an address, by typed text of the library."""
+        name = LOOK_UPS[look_up]
+        self.used.add(name)
+        return self.value(f'call ptr @"{name}"(ptr %core, i64 {address})')
+
+    def execute_entry(self, address: str) -> str:
+        """See `LlvmText`."""
+        return self.entry(tlb.execute_entry, address)
 
     def _exit(self, kind: str, text: str, page: int | None = None) -> None:
         here = self.new("exit")
@@ -116,12 +101,12 @@ class RegionExits:
         budget = self.value("load i64, ptr %bud")
         within = self.value(f"and i64 {where}, 4095")
         base, page = self._page(key.page)
-        ip = self.at(base, self.value(f"shl i64 {within}, 3"))
+        ip = self.at(base, self.value(f"shl i64 {within}, {SLOT_SHIFT}"))
         if key.kind == "event":
-            handler = self._special(SPENT)
+            handler = self.handler(Special.SPENT_IN_REGION)
         else:
-            handler = self.value(f"load ptr, ptr {ip}")
-        self._tail(handler, ip, budget, page)
+            handler = self.load(ip, kind="ptr")
+        self.tail(handler, ip, budget, page)
 
     def _choice(self, ways: list[tuple[str, str]]) -> str:
         choices = ", ".join(f"[ {text}, %{label} ]" for text, label in ways)
@@ -134,44 +119,28 @@ class RegionExits:
         self.label("jump")
         where = self._choice(self.jumps)
         budget = self.value("load i64, ptr %bud")
-        page = self.value(f"and i64 {where}, {-PAGE}")
-        entry = self._table_entry(where, EXECUTES)
-        hit = self.value(f"icmp eq i64 {self.value(f'load i64, ptr {entry}')}, {page}")
+        page, entry, hit = self.looked_up(where)
         going = self.value(f"icmp sge i64 {budget}, 0")
-        self.line(f"br i1 {hit}, label %look, label %miss, !prof !{LIKELY}")
+        self.branch(hit, "look", "miss", self.likely)
         self.label("look")
-        self.line(f"br i1 {going}, label %go, label %miss, !prof !{LIKELY}")
+        self.branch(going, "go", "miss", self.likely)
         self.label("go")
-        array = self.load(entry, view(TlbEntry).offset.offset)
-        within = self.value(f"shl i64 {self.value(f'and i64 {where}, {PAGE - 2}')}, 3")
-        slots = self.load("%core", CORE_OFFSET["slots"], "ptr")
-        ip = self.at(self.at(slots, array), within)
-        self._tail(self.value(f"load ptr, ptr {ip}"), ip, budget, page)
+        ip = self.slot_at(self.load(entry, ENTRY["offset"]), where)
+        self.tail(self.load(ip, kind="ptr"), ip, budget, page)
         self.label("miss")
-        self._tail(self._special(JUMP_TO), self.value(f"inttoptr i64 {where} to ptr"), budget)
+        self.tail(self.handler(Special.JUMP_TO), self.value(f"inttoptr i64 {where} to ptr"), budget)
 
     def _page(self, distance: int) -> tuple[str, str]:
         """The slots and the address of a page that the region is in."""
         if distance == 0:
             return "%base", "%vpage"
-        slots = self.load("%core", CORE_OFFSET["slots"], "ptr")
+        slots = self.read("slots", "ptr")
         base = self.at(slots, self.value(f"load i64, ptr {self._array(distance)}"))
         return base, self.value(f"add i64 %vpage, {distance * PAGE}")
 
     def _goes_on(self, pc: str) -> None:
         """Say what is executed next outside: heat where slices end in regions counts for it."""
-        self.line(f"store i64 {pc}, ptr {self.at('%core', CORE_OFFSET['left'])}")
-
-    def _special(self, number: int) -> str:
-        table = self.load("%core", CORE_OFFSET["handlers"], "ptr")
-        return self.load(table, 8 * number, "ptr")
-
-    def _tail(self, handler: str, ip: str, budget: str, page: str = "%vpage") -> None:
-        self.line(
-            f"musttail call {CONVENTION} void {handler}"
-            f"(ptr %core, ptr {ip}, i64 {budget}, i64 {page})"
-        )
-        self.line("ret void")
+        self.write("left", pc)
 
     # ---- other pages
 
@@ -185,10 +154,10 @@ class RegionExits:
     def _is_elsewhere(self, distance: int) -> tuple[str, str]:
         """Whether the execute table does not say that a page is what was compiled; what it says."""
         page = self.value(f"add i64 %vpage, {distance * PAGE}")
-        entry = self._table_entry(page, EXECUTES)
-        tag = self.value(f"icmp ne i64 {self.value(f'load i64, ptr {entry}')}, {page}")
+        entry = self.execute_entry(page)
+        tag = self.value(f"icmp ne i64 {self.load(entry, ENTRY['tag'])}, {page}")
         bound = self.value(f"load i64, ptr {self._link(distance)}")
-        present = self.load(entry, view(TlbEntry).offset.offset)
+        present = self.load(entry, ENTRY["offset"])
         other = self.value(f"icmp ne i64 {present}, {bound}")
         return self.value(f"or i1 {tag}, {other}"), present
 
@@ -197,34 +166,33 @@ class RegionExits:
         distance, out = target // PAGE, self.new("unlinked")
         elsewhere, array = self._is_elsewhere(distance)
         self.line(f"store i64 {array}, ptr {self._array(distance)}")
-        self.line(f"br i1 {elsewhere}, label %{out}, label %B{target}, !prof !{UNLIKELY}")
+        self.branch(elsewhere, out, f"B{target}", self.unlikely)
         self.label(out)
         self._write_back(self.blocks[target].dirty, {})
         self._want(distance)
         pc = self._pc(target)
         self._goes_on(pc)
         ip = self.value(f"inttoptr i64 {pc} to ptr")
-        self._tail(self._special(LINK), ip, self.value("load i64, ptr %bud"))
+        self.tail(self.handler(Special.LINK), ip, self.value("load i64, ptr %bud"))
 
     def _guard_second_half(self, op: Operation) -> None:
         elsewhere, _ = self._is_elsewhere(op.page + 1)
         segment = self.segment
         label = self.new("unlinked")
         fine = self.new("ok")
-        self.line(f"br i1 {elsewhere}, label %{label}, label %{fine}, !prof !{UNLIKELY}")
+        self.branch(elsewhere, label, fine, self.unlikely)
         self.label(fine)
         kept, self.lines = self.lines, []
         self.label(label)
         self._want(op.page + 1)
-        self._give_up(segment, LINK_BAIL)
+        self._give_up(segment, Special.LINK_SIDE_EXIT)
         self.tails += self.lines
         self.lines = kept
 
     def _want(self, distance: int) -> None:
         """Say which link to bind."""
-        self.line(f"store ptr {self._link(distance)}, ptr {self.at('%core', CORE_OFFSET['link'])}")
-        page = self.value(f"add i64 %vpage, {distance * PAGE}")
-        self.line(f"store i64 {page}, ptr {self.at('%core', CORE_OFFSET['link_page'])}")
+        self.write("link", self._link(distance), "ptr")
+        self.write("link_page", self._pc(distance * PAGE))
 
     def _write_back(self, dirty: int, values: dict[Register, str]) -> None:
         for register in registers(dirty):
@@ -233,7 +201,7 @@ class RegionExits:
             if text is None:
                 kind = KINDS[array]
                 text = self.value(f"load {kind}, ptr %{array}{number}")
-            self.line(f"store {kind} {text}, ptr {self.at('%core', OFFSET[array] + 8 * number)}")
+            self.line(f"store {kind} {text}, ptr {self.at('%core', HART[array] + 8 * number)}")
 
     # ---- side exits
 
@@ -245,7 +213,7 @@ class RegionExits:
         segment.exit = self.new("side")
         kept, self.lines = self.lines, []
         self.label(segment.exit)
-        self._give_up(segment, BAIL)
+        self._give_up(segment, Special.SIDE_EXIT)
         self.tails += self.lines
         self.lines = kept
         return segment.exit
@@ -258,8 +226,8 @@ class RegionExits:
         self._write_back(dirty, segment.values)
         budget = self.value("load i64, ptr %bud")
         base, page = self._page(segment.offset // PAGE)
-        ip = self.at(base, 8 * (segment.offset % PAGE))
+        ip = self.at(base, segment.offset % PAGE << SLOT_SHIFT)
         spent = self.value(f"sub i64 {budget}, {segment.done}")
         behind = self.graph.operations[segment.offset].next  # the interpreter does this one
         self._goes_on(self._pc(behind))
-        self._tail(self._special(handler), ip, spent, page)
+        self.tail(self.handler(handler), ip, spent, page)

@@ -12,9 +12,10 @@ import json
 import re
 from collections.abc import Iterable
 
-from ringzero.engine.interpreter.engine import code_key
+from ringzero.engine.interpreter.native_core import code_key
 from ringzero.engine.native.floats import regions as region_floats
 from ringzero.engine.native.translation import checked as region_access
+from ringzero.engine.native.translation import tlb
 from ringzero.engine.native.translation.physical import now
 from ringzero.isa import ports
 from ringzero.isa.instruction import SYSTEM, Instruction
@@ -43,13 +44,18 @@ BIND_ANYHOW: dict[Native, Native] = {
 }
 # An instruction's function; the same where its access is looked up, or may be misaligned.
 PLAIN, CHECKED, ANYHOW = "r", "c", "a"
+TABLE = "t"  # the entry of a table for an address
+LOOK_UPS: dict[Native, str] = {
+    tlb.read_entry: f"{TABLE}.read",
+    tlb.write_entry: f"{TABLE}.write",
+    tlb.execute_entry: f"{TABLE}.execute",
+}
+"""Of the TLB, by their symbols."""
+
 EXCLUDED = ("Zicbom", "Zicboz")
 _POINTER = re.compile(r"(= load ptr, ptr %\S+, align 8)$", re.M)
-INVARIANT, UNLIKELY, LIKELY = (
-    90_000,
-    90_001,
-    90_002,
-)  # metadata numbers that LLVM's own text never reaches
+# Metadata, by numbers that LLVM's own text never reaches.
+INVARIANT, UNLIKELY, LIKELY = "!90000", "!90001", "!90002"
 _NAME = re.compile(r'@("[^"]+"|[\w.]+)')
 
 
@@ -71,6 +77,7 @@ def _accesses(one: Instruction) -> bool:
 def _source() -> str:
     """The unoptimised module, with a line per instruction that says what it returns."""
     program = Program(binding.host_target(), BIND)
+    program.add_roots(LOOK_UPS, LOOK_UPS)
     lines = []
     for one in INSTRUCTIONS:
         if compilable(one):
@@ -123,12 +130,12 @@ class RegionLibrary:
         data = cache.cached("region-library", self.key, _optimised).decode()
         head, text, checked, anyhow = data.split("\n;;\n")
         # The pointers in a core (its tables, its memory) stay as they are while a region runs.
-        self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", text))
+        self._split(_POINTER.sub(rf"\1, !invariant.load {INVARIANT}", text))
         self._split(checked)
-        self._split(_POINTER.sub(rf"\1, !invariant.load !{INVARIANT}", anyhow))
-        self.epilogue.append(f"!{INVARIANT} = !{{}}")
-        self.epilogue.append(f'!{LIKELY} = !{{!"branch_weights", i32 2000, i32 1}}')
-        self.epilogue.append(f'!{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
+        self._split(_POINTER.sub(rf"\1, !invariant.load {INVARIANT}", anyhow))
+        self.epilogue.append(f"{INVARIANT} = !{{}}")
+        self.epilogue.append(f'{LIKELY} = !{{!"branch_weights", i32 2000, i32 1}}')
+        self.epilogue.append(f'{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
         for line in head.splitlines():
             name, _, rest = line[2:].partition(": ")
             raises, _, kind = rest.partition(" ")
@@ -166,7 +173,7 @@ class RegionLibrary:
     def _compile_helpers(self) -> bytes:
         """The helpers' names in a line of JSON, and their object."""
         self.read()
-        ways = tuple(f"{way}." for way in (PLAIN, CHECKED, ANYHOW))
+        ways = tuple(f"{way}." for way in (PLAIN, CHECKED, ANYHOW, TABLE))
         names = [n for n in self.definitions if not n.startswith(ways)]
         texts = [self.definitions[n].replace("define internal ", "define ", 1) for n in names]
         module = "\n".join([*self.prologue, *self.declarations.values(), *texts, *self.epilogue])

@@ -6,7 +6,9 @@ accesses that share a look at the tables or at a window.
 
 from __future__ import annotations
 
-from ringzero.engine.native.state import READS, WRITES, TlbEntry
+from ringzero.engine.llvm_text import ENTRY, offsets
+from ringzero.engine.native.translation import tlb
+from ringzero.engine.native.translation.checked import Window as FoundPage
 from ringzero.engine.native.translation.tlb import PAGE_MASK
 from ringzero.engine.regions.find.flow import Group, Register, written
 from ringzero.engine.regions.find.graph import PAGE, Graph, Operation
@@ -15,13 +17,12 @@ from ringzero.engine.regions.write.exits import KINDS, RegionExits, Segment
 from ringzero.engine.regions.write.library import (
     ANYHOW,
     CHECKED,
-    LIKELY,
     PLAIN,
-    UNLIKELY,
     RegionLibrary,
     symbol,
 )
-from ringzero.lang.host import view
+
+WINDOW = offsets(FoundPage)
 
 
 class RegionOperations(RegionExits):
@@ -34,7 +35,6 @@ class RegionOperations(RegionExits):
     ) -> None:
         super().__init__(graph, name)
         self.library, self.apart = library, apart
-        self.used: set[str] = set()
         self.values: dict[Register, str] = {}
         self.dirty: set[Register] = set()
         self.groups: dict[int, Group] = {}
@@ -118,7 +118,7 @@ class RegionOperations(RegionExits):
 
     def _go_on_unless(self, flag: str) -> None:
         fine = self.new("ok")
-        self.line(f"br i1 {flag}, label %{self._side_exit()}, label %{fine}, !prof !{UNLIKELY}")
+        self.branch(flag, self._side_exit(), fine, self.unlikely)
         self.label(fine)
 
     def _plain(self, op: Operation, done: int) -> None:
@@ -158,7 +158,7 @@ class RegionOperations(RegionExits):
 
     def _access(self, op: Operation, memory: str, offset: str) -> list[str]:
         self.line(f"store ptr {memory}, ptr %place")
-        self.line(f"store i64 {offset}, ptr {self.at('%place', 8)}")
+        self.line(f"store i64 {offset}, ptr {self.at('%place', WINDOW['offset'])}")
         kind = self.library.results[op.one.name][1]
         name = symbol(op.one, CHECKED)
         self.used.add(name)
@@ -172,9 +172,10 @@ class RegionOperations(RegionExits):
         rest = [o for o in group.operations if o.offset >= op.offset]
         reference = Group(rest).reference
         address = self._address(op, reference.imm)
-        entry = self._table_entry(address, WRITES if any(o.stores for o in rest) else READS)
+        stores = any(o.stores for o in rest)
+        entry = self.entry(tlb.write_entry if stores else tlb.read_entry, address)
         wanted = self.value(f"and i64 {address}, {PAGE_MASK | (reference.access - 1)}")
-        missed = self.value(f"icmp ne i64 {self.value(f'load i64, ptr {entry}')}, {wanted}")
+        missed = self.value(f"icmp ne i64 {self.load(entry, ENTRY['tag'])}, {wanted}")
         low, high = min(o.imm for o in rest), max(o.imm for o in rest)
         if low != high:
             apart = self.value(f"xor i64 {self._address(op, low)}, {self._address(op, high)}")
@@ -186,7 +187,7 @@ class RegionOperations(RegionExits):
         """From an address to its place in memory; one exit for all of a group."""
         missed, entry = self._missed(op, group)
         self._go_on_unless(missed)
-        return self.load(entry, view(TlbEntry).offset.offset)
+        return self.load(entry, ENTRY["offset"])
 
     # ---- windows
 
@@ -198,7 +199,7 @@ class RegionOperations(RegionExits):
         room = self.value(f"load i64, ptr %room{window.number}")
         seen, unseen = self.new("seen"), self.new("unseen")
         inside = self.value(f"icmp ult i64 {within}, {room}")
-        self.line(f"br i1 {inside}, label %{seen}, label %{unseen}, !prof !{LIKELY}")
+        self.branch(inside, seen, unseen, self.likely)
         self.label(unseen)
         return first, seen
 
@@ -221,12 +222,12 @@ class RegionOperations(RegionExits):
         first, seen = self._if_seen(op, group, window)
         found, other, done = self.new("found"), self.new("other"), self.new("done")
         missed, entry = self._missed(op, group)
-        self.line(f"br i1 {missed}, label %{other}, label %{found}, !prof !{UNLIKELY}")
+        self.branch(missed, other, found, self.unlikely)
         self.label(other)
         self._call(op)
         self.line(f"br label %{done}")
         self.label(found)
-        self._open(window, first, self.load(entry, view(TlbEntry).offset.offset))
+        self._open(window, first, self.load(entry, ENTRY["offset"]))
         self.line(f"br label %{seen}")
         self.label(seen)
         self._access(op, self.value(f"load ptr, ptr %host{window.number}"), "0")

@@ -7,8 +7,9 @@ to the interpreter: stores are never executed twice, and every trap is the inter
 
 from __future__ import annotations
 
-from ringzero.engine.interpreter.handlers import CONVENTION, CORE_OFFSET, FS, OFFSET, SIGNATURE
-from ringzero.engine.native.code.decoded_pages import BAIL
+from ringzero.engine.llvm_text import CONVENTION, HART, SIGNATURE
+from ringzero.engine.native.code.address import SLOT_SHIFT, SLOTS_MASK
+from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.regions.find.flow import (
     Block,
     groups,
@@ -16,10 +17,11 @@ from ringzero.engine.regions.find.flow import (
 )
 from ringzero.engine.regions.find.graph import PAGE, Graph, Operation
 from ringzero.engine.regions.write.exits import KINDS, Segment
-from ringzero.engine.regions.write.library import LIKELY, UNLIKELY, RegionLibrary
+from ringzero.engine.regions.write.library import RegionLibrary
 from ringzero.engine.regions.write.operations import RegionOperations
 from ringzero.isa.floating import DYNAMIC, FRM
 from ringzero.isa.instruction import BRANCH, JUMP
+from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.isa.softfloat import RNE
 
 
@@ -52,11 +54,11 @@ class RegionText(RegionOperations):
     def _entry(self) -> None:
         self.label("entry")
         at = self.value("ptrtoint ptr %ip to i64")
-        low = self.value(f"and i64 {at}, 32767")
+        low = self.value(f"and i64 {at}, {SLOTS_MASK}")
         self.line(f"%base = getelementptr i8, ptr %ip, i64 {self.value(f'sub i64 0, {low}')}")
         self.line("%bud = alloca i64\n  store i64 %budget, ptr %bud")
         self.line("%raised = alloca i1\n  %place = alloca [2 x i64]")
-        self.memory = self.load("%core", CORE_OFFSET["memory"], "ptr")
+        self.memory = self.read("memory", "ptr")
         for number in self.opened:
             self.line(f"%near{number} = alloca i64\n  %room{number} = alloca i64")
             self.line(f"%host{number} = alloca ptr")
@@ -73,25 +75,27 @@ class RegionText(RegionOperations):
 
     def _floats_on(self, low: str) -> None:
         """The interpreter traps where FS is Off, and rounds as frm says; neither changes inside."""
-        off = self.value(f"icmp eq i64 {self.load('%core', CORE_OFFSET['floats'])}, 0")
+        off = self.value(f"icmp eq i64 {self.read('floats')}, 0")
         if any(op.rounding == DYNAMIC for op in self.graph.operations.values()):
-            mode = self.value(f"and i64 {self.load('%core', OFFSET['fcsr'])}, {7 << FRM}")
+            mode = self.value(f"and i64 {self.read('fcsr')}, {7 << FRM}")
             off = self.value(f"or i1 {off}, {self.value(f'icmp ne i64 {mode}, {RNE << FRM}')}")
-        self.line(f"br i1 {off}, label %off, label %on, !prof !{UNLIKELY}")
+        self.branch(off, "off", "on", self.unlikely)
         self.label("off")
-        self._tail(self._special(BAIL), "%ip", "%budget")
+        self.tail(self.handler(Special.SIDE_EXIT), "%ip", "%budget")
         self.label("on")
 
     def _switch(self, low: str) -> None:
         entries = sorted(e for e in self.graph.entries if e in self.blocks)
-        cases = " ".join(f"i64 {8 * e}, label %E{e}" for e in entries if e != self.graph.head)
+        cases = " ".join(
+            f"i64 {e << SLOT_SHIFT}, label %E{e}" for e in entries if e != self.graph.head
+        )
         self.line(f"switch i64 {low}, label %E{self.graph.head} [{cases}]")
         for entry in entries:
             self.label(f"E{entry}")
             for number in self.opened:
                 self.line(f"store i64 0, ptr %room{number}")
             for array, number in registers(self.blocks[entry].needs):
-                home = self.load("%core", OFFSET[array] + 8 * number, KINDS[array])
+                home = self.load("%core", HART[array] + 8 * number, KINDS[array])
                 self.line(f"store {KINDS[array]} {home}, ptr %{array}{number}")
             self.line(f"br label %B{entry}")
 
@@ -116,13 +120,12 @@ class RegionText(RegionOperations):
 
     def _set_floats_dirty(self) -> None:
         """mstatus.FS is Dirty nearly always: to look is quicker than to store in every round."""
-        where = self.at("%core", OFFSET["mstatus"])
-        status = self.value(f"load i64, ptr {where}")
+        status = self.read("mstatus")
         clean, going = self.new("clean"), self.new("dirty")
-        dirty = self.value(f"icmp eq i64 {self.value(f'and i64 {status}, {FS}')}, {FS}")
-        self.line(f"br i1 {dirty}, label %{going}, label %{clean}, !prof !{LIKELY}")
+        floats = self.value(f"and i64 {status}, {STATUS_FS}")
+        self.branch(self.value(f"icmp eq i64 {floats}, {STATUS_FS}"), going, clean, self.likely)
         self.label(clean)
-        self.line(f"store i64 {self.value(f'or i64 {status}, {FS}')}, ptr {where}")
+        self.write("mstatus", self.value(f"or i64 {status}, {STATUS_FS}"))
         self.line(f"br label %{going}")
         self.label(going)
 
@@ -133,7 +136,7 @@ class RegionText(RegionOperations):
             taken = self._call(op)[0]
             self._flush(done)
             yes, no = self.new("taken"), self.new("fall")
-            self.line(f"br i1 {taken}, label %{yes}, label %{no}")
+            self.branch(taken, yes, no)
             self.label(yes)
             self._go(op.target, taken=True)
             self.label(no)
@@ -186,8 +189,7 @@ class RegionText(RegionOperations):
 
     def _branch_if_spent(self, out: str, going: str) -> None:
         budget = self.value("load i64, ptr %bud")
-        spent = self.value(f"icmp slt i64 {budget}, 0")
-        self.line(f"br i1 {spent}, label %{out}, label %{going}, !prof !{UNLIKELY}")
+        self.branch(self.spent(budget), out, going, self.unlikely)
 
     def _indirect(self, op: Operation, target: str) -> None:
         """A return to a return point of this region stays inside, a jump to a known target too."""
@@ -201,8 +203,6 @@ class RegionText(RegionOperations):
             self.line(f"switch i64 {relative}, label %{other} [{cases}]")
             self.label(other)
         if not op.returns:
-            self.line(
-                f"store i64 {self._pc(op.offset)}, ptr {self.at('%core', CORE_OFFSET['site'])}"
-            )
-            self.line(f"store i64 {target}, ptr {self.at('%core', CORE_OFFSET['goal'])}")
+            self.write("site", self._pc(op.offset))
+            self.write("goal", target)
         self._exit("jump", target)
