@@ -108,8 +108,10 @@ class Guest:
     def read(self, handle: int, size: int = 4096, offset: int = 0, op: Op = Op.READ) -> bytes:
         return self.call(op, 1, protocol.READ_IN.pack(handle, offset, size, 0, 0, 0, 0))
 
-    def write(self, handle: int, data: bytes, offset: int = 0) -> int:
-        body = protocol.WRITE_IN.pack(handle, offset, len(data), 0, 0, 0, 0) + data
+    def write(
+        self, handle: int, data: bytes, offset: int = 0, *, how: int = 0, flags: int = 0
+    ) -> int:
+        body = protocol.WRITE_IN.pack(handle, offset, len(data), how, 0, flags, 0) + data
         return int(protocol.WRITE_OUT.unpack(self.call(Op.WRITE, 1, body))[0])
 
     def release(self, handle: int) -> None:
@@ -120,6 +122,30 @@ class Guest:
     ) -> None:
         body = protocol.RENAME2_IN.pack(target, flags, 0) + old + b"\0" + new + b"\0"
         self.call(Op.RENAME2, source, body)
+
+    def temporary(self, parent: int = 1, mode: int = 0o600, flags: int = 2) -> list[int]:
+        """A file without a name: [nodeid, file handle]."""
+        answer = self.call(Op.TMPFILE, parent, protocol.CREATE_IN.pack(flags, mode, 0, 0) + b"/\0")
+        return [entry(answer)[0], protocol.OPEN_OUT.unpack_from(answer, 128)[0]]
+
+    def link(self, node: int, name: bytes, parent: int = 1) -> int:
+        body = protocol.LINK_IN.pack(node) + name + b"\0"
+        return entry(self.call(Op.LINK, parent, body))[0]
+
+    def set_xattr(self, node: int, name: bytes, value: bytes, flags: int = 0) -> None:
+        body = protocol.SETXATTR_IN.pack(len(value), flags) + name + b"\0" + value
+        self.call(Op.SETXATTR, node, body)
+
+    def xattr(self, node: int, name: bytes, size: int = 4096) -> bytes:
+        body = protocol.GETXATTR_IN.pack(size, 0) + name + b"\0"
+        return self.call(Op.GETXATTR, node, body)
+
+    def xattrs(self, node: int, size: int = 4096) -> list[bytes]:
+        answer = self.call(Op.LISTXATTR, node, protocol.GETXATTR_IN.pack(size, 0))
+        return sorted(answer.split(b"\0")[:-1])
+
+    def remove_xattr(self, node: int, name: bytes) -> None:
+        self.call(Op.REMOVEXATTR, node, name + b"\0")
 
     def listing(self, node: int = 1, size: int = 4096) -> list[bytes]:
         """A folder's names, `.` and `..` left out, by as many READDIR as it takes."""

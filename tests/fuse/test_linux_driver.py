@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,128 @@ assert len(open("log").readlines()) == 200
 def test_a_working_day_of_a_file_system(mounted: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", SCRIPT, str(mounted)], check=True, timeout=60)
     assert os.stat(tmp_path / "root/null").st_mode == 0o100600
+
+
+APPENDED = """
+import mmap, os, sys
+os.chdir(sys.argv[1])
+fd = os.open("log", os.O_RDWR | os.O_CREAT | os.O_APPEND)
+os.write(fd, b"first line\\n")
+with mmap.mmap(fd, 0) as view:
+    view[0:5] = b"FIRST"
+    view.flush()
+os.write(fd, b"second line\\n")
+assert os.pread(fd, 100, 0) == b"FIRST line\\nsecond line\\n"
+"""
+
+
+@pytest.mark.slow
+def test_a_store_through_the_mapping_of_a_file_that_is_open_for_appending(
+    mounted: Path, tmp_path: Path
+) -> None:
+    """It has its place in the file: once it was appended, and the old bytes stayed."""
+    subprocess.run([sys.executable, "-c", APPENDED, str(mounted)], check=True, timeout=60)
+    assert (tmp_path / "root/log").read_bytes() == b"FIRST line\nsecond line\n"
+
+
+HELD = """
+import os, sys
+fd = os.open(sys.argv[1] + "/held", os.O_RDONLY)
+for line in sys.stdin:
+    os.lseek(fd, 0, os.SEEK_SET)
+    print(os.read(fd, 100).decode(), oct(os.fstat(fd).st_mode), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_a_held_file_that_the_host_changes_in_place_is_seen(mounted: Path, tmp_path: Path) -> None:
+    """Within the second for which attributes may be remembered."""
+    file = tmp_path / "root/held"
+    file.write_text("before")
+    words = [sys.executable, "-c", HELD, str(mounted)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as held:
+        assert held.stdin is not None
+        assert held.stdout is not None
+
+        def seen() -> str:
+            assert held.stdin is not None
+            assert held.stdout is not None
+            print(file=held.stdin, flush=True)
+            return held.stdout.readline().strip()
+
+        assert seen() == "before 0o100644"
+        time.sleep(1.1)
+        with file.open("r+") as place:
+            place.write("afters")
+        file.chmod(0o640)
+        time.sleep(1.1)
+        assert seen() == "afters 0o100640"
+        held.stdin.close()
+
+
+CAPABILITIES = """
+set -e
+cd "$1"
+cp /bin/true program
+setcap cap_net_raw+ep program
+test "$(getcap program)" = "program cap_net_raw=ep"
+setfattr -n user.note -v text program
+test "$(getfattr --only-values -n user.note program)" = text
+echo more >>program
+test -z "$(getcap program)"
+test "$(getfattr --only-values -n user.note program)" = text
+"""
+
+
+@pytest.mark.slow
+def test_programs_have_capabilities_until_they_are_written(mounted: Path, tmp_path: Path) -> None:
+    for tool, package in (("setcap", "libcap2-bin"), ("setfattr", "attr")):
+        if shutil.which(tool) is None:
+            pytest.skip(f"this host has no {tool} (apt-get install {package})")
+    subprocess.run(["sh", "-c", CAPABILITIES, "sh", str(mounted)], check=True, timeout=60)
+    host = os.listxattr(tmp_path / "root/program")
+    assert "security.capability" not in host, "the host gives nobody power"
+
+
+OVERLAY = """
+set -e
+cd "$1"
+mkdir upper work merged
+mount -t overlay none -o lowerdir="$2",upperdir=upper,workdir=work merged
+trap 'umount merged' EXIT
+test "$(cat merged/kept)" = lower
+rm merged/gone
+rm -r merged/folder
+mkdir merged/folder
+echo new >merged/folder/new
+echo changed >>merged/changed
+mv merged/moved merged/elsewhere
+ln -s target merged/link
+test "$(ls merged | xargs)" = "changed elsewhere folder kept link"
+test "$(ls merged/folder)" = new
+umount merged
+mount -t overlay none -o lowerdir="$2",upperdir=upper,workdir=work merged
+test "$(ls merged | xargs)" = "changed elsewhere folder kept link"
+test "$(ls merged/folder)" = new
+test "$(cat merged/changed | xargs)" = "lower changed"
+"""
+
+
+@pytest.mark.slow
+def test_the_upper_layer_of_an_overlay(mounted: Path, tmp_path: Path) -> None:
+    lower = tmp_path / "lower"
+    (lower / "folder").mkdir(parents=True)
+    for name in ("kept", "gone", "changed", "moved", "folder/old"):
+        (lower / name).write_text("lower\n")
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", OVERLAY, "sh", str(mounted), str(lower)],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    if b"mount: " in done.stderr and b"unknown filesystem" in done.stderr:
+        pytest.skip("the host's kernel has no overlays")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +49,36 @@ def test_a_kernel_roots_in_a_folder(debian_image: Any, tmp_path: Path) -> None:
     assert (root / "tree/root/kept").read_text() == "kept\n"
 
 
-def chain() -> str:
+def chain(commands: Sequence[str] = COMMANDS) -> str:
     """The commands as one line that stops at the first that fails."""
-    return " && ".join(COMMANDS)
+    return " && ".join(commands)
+
+
+LAYERS = (
+    "mount -t virtiofs share /mnt",
+    "mkdir /mnt/upper /mnt/work /tmp/merged",
+    "mount -t overlay none -o lowerdir=/mnt/lower,upperdir=/mnt/upper,workdir=/mnt/work "
+    "/tmp/merged",
+    "rm /tmp/merged/gone",
+    "echo new > /tmp/merged/kept",
+    "ls -l /mnt/upper",
+    "umount /tmp/merged",
+)
+
+
+def test_an_overlay_writes_its_upper_layer_to_a_folder(debian_image: Any, tmp_path: Path) -> None:
+    (tmp_path / "lower").mkdir()
+    for name in ("kept", "gone"):
+        (tmp_path / "lower" / name).write_text("lower")
+    with Machine(
+        kernel=debian_image.kernel,
+        initrd=debian_image.initrd,
+        append=f'console=ttyS0 quiet ringzero.run="{chain(LAYERS)}"',
+        mounts=[("share", tmp_path, False)],
+    ) as machine:
+        outcome = machine.run(timeout=150)
+        said = bytes(machine.recorder.data)
+    assert outcome == PoweredOff(0), said[-2000:]
+    assert re.search(rb"c--------- .* 0, +0 .* gone", said), said
+    assert (tmp_path / "upper/kept").read_text() == "new\n"
+    assert (tmp_path / "lower/kept").read_text() == "lower"

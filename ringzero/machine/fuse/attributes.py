@@ -23,6 +23,7 @@ SUPPORTED = (
     | Init.PARALLEL_DIROPS
     | Init.MAX_PAGES
     | Init.CACHE_SYMLINKS
+    | Init.HANDLE_KILLPRIV_V2  # or the guest asks for capabilities before each write
 )
 
 
@@ -34,11 +35,13 @@ def init(session: Session, request: Request) -> bytes:
         raise FuseError(errno.EPROTO)
     session.reset()
     session.minor = protocol.MINOR if major > protocol.MAJOR else min(minor, protocol.MINOR)
+    # Where others may change files, the guest drops what it has cached of one that has changed.
+    supported = SUPPORTED if session.exclusive else SUPPORTED | Init.AUTO_INVAL_DATA
     return protocol.INIT_OUT.pack(
         protocol.MAJOR,
         session.minor,
         min(read_ahead, protocol.MAX_WRITE),
-        flags & SUPPORTED,
+        flags & supported,
         64,  # max_background
         48,  # congestion_threshold
         protocol.MAX_WRITE,
@@ -74,6 +77,9 @@ def setattr_(session: Session, request: Request) -> bytes:
     atime_part, mtime_part, _, mode, _, uid, gid, _ = rest
     if valid & Set.SIZE:
         _truncate(session, inode, size, number if valid & Set.FH else None)
+        session.lose_privileges(inode, suid=bool(valid & Set.KILL_SUIDGID))
+    if valid & (Set.UID | Set.GID):
+        session.lose_privileges(inode, suid=True)
     if valid & (Set.MODE | Set.UID | Set.GID):
         seen = session.owners.seen(session.status(inode))
         kind = stat.S_IFMT(seen.mode)

@@ -16,7 +16,8 @@ from ringzero.machine.fuse.names import entered
 from ringzero.machine.fuse.protocol import FuseError, Op, Request
 from ringzero.machine.fuse.session import Session, answers
 
-KEPT_FLAGS = os.O_ACCMODE | os.O_APPEND | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
+KEPT_FLAGS = os.O_ACCMODE | os.O_TRUNC | os.O_SYNC | os.O_DSYNC
+NAMELESS = b"\0"  # no path holds a NUL
 SEEK_DATA, SEEK_HOLE = 3, 4
 FALLOCATE_MODES = 0x01 | 0x02 | 0x10  # keep size, punch hole, zero range
 
@@ -31,9 +32,11 @@ def _host_flags(session: Session, flags: int) -> int:
 @answers(Op.OPEN)
 def open_(session: Session, request: Request) -> bytes:
     """Open an existing file."""
-    flags, _ = request.fields(protocol.OPEN_IN)
+    flags, more = request.fields(protocol.OPEN_IN)
     inode = session.inodes.get(request.node)
     fd = session.open(inode, _host_flags(session, flags))
+    if flags & os.O_TRUNC:
+        session.lose_privileges(inode, suid=bool(more & protocol.OPEN_KILL_SUIDGID))
     return session.open_out(session.keep_open(inode, fd))
 
 
@@ -41,7 +44,7 @@ def open_(session: Session, request: Request) -> bytes:
 def create(session: Session, request: Request) -> bytes:
     """Make a file and open it; one that the host made in the meantime is opened."""
     session.must_write()
-    flags, mode, _, _ = request.fields(protocol.CREATE_IN)
+    flags, mode, _, more = request.fields(protocol.CREATE_IN)
     (name,) = request.names(protocol.CREATE_IN.size, 1)
     parent = session.inodes.get(request.node)
     if len(session.files) >= session.open_limit:
@@ -56,11 +59,32 @@ def create(session: Session, request: Request) -> bytes:
         inode = session.inodes.lookup(parent, name)
         entry = session.entry_out(inode)
         fd = session.open(inode, host)
+        if flags & os.O_TRUNC:
+            session.lose_privileges(inode, suid=bool(more & protocol.OPEN_KILL_SUIDGID))
     else:
         handle = open_file(f"/proc/self/fd/{fd}", os.O_PATH | os.O_CLOEXEC)
         full = stat.S_IFREG | stat.S_IMODE(mode)
         entry = entered(session, parent, name, handle, request, full)
         inode = session.inodes.get(protocol.ENTRY_OUT.unpack_from(entry)[0])
+    return entry + session.open_out(session.keep_open(inode, fd))
+
+
+@answers(Op.TMPFILE)
+def temporary(session: Session, request: Request) -> bytes:
+    """open(2) with O_TMPFILE: a file without a name, which LINK may give one."""
+    session.must_write()
+    flags, mode, _, _ = request.fields(protocol.CREATE_IN)
+    parent = session.inodes.get(request.node)
+    if len(session.files) >= session.open_limit:
+        raise FuseError(errno.ENFILE)
+    folder = f"/proc/self/fd/{session.inodes.handle(parent)}"
+    host = _host_flags(session, flags) & ~os.O_TRUNC
+    fd = os.open(folder, host | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    handle = os.open(f"/proc/self/fd/{fd}", os.O_PATH | os.O_CLOEXEC)
+    full = stat.S_IFREG | stat.S_IMODE(mode)
+    entry = entered(session, parent, NAMELESS, handle, request, full)
+    inode = session.inodes.get(protocol.ENTRY_OUT.unpack_from(entry)[0])
+    inode.gone = True
     return entry + session.open_out(session.keep_open(inode, fd))
 
 
@@ -84,14 +108,24 @@ def read_into(session: Session, request: Request, buffers: Sequence[memoryview])
 
 @answers(Op.WRITE)
 def write(session: Session, request: Request) -> bytes:
-    """pwrite(2)."""
+    """pwrite(2), or a write to the end of the file.
+
+    The guest's kernel knows a size that may be old, so appending is the host's business; but what
+    it writes back from its cache, as stores through a mapping, has its place also in a file that is
+    open for appending.
+    """
     session.must_write()
-    number, offset, size, *_ = request.fields(protocol.WRITE_IN)
+    number, offset, size, how, _, flags, _ = request.fields(protocol.WRITE_IN)
     start = protocol.WRITE_IN.size
     if len(request.body) < start + size:
         raise FuseError(errno.EINVAL)
+    opened = session.file(number)
     data = memoryview(request.body)[start : start + size]
-    return protocol.WRITE_OUT.pack(os.pwrite(session.file(number).fd, data, offset), 0)
+    appends = flags & os.O_APPEND and not how & protocol.WRITE_CACHE
+    if opened.inode.capable or how & protocol.WRITE_KILL_SUIDGID:
+        session.lose_privileges(opened.inode, suid=bool(how & protocol.WRITE_KILL_SUIDGID))
+    written = os.pwritev(opened.fd, [data], offset, os.RWF_APPEND if appends else 0)
+    return protocol.WRITE_OUT.pack(written, 0)
 
 
 @answers(Op.RELEASE, Op.RELEASEDIR)
@@ -130,7 +164,9 @@ def fallocate(session: Session, request: Request) -> bytes:
         raise FuseError(errno.EOPNOTSUPP)
     if offset >> 63 or length >> 63:
         raise FuseError(errno.EINVAL)
-    libc.fallocate(session.file(number).fd, mode, offset, length)
+    opened = session.file(number)
+    libc.fallocate(opened.fd, mode, offset, length)
+    session.lose_privileges(opened.inode, suid=request.uid != 0)
     return b""
 
 
@@ -159,4 +195,5 @@ def copy_file_range(session: Session, request: Request) -> bytes:
             offset_src=start,
             offset_dst=to,
         )
+    session.lose_privileges(session.file(target).inode, suid=request.uid != 0)
     return protocol.WRITE_OUT.pack(count, 0)

@@ -38,10 +38,19 @@ def _read_names(session: Session, folder: OpenFile) -> list[tuple[bytes, int, in
     ]
     with os.scandir(folder.fd) as found:
         for item in found:
-            # No status is taken here: a folder may hold thousands, and the kind is a hint.
-            kind = stat.S_IFLNK if item.is_symlink() else stat.S_IFDIR if item.is_dir() else 0
+            # No status is taken here: a folder may hold thousands, and the host tells the kind.
+            kind = session.owners.kind((here.st_dev, item.inode())) or _kind(item)
             entries.append((os.fsencode(item.name), item.inode(), kind >> 12))
     return entries
+
+
+def _kind(item: os.DirEntry[str]) -> int:
+    """The host's kind, 0 for those that nobody asks for before the status."""
+    if item.is_symlink():
+        return stat.S_IFLNK
+    if item.is_dir(follow_symlinks=False):
+        return stat.S_IFDIR
+    return stat.S_IFREG if item.is_file(follow_symlinks=False) else 0
 
 
 @answers(Op.READDIR)

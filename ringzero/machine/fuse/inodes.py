@@ -25,14 +25,15 @@ HANDLE = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 class Inode:
     """One file that the guest holds lookups of."""
 
-    __slots__ = ("gone", "id", "key", "kind", "lookups", "name", "opened", "parent")
+    __slots__ = ("capable", "gone", "id", "key", "kind", "lookups", "name", "opened", "parent")
 
     def __init__(self, id: int, status: os.stat_result, parent: Inode | None, name: bytes) -> None:
         self.id, self.key, self.kind = id, key_of(status), stat.S_IFMT(status.st_mode)
         self.parent, self.name = parent, name
         self.lookups = 0
         self.opened: list[int] = []  # descriptors the guest has open: they outlive the name
-        self.gone = False  # its last name was removed
+        self.gone = False  # its last name was removed, or it has none yet
+        self.capable = True  # it may have capabilities, which a write takes away
 
     def is_file_of(self, status: os.stat_result) -> bool:
         """Is this the same file? File systems give the numbers of removed ones again."""

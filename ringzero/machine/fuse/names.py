@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ from ringzero.machine.fuse.protocol import FuseError, Op, Request
 from ringzero.machine.fuse.session import Session, answers, is_last_name
 
 NO_ATTRIBUTES = bytes(protocol.ATTR.size)
-NOREPLACE, EXCHANGE = 1, 2  # renameat2(2)
+NOREPLACE, EXCHANGE, WHITEOUT = 1, 2, 4  # renameat2(2)
 
 
 @answers(Op.LOOKUP)
@@ -138,6 +139,9 @@ def link(session: Session, request: Request) -> bytes:
         folder = session.inodes.handle(parent)
         # The kernel gives no other way to link what a descriptor refers to without privilege.
         os.link(f"/proc/self/fd/{fd}", checked(name), dst_dir_fd=folder, follow_symlinks=True)
+    if inode.gone:  # it was made without a name
+        session.owners.unlinked(inode.key, inode.path())
+        session.inodes.moved(inode.key, parent, name)
     session.owners.linked(session.status(inode), parent.child_path(name))
     inode.lookups += 1
     return session.entry_out(inode)
@@ -184,16 +188,54 @@ def _removed(session: Session, path: bytes, before: os.stat_result) -> None:
 def rename(session: Session, request: Request) -> bytes:
     """rename(2)."""
     (folder,) = request.fields(protocol.RENAME_IN)
-    return _rename(session, request, folder, 0, request.names(protocol.RENAME_IN.size, 2))
+    _rename(session, request, folder, 0, request.names(protocol.RENAME_IN.size, 2))
+    return b""
 
 
 @answers(Op.RENAME2)
 def rename2(session: Session, request: Request) -> bytes:
-    """rename(2) with flags; whiteouts are device nodes, which the host does not get."""
+    """rename(2) with flags."""
     folder, flags, _ = request.fields(protocol.RENAME2_IN)
-    if flags & ~(NOREPLACE | EXCHANGE):
+    if flags & ~(NOREPLACE | EXCHANGE | WHITEOUT) or (flags & EXCHANGE and flags != EXCHANGE):
         raise FuseError(errno.EINVAL)
-    return _rename(session, request, folder, flags, request.names(protocol.RENAME2_IN.size, 2))
+    names = request.names(protocol.RENAME2_IN.size, 2)
+    if not flags & WHITEOUT:
+        _rename(session, request, folder, flags, names)
+        return b""
+    source, old = session.inodes.get(request.node), checked(names[0])
+    place = _make_whiteout(session, source, request)
+    moved = False
+    try:
+        moved = _rename(session, request, folder, flags & NOREPLACE, names)
+    finally:
+        _place_whiteout(session, source, place, old if moved else None)
+    return b""
+
+
+def _make_whiteout(session: Session, folder: Inode, request: Request) -> bytes:
+    """A new whiteout under a name that the guest never sees: device node 0, as overlays have it."""
+    session.must_write()
+    name = b".ringzero-" + secrets.token_hex(8).encode()
+    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(name, flags, 0o600, dir_fd=session.inodes.handle(folder))
+    status = os.fstat(fd)
+    os.close(fd)
+    session.owners.forget(key_of(status))
+    seen = Seen(stat.S_IFCHR, request.uid, request.gid)
+    session.owners.set(status, folder.child_path(name), seen)
+    return name
+
+
+def _place_whiteout(session: Session, folder: Inode, name: bytes, old: bytes | None) -> None:
+    """The whiteout takes the name that has just become free, or goes where none has."""
+    fd = session.inodes.handle(folder)
+    status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+    if old is None:
+        os.unlink(name, dir_fd=fd)
+        session.owners.forget(key_of(status))
+    else:
+        os.rename(name, old, src_dir_fd=fd, dst_dir_fd=fd)
+        _moved(session, status, folder.child_path(name), folder.child_path(old))
 
 
 def _status_or_none(name: bytes, folder: int) -> os.stat_result | None:
@@ -205,7 +247,8 @@ def _status_or_none(name: bytes, folder: int) -> os.stat_result | None:
 
 def _rename(
     session: Session, request: Request, number: int, flags: int, names: list[bytes]
-) -> bytes:
+) -> bool:
+    """Did anything change? Two names of one file stay as they are."""
     session.must_write()
     old, new = (checked(name) for name in names)
     source, target = session.inodes.get(request.node), session.inodes.get(number)
@@ -218,7 +261,7 @@ def _rename(
         else:
             os.rename(old, new, src_dir_fd=source_fd, dst_dir_fd=target_fd)
     if replaced is not None and key_of(replaced) == key_of(moving):
-        return b""  # two names of one file: rename(2) leaves both
+        return False
     before, after = source.child_path(old), target.child_path(new)
     if flags & EXCHANGE:
         session.owners.exchanged(before, after)
@@ -229,7 +272,7 @@ def _rename(
             _removed(session, after, replaced)
         _moved(session, moving, before, after)
     session.inodes.moved(key_of(moving), target, new)
-    return b""
+    return True
 
 
 def _moved(session: Session, status: os.stat_result, before: bytes, after: bytes) -> None:

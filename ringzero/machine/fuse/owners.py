@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,9 @@ class Record:
     """What is different, and where in the tree the file is."""
 
     seen: Seen
+    host: tuple[int, int, int]
+    """Mode, owner and group of the host's file when this was recorded: where the host has changed
+    one of them since, the host's counts."""
     paths: set[bytes] = field(default_factory=set)
 
 
@@ -52,6 +56,7 @@ class Owners:
         self._save = save
         self._uid, self._gid = os.geteuid(), os.getegid()
         self._records: dict[Key, Record] = {}
+        self._attributes: dict[Key, dict[bytes, bytes]] = {}
         self.dirty = False
         if manifest is not None and manifest.exists():
             self._load(root, json.loads(manifest.read_text()))
@@ -70,9 +75,22 @@ class Owners:
     def seen(self, status: os.stat_result) -> Seen:
         """How a host file looks to the guest."""
         record = self._records.get(key_of(status))
-        if record is not None and _compatible(record.seen.mode, status.st_mode):
+        if record is None or not _compatible(record.seen.mode, status.st_mode):
+            return self._plain(status)
+        if record.host == _rights(status):
             return record.seen
-        return self._plain(status)
+        return self._changed(record, status)
+
+    def _changed(self, record: Record, status: os.stat_result) -> Seen:
+        """The host did chmod or chown since the record was made."""
+        plain, seen, (mode, uid, gid) = self._plain(status), record.seen, record.host
+        kind = stat.S_IFMT(seen.mode)
+        return Seen(
+            seen.mode if stat.S_IMODE(status.st_mode) == mode else kind | stat.S_IMODE(plain.mode),
+            seen.uid if status.st_uid == uid else plain.uid,
+            seen.gid if status.st_gid == gid else plain.gid,
+            seen.rdev,
+        )
 
     def _plain(self, status: os.stat_result) -> Seen:
         uid = 0 if status.st_uid == self._uid else status.st_uid
@@ -92,7 +110,7 @@ class Owners:
             return
         known = self._records.get(key)
         paths = known.paths if known else set()
-        self._records[key] = Record(seen, paths | {path})
+        self._records[key] = Record(seen, _rights(status), paths | {path})
 
     def linked(self, status: os.stat_result, path: bytes) -> None:
         """A file has one more name."""
@@ -106,8 +124,27 @@ class Owners:
             record.paths.discard(path)
             self.dirty = True
 
+    def kind(self, key: Key) -> int:
+        """The kind of file that the guest sees, where the host's kind is another; otherwise 0."""
+        record = self._records.get(key)
+        kind = stat.S_IFMT(record.seen.mode) if record else 0
+        return kind if kind in SPECIAL else 0
+
+    def attributes(self, key: Key) -> Mapping[bytes, bytes]:
+        """Extended attributes that the host's file cannot hold."""
+        return self._attributes.get(key, {})
+
+    def set_attribute(self, key: Key, name: bytes, value: bytes) -> None:
+        """Keep one of them while the folder is served."""
+        self._attributes.setdefault(key, {})[name] = value
+
+    def remove_attribute(self, key: Key, name: bytes) -> bool:
+        """Drop one of them, if it is there."""
+        return self._attributes.get(key, {}).pop(name, None) is not None
+
     def forget(self, key: Key) -> None:
         """A file is gone, or its inode number belongs to a new one."""
+        self._attributes.pop(key, None)
         if self._records.pop(key, None):
             self.dirty = True
 
@@ -142,6 +179,11 @@ class Owners:
         temporary.write_text(text)
         os.replace(temporary, self._manifest)
         self.dirty = False
+
+
+def _rights(status: os.stat_result) -> tuple[int, int, int]:
+    """What chmod and chown change on the host."""
+    return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
 
 
 def _entry(seen: Seen) -> dict[str, object]:

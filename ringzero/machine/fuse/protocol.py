@@ -58,6 +58,7 @@ class Op(enum.IntEnum):
     LSEEK = 46
     COPY_FILE_RANGE = 47
     SYNCFS = 50
+    TMPFILE = 51
 
 
 IN_HEADER = struct.Struct("<IIQQIIIHH")  # len, opcode, unique, nodeid, uid, gid, pid, extlen
@@ -80,7 +81,7 @@ CREATE_IN = struct.Struct("<IIII")  # flags, mode, umask, open_flags
 OPEN_OUT = struct.Struct("<QII")
 RELEASE_IN = struct.Struct("<QIIQ")
 READ_IN = struct.Struct("<QQIIQII")  # fh, offset, size, ...
-WRITE_IN = struct.Struct("<QQIIQII")
+WRITE_IN = struct.Struct("<QQIIQII")  # fh, offset, size, write_flags, lock owner, open flags
 WRITE_OUT = struct.Struct("<II")
 STATFS_OUT = struct.Struct("<QQQQQIIII24x")
 FSYNC_IN = struct.Struct("<QII")
@@ -91,6 +92,9 @@ FALLOCATE_IN = struct.Struct("<QQQII")  # fh, offset, length, mode
 LSEEK_IN = struct.Struct("<QQII")  # fh, offset, whence
 LSEEK_OUT = struct.Struct("<Q")
 COPY_FILE_RANGE_IN = struct.Struct("<QQQQQQQ")
+SETXATTR_IN = struct.Struct("<II")  # size, flags
+GETXATTR_IN = struct.Struct("<II")  # size
+GETXATTR_OUT = struct.Struct("<II")  # size
 DIRENT = struct.Struct("<QQII")  # ino, off, namelen, type
 
 
@@ -99,11 +103,13 @@ class Init(enum.IntFlag):
 
     ASYNC_READ = 1 << 0
     BIG_WRITES = 1 << 5
+    AUTO_INVAL_DATA = 1 << 12
     DO_READDIRPLUS = 1 << 13
     READDIRPLUS_AUTO = 1 << 14
     PARALLEL_DIROPS = 1 << 18
     MAX_PAGES = 1 << 22
     CACHE_SYMLINKS = 1 << 23
+    HANDLE_KILLPRIV_V2 = 1 << 28
 
 
 class Set(enum.IntFlag):
@@ -118,9 +124,12 @@ class Set(enum.IntFlag):
     FH = 1 << 6
     ATIME_NOW = 1 << 7
     MTIME_NOW = 1 << 8
+    KILL_SUIDGID = 1 << 11
 
 
 GETATTR_FH = 1
+OPEN_KILL_SUIDGID = 1 << 0
+WRITE_CACHE, WRITE_KILL_SUIDGID = 1 << 0, 1 << 2
 FOPEN_KEEP_CACHE = 1 << 1
 FOPEN_CACHE_DIR = 1 << 3
 FSYNC_FDATASYNC = 1

@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ringzero.errors import NotFound
-from ringzero.machine.fuse import attributes, files, folders, names  # noqa: F401  (they register)
+from ringzero.machine.fuse import (  # noqa: F401  (they register)
+    attributes,
+    files,
+    folders,
+    names,
+    xattrs,
+)
 from ringzero.machine.fuse.protocol import (
     MAX_WRITE,
     OUT_HEADER,
@@ -102,7 +108,7 @@ class FuseServer:
         self._check(request)
         operation = OPERATIONS.get(request.opcode)
         if operation is None:
-            # ENOSYS makes the guest's kernel stop asking: extended attributes, locks, ioctls.
+            # ENOSYS makes the guest's kernel stop asking: locks, ioctls.
             raise FuseError(errno.ENOSYS)
         return operation(self.session, request)
 

@@ -12,7 +12,7 @@ import os
 import resource
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ringzero.descriptors import open_file
@@ -20,6 +20,10 @@ from ringzero.machine.fuse import protocol
 from ringzero.machine.fuse.inodes import Inode, Inodes
 from ringzero.machine.fuse.owners import SPECIAL, Owners, Seen, key_of
 from ringzero.machine.fuse.protocol import FuseError, Op, Request
+
+CAPABILITY = b"security.capability"
+OURS = b"user.ringzero."
+"""Stands on the host before extended attributes that it is not to understand."""
 
 
 @dataclass
@@ -158,6 +162,25 @@ class Session:
                     os.chmod(f"/proc/self/fd/{self.inodes.handle(inode)}", safe)
             status = self.status(inode)
         self.owners.set(status, inode.path(), wanted)
+
+    def lose_privileges(self, inode: Inode, *, suid: bool) -> None:
+        """What a write, a truncation or a change of owner takes from a program: its capabilities,
+        and with `suid` set-uid, and set-gid where the group may run it (chmod(2), write(2))."""
+        if inode.capable and inode.kind == stat.S_IFREG:
+            inode.capable = False
+            self.owners.remove_attribute(inode.key, CAPABILITY)
+            with contextlib.suppress(OSError):
+                place = f"/proc/self/fd/{self.inodes.handle(inode)}"
+                os.removexattr(place, OURS + CAPABILITY)
+        if suid:
+            self.drop_set_id(inode)
+
+    def drop_set_id(self, inode: Inode) -> None:
+        """Take set-uid and set-gid away, as the kernel does for a file that changes."""
+        seen = self.owners.seen(self.status(inode))
+        lost = stat.S_ISUID | (stat.S_ISGID if seen.mode & stat.S_IXGRP else 0)
+        if stat.S_ISREG(seen.mode) and seen.mode & lost:
+            self.own(inode, replace(seen, mode=seen.mode & ~lost))
 
     def created(self, parent: Inode, inode: Inode, request: Request, mode: int) -> Seen:
         """How a new file looks: the caller's, or of the folder's group if that is set-gid."""
