@@ -17,8 +17,11 @@ def elf(
     bits: int = 2,
     kind: int = 2,
     memory: int | None = None,
+    linked: int | None = None,
+    flags: int = 7,
 ) -> bytes:
-    """A static executable of one segment, with a symbol table."""
+    """A static executable of one segment, with a symbol table; `linked` is its virtual address."""
+    linked = address if linked is None else linked
     symbols = symbols or {}
     names, table = b"\0", bytes(24)
     for name, value in symbols.items():
@@ -28,10 +31,10 @@ def elf(
     sections = start + len(code) + len(table) + len(names)
     header = b"\x7fELF" + bytes([bits, 1, 1]) + bytes(9)
     header += struct.pack(
-        "<HHIQQQIHHHHHH", kind, machine, 1, address, 64, sections, 0, 64, 56, 1, 64, 3, 2
+        "<HHIQQQIHHHHHH", kind, machine, 1, linked, 64, sections, 0, 64, 56, 1, 64, 3, 2
     )
     size = len(code) if memory is None else memory
-    segment = struct.pack("<IIQQQQQQ", 1, 7, start, address, address, len(code), size, 4096)
+    segment = struct.pack("<IIQQQQQQ", 1, flags, start, linked, address, len(code), size, 4096)
     at = start + len(code)
     rows = bytes(64)
     rows += struct.pack("<IIQQQQIIQQ", 0, 2, 0, 0, at, len(table), 2, 0, 8, 24)

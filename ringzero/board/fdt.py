@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -94,7 +95,7 @@ def encode(value: Value) -> bytes:
     if isinstance(value, int):
         return _word(value)
     if isinstance(value, str):
-        return value.encode() + b"\0"
+        return os.fsencode(value) + b"\0"
     if isinstance(value, bytes):
         return value
     return b"".join(encode(item) for item in value)

@@ -25,7 +25,7 @@ from ringzero.machines.software import Software, Start, load
 from ringzero.machines.storage import Mount
 
 CLOCKS = ("host", "realtime", "instructions")
-INFO_OFFSET = 40  # of fw_dynamic_info in the boot ROM (machine/boot.py)
+INFO_OFFSET = 40  # of fw_dynamic_info in the boot ROM (machine/loading/boot.py)
 DETERMINISTIC_EPOCH = 1_700_000_000 * 1_000_000_000  # the real-time clock of equal runs
 
 

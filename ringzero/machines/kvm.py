@@ -124,7 +124,7 @@ class KvmMachine(BaseMachine):
         image = boot.read_kernel(kernel)
         module = b""
         if initrd is not None:
-            from ringzero.machine.initrd_file import read_initrd
+            from ringzero.machine.loading.initrd_file import read_initrd
 
             module = read_initrd(initrd)
         self.memory = guest_memory(size)

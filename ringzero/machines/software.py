@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from ringzero.board.addresses import FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE
 from ringzero.errors import UsageError
-from ringzero.machine.boot import place_initrd, place_tree, reset_vector
-from ringzero.machine.kernel_file import KernelFile, parse_elf, read_file, read_kernel
+from ringzero.machine.loading.boot import check_command_line, place_initrd, place_tree, reset_vector
+from ringzero.machine.loading.content import read_file
+from ringzero.machine.loading.elf_file import parse_elf
+from ringzero.machine.loading.kernel_file import read_kernel
+from ringzero.machine.loading.segments import KernelFile
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.virt import VirtBoard
 from ringzero.machines import arguments
@@ -65,17 +68,19 @@ class Start:
 def load(memory: GuestMemory, board: VirtBoard, software: Software) -> Start:
     """Put firmware, kernel, initrd and device tree into memory."""
     kernel = _kernel(software.kernel)
+    linux = kernel is not None and kernel.linux
+    check_command_line(software.append, linux)
     if kernel is not None:
         kernel.load(memory)
     entry, next_stage, reserved = _firmware(memory, software.bios, kernel)
-    if kernel is not None and "tohost" in kernel.symbols and software.bios is None:
+    if kernel is not None and "tohost" in kernel.symbols and str(software.bios) in ("None", "none"):
         board.add_htif(kernel.symbols["tohost"], kernel.symbols.get("fromhost"))
     end = kernel.end if kernel else KERNEL_BASE
     initrd = None
     if software.initrd is not None:
-        from ringzero.machine.initrd_file import read_initrd
+        from ringzero.machine.loading.initrd_file import read_initrd
 
-        data = read_initrd(software.initrd)
+        data = read_initrd(software.initrd, linux)
         address = place_initrd(memory, end, len(data))
         memory.write(address, data)
         initrd, end = (address, len(data)), address + len(data)

@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringzero.board.addresses import FIRMWARE_SIZE, KERNEL_BASE
+from ringzero.board.addresses import FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
-from ringzero.machine.kernel_file import KernelFile, parse_elf, read_kernel
+from ringzero.machine.loading.boot import check_command_line
+from ringzero.machine.loading.elf_file import parse_elf
+from ringzero.machine.loading.kernel_file import read_kernel
+from ringzero.machine.loading.segments import KernelFile
 from ringzero.machines import arguments
 from ringzero.machines.arguments import StrPath
 from ringzero.machines.console import Console
@@ -144,7 +147,7 @@ def _named(vms: object) -> list[Vm]:
 
 def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
     from ringzero.hypervisor.host.build import Guest
-    from ringzero.machine.initrd_file import read_initrd
+    from ringzero.machine.loading.initrd_file import read_initrd
 
     technique = vm.technique or technique
     if technique not in TECHNIQUES:
@@ -152,11 +155,15 @@ def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
             f"There is no technique {technique!r} for virtual machines: choose from "
             f"{', '.join(TECHNIQUES)}."
         )
-    offset, kernel = _flat(kernel_choice(vm.kernel))
+    file = _kernel_file(kernel_choice(vm.kernel))
+    append = arguments.text("append", vm.append)
+    check_command_line(append, file.linux)
+    initrd = None if vm.initrd is None else arguments.file_path("initrd", vm.initrd)
+    offset, kernel = _flat(file)
     guest = Guest(
         kernel=kernel,
-        initrd=None if vm.initrd is None else read_initrd(arguments.file_path("initrd", vm.initrd)),
-        append=arguments.text("append", vm.append),
+        initrd=None if initrd is None else read_initrd(initrd, file.linux),
+        append=append,
         memory=parse_size(vm.memory),
         kernel_offset=offset,
         technique=technique,
@@ -164,21 +171,21 @@ def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
     return replace(guest, seed=bytes(64)) if repeatable else guest
 
 
-def _flat(kernel: Path | Image) -> tuple[int, bytes]:
-    """(offset from the start of the guest's memory, content); the first byte is the entry point."""
-    from ringzero.hypervisor.vm.state import GUEST_RAM
-
+def _kernel_file(kernel: Path | Image) -> KernelFile:
     if isinstance(kernel, Path):
-        file = read_kernel(kernel, GUEST_RAM)
-    else:
-        file = parse_elf(Path("(built in)"), kernel.elf)
+        return read_kernel(kernel, RAM_BASE)
+    return parse_elf(Path("(built in)"), kernel.elf)
+
+
+def _flat(file: KernelFile) -> tuple[int, bytes]:
+    """(offset from the start of the guest's memory, content); the first byte is the entry point."""
     start = min(segment.address for segment in file.segments)
-    _check(file, start, GUEST_RAM)
+    _check(file, start, RAM_BASE)
     content = bytearray()
     for segment in sorted(file.segments, key=lambda segment: segment.address):
         content += bytes(segment.address - start - len(content))
         content += segment.data
-    return start - GUEST_RAM, bytes(content)
+    return start - RAM_BASE, bytes(content)
 
 
 def _check(file: KernelFile, start: int, ram: int) -> None:

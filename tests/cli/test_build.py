@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ringzero.cli.main import main
-from ringzero.machine.kernel_file import read_kernel
+from ringzero.machine.loading.kernel_file import read_kernel
 
 
 @pytest.mark.parametrize("program", ["firmware", "guest"])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ringzero.errors import UsageError
-from ringzero.machine.boot import RESET_CODE, place_initrd, place_tree, reset_vector
+from ringzero.machine.loading.boot import RESET_CODE, place_initrd, place_tree, reset_vector
 from ringzero.machine.memory import GuestMemory
 from tests.machine.driver import RAM
 

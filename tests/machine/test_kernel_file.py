@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ringzero.errors import NotFound, RingzeroError, UsageError
-from ringzero.machine.initrd_file import read_initrd
-from ringzero.machine.kernel_file import read_kernel
+from ringzero.machine.loading.initrd_file import read_initrd
+from ringzero.machine.loading.kernel_file import read_kernel
 from ringzero.machine.memory import GuestMemory
 from tests.guest_files import RAM, elf, image
 

@@ -51,9 +51,8 @@ def analyze(kernel: str | None, functions: int, sites: bool, as_json: bool) -> i
 
 
 def _content(kernel: str) -> tuple[str, bytes]:
-    import zlib
-
-    from ringzero.machine.kernel_file import GZIP, read_file
+    from ringzero.machine.loading.content import read_file
+    from ringzero.machine.loading.kernel_file import plain_kernel
 
     if kernel == "guest" and not Path(kernel).exists():
         from ringzero.guests import build
@@ -65,11 +64,4 @@ def _content(kernel: str) -> tuple[str, bytes]:
 
         path = fetch_debian().kernel
     data = read_file(path, "kernel")
-    if data[:2] == GZIP:
-        try:
-            data = zlib.decompress(data, wbits=31)
-        except zlib.error:
-            raise AnalyzeError(
-                f"The gzip data in the kernel {path} is damaged: fetch or build it again."
-            ) from None
-    return str(path), data
+    return str(path), bytes(plain_kernel(path, data))

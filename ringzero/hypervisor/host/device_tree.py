@@ -5,6 +5,7 @@ Nodes are nested dicts; `flatten` writes them as Devicetree Specification 0.4, c
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,7 +68,7 @@ def _property(value: Any) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return value.encode() + b"\0"
+        return os.fsencode(value) + b"\0"
     if isinstance(value, int):
         return struct.pack(">I", value)
     if all(isinstance(item, str) for item in value):

@@ -18,7 +18,7 @@ from pathlib import Path
 from ringzero.descriptors import map_file
 from ringzero.errors import UsageError
 from ringzero.kvm.board import layout
-from ringzero.machine.kernel_file import read_file
+from ringzero.machine.loading.content import read_file
 from ringzero.machine.memory import GuestMemory
 
 X86_64, I386 = 62, 3
@@ -215,7 +215,7 @@ def load(
     tables: bytes,
 ) -> Loaded:
     """Put everything where the kernel finds it."""
-    words = command_line.encode()
+    words = os.fsencode(command_line)
     limit = min(kernel.command_line_max, layout.COMMAND_LINE_ROOM - 1)
     if len(words) > limit:
         raise UsageError(

@@ -9,29 +9,20 @@ import zlib
 from pathlib import Path
 
 from ringzero.errors import UsageError
-from ringzero.machine.kernel_file import read_file
+from ringzero.machine.loading.content import read_file
+from ringzero.machine.loading.unpack import compression
 
-MAGICS = {
-    b"070701": "cpio",
-    b"070702": "cpio",
-    b"\x1f\x8b": "gzip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"]\0\0": "lzma",
-    b"\x89LZO": "lzo",
-    b"\x02\x21\x4c\x18": "lz4",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
-"""What Linux's initramfs takes (lib/decompress.c, init/initramfs.c)."""
-
+CPIO = (b"070701", b"070702")  # init/initramfs.c
 TRAILER = b"TRAILER!!!"
 
 
-def read_initrd(path: Path) -> bytes:
-    """The content of an initial RAM disk."""
+def read_initrd(path: Path, linux: bool = True) -> bytes:
+    """The content of an initial RAM disk; for a kernel that is not Linux it may be any file."""
     data = read_file(path, "initial RAM disk")
-    kind = next((kind for magic, kind in MAGICS.items() if data.startswith(magic)), None)
-    if kind is None:
+    if not linux:
+        return data
+    kind = "cpio" if data.startswith(CPIO) else compression(data)
+    if kind in (None, "lz4-frame"):  # the newer frame is not in lib/decompress.c
         raise UsageError(
             f"The initial RAM disk {path} is neither a cpio archive nor compressed in a way that "
             "Linux knows."

@@ -6,6 +6,7 @@ and for OpenSBI's fw_dynamic a2 is a structure that says what comes next.
 
 from __future__ import annotations
 
+import os
 import struct
 
 from ringzero.errors import UsageError
@@ -16,6 +17,9 @@ SUPERVISOR = 1
 MEGABYTE = 1 << 20
 TREE_ALIGNMENT = 2 * MEGABYTE
 LOW_MEMORY = 3 << 30  # device trees stay below 4 GiB of the address space, for 32-bit loaders
+
+COMMAND_LINE_SIZE = 1024
+"""Linux's, in arch/riscv/include/uapi/asm/setup.h, with the NUL; it cuts what is longer."""
 
 RESET_CODE = (
     0x0000_0297,  # 1: auipc t0, %pcrel_hi(data)
@@ -36,6 +40,16 @@ def fw_dynamic_info(next_stage: int, mode: int = SUPERVISOR, boot_hart: int | No
     """struct fw_dynamic_info; without a boot hart, harts draw lots."""
     hart = (1 << 64) - 1 if boot_hart is None else boot_hart
     return struct.pack("<6Q", OSBI_MAGIC, OSBI_VERSION, next_stage, mode, 0, hart)
+
+
+def check_command_line(append: str, linux: bool) -> None:
+    """Refuse words that Linux would cut."""
+    length = len(os.fsencode(append))
+    if linux and length >= COMMAND_LINE_SIZE:
+        raise UsageError(
+            f"The kernel's command line is {length} bytes long, more than the "
+            f"{COMMAND_LINE_SIZE - 1} that Linux keeps: shorten --append."
+        )
 
 
 def place_initrd(memory: GuestMemory, kernel_end: int, size: int) -> int:

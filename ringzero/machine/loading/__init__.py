@@ -1,0 +1,1 @@
+"""What is booted: kernels, initial RAM disks and firmware read from files, and put into memory."""
