@@ -12,7 +12,7 @@ from tests.fuzz.sbi.__main__ import batch
 from tests.fuzz.sbi.answers import allowed, fault
 from tests.fuzz.sbi.calls import random_call
 from tests.fuzz.sbi.carriers import OURS, Carrier, on_qemu
-from tests.fuzz.sbi.guest import RETURNED, TRAPPED, Result, call
+from tests.fuzz.sbi.guest import RETURNED, TRAPPED, Call, Result, call
 
 FIRMWARE = [carrier for carrier in OURS if carrier.name.startswith("firmware")]
 
@@ -32,11 +32,19 @@ def test_a_wrong_answer_is_found() -> None:
 
 
 OPENSBI = (sbi.BASE, sbi.TIME, sbi.IPI, sbi.RFENCE, sbi.HSM)
-"""What Debian's OpenSBI, 1.1, has of the extensions that we have; its SRST has errors of its own.
+"""What Debian's OpenSBI, 1.1, has of our extensions, but SRST, whose errors are of its own."""
 
-It looks at addresses by its domains, which hold devices too; and in ranges of fences and for harts
-that a mask names it checks less than the specification lets it.
-"""
+
+def is_disputed(each: Call) -> bool:
+    """What the specification of OpenSBI 1.1 left open, and 2.0 says; we do what 2.0 says.
+
+    OpenSBI leaves absent harts out of a mask, looks at the base of an empty one, says of reserved
+    suspensions that they are not supported, and takes addresses of devices for those of memory.
+    """
+    mask, base = each.registers[:2]
+    if each.extension in (sbi.IPI, sbi.RFENCE):
+        return base != (1 << 64) - 1 and (mask, base) != (1, 0)
+    return each.extension == sbi.HSM and each.function == sbi.HART_SUSPEND
 
 
 @pytest.mark.needs_qemu
@@ -45,7 +53,8 @@ def test_opensbi_is_of_the_same_opinion(tmp_path: Path) -> None:
     theirs = on_qemu(1, opensbi=True)
     chooser = Random(3)
     calls = [random_call(chooser, theirs.ram_end) for _ in range(600)]
-    calls = [each for each in calls if each.extension in OPENSBI]
+    calls = [each for each in calls if each.extension in OPENSBI and not is_disputed(each)]
+    assert len(calls) > 150
     ran = theirs.run(calls, call(sbi.SRST, 0, 0, 0), tmp_path)
     assert len(ran.results) == len(calls), ran.output[-500:]
     other = [
