@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
 from types import CodeType
 from typing import Any
 
 from ringzero.isa.encoding import EncodingError, Row, parse
+from ringzero.isa.footprint import Access, Block, check
 from ringzero.lang import Native, native, u64
 
 
@@ -34,9 +35,6 @@ PLAIN, BRANCH, JUMP, SYSTEM = Kind.PLAIN, Kind.BRANCH, Kind.JUMP, Kind.SYSTEM
 CONTEXT = {"hart": None, "pc": None, "size": None}  # offered to every instruction
 INDICES = {"rd_index": "rd", "rs1_index": "rs1", "rs2_index": "rs2"}
 IMMEDIATES = ("imm", "csr", "shamt", "uimm", "rm")
-ACCESSES = frozenset(
-    {"load", "store", "amo", "load_reserved", "store_conditional", "zero_block", "cache_block"}
-)
 REGISTERS = {
     "rd": "rd", "rs1": "rs1", "rs2": "rs2", "rs3": "rs3",
     "frd": "rd", "frs1": "rs1", "frs2": "rs2", "frs3": "rs3",
@@ -60,7 +58,13 @@ class Instruction:
     sources: dict[str, str] = field(repr=False)  # parameter → field of Decoded that delivers it
     destination: str | None  # "rd", "frd" or None
     immediate: str | None  # the row's field that Decoded.imm delivers
-    memory: bool  # accesses memory, so it may fault
+    access: Access | Block | None = None  # of memory, so it may fault
+    steps: bool = False  # where operands grow by steps, so does the result: it computes addresses
+
+    @property
+    def memory(self) -> bool:
+        """Whether it reaches memory."""
+        return self.access is not None
 
     @property
     def mask(self) -> int:
@@ -100,6 +104,11 @@ class Instruction:
         return self.kind is BRANCH or (self.kind is JUMP and "rs1" not in self.parameters)
 
     @property
+    def compiles(self) -> bool:
+        """Whether engines make code of it together with others; the rest is the interpreter's."""
+        return self.kind is not SYSTEM and not isinstance(self.access, Block)
+
+    @property
     def summary(self) -> str:
         """The body's documentation, one line."""
         return (self.function.__doc__ or "").strip().split("\n")[0]
@@ -113,12 +122,22 @@ defined: list[Instruction] = []  # in the order of import; registry.INSTRUCTIONS
 
 
 def insn(
-    template: str, row: str, *, extension: str, kind: Kind = PLAIN
+    template: str,
+    row: str,
+    *,
+    extension: str,
+    kind: Kind = PLAIN,
+    access: Access | Block | None = None,
+    steps: bool = False,
 ) -> Callable[[Callable[..., Any]], Instruction]:
     """Make an instruction of a typed function; refuses, in a sentence, what does not fit."""
 
     def define(function: Callable[..., Any]) -> Instruction:
         made = _define(function, template, parse(row), extension, kind)
+        check(made.name, made.function, access)
+        if steps and (made.destination != "rd" or "hart" in made.parameters):
+            raise EncodingError(f"{made.name}() is no arithmetic of x registers: it cannot step")
+        made = replace(made, access=access, steps=steps)
         defined.append(made)
         return made
 
@@ -137,12 +156,11 @@ def _define(function: Any, template: str, row: Row, extension: str, kind: Kind) 
     parameters = code.co_varnames[: code.co_argcount]
     immediate = next((field for field in IMMEDIATES if field in row.fields), None)
     sources = {p: _source(name, p, row, immediate) for p in parameters if p not in CONTEXT}
-    compiled = native(function)
     return Instruction(
         name,
         template,
         row,
-        compiled,
+        native(function),
         kind,
         extension,
         operands,
@@ -150,7 +168,6 @@ def _define(function: Any, template: str, row: Row, extension: str, kind: Kind) 
         sources,
         _destination(name, function, row, kind),
         immediate,
-        "hart" in parameters and not ACCESSES.isdisjoint(_names(compiled, set())),
     )
 
 
@@ -194,16 +211,3 @@ def _destination(name: str, function: Any, row: Row, kind: Kind) -> str | None:
         if register in row.fields:
             return register
     raise EncodingError(f"{name}() returns a value, but row {row.text!r} has no rd or frd")
-
-
-def _names(function: Native, seen: set[str]) -> set[str]:
-    """The global names that a function uses, itself or through helpers in its module."""
-    code: CodeType = function.function.__code__
-    for used in code.co_names:
-        if used in seen:
-            continue
-        seen.add(used)
-        helper = function.function.__globals__.get(used)
-        if isinstance(helper, Native) and helper.module == function.module:
-            _names(helper, seen)
-    return seen

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from ringzero.isa import instruction
 from ringzero.isa.encoding import EncodingError
+from ringzero.isa.footprint import Access, Load, ManagedBlock, ZeroedBlock
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction, insn
+from ringzero.isa.privileged.access import load, store
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS, check
-from ringzero.lang import u32, u64
+from ringzero.lang import native, u8, u32, u64
 
 ADD = "0000000 rs2 rs1 000 rd 0110011"
 
@@ -55,6 +58,68 @@ def narrow(rs1: u64) -> u32:
 def test_refused(function: Any, template: str, row: str, options: Any, sentence: str) -> None:
     with pytest.raises(EncodingError, match=sentence):
         insn(template, row, extension="X", **options)(function)
+
+
+def reads(hart: Hart, rs1: u64) -> u64:
+    return load(hart, u32, rs1)
+
+
+def writes(hart: Hart, rs1: u64) -> u64:
+    store(hart, u64, rs1, 0)
+    return u64(0)
+
+
+def through(hart: Hart, rs1: u64) -> u64:
+    return helper(hart, u32, rs1)
+
+
+@native
+def helper(hart: Hart, kind: type, address: u64) -> u64:
+    """A load in a function of its own."""
+    return load(hart, kind, address)
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "sentence"),
+    [
+        (reads, {}, "calls load, but declares no access"),
+        (through, {}, "calls load, but declares no access"),
+        (only, {"access": Load(u32)}, "calls none, but declares Load"),
+        (writes, {"access": Load(u64)}, "calls store, but declares Load"),
+        (reads, {"access": Load(u64)}, "accesses u32, but declares Load of u64"),
+        (through, {"access": Load(u8)}, "accesses u32, but declares Load of u8"),
+        (reads, {"access": Load(u32), "steps": True}, "cannot step"),
+    ],
+)
+def test_a_footprint_that_is_not_the_function_s_is_refused(
+    function: Any, options: Any, sentence: str
+) -> None:
+    with pytest.raises(EncodingError, match=sentence):
+        insn("x rd, rs1", ADD, extension="X", **options)(function)
+
+
+def test_a_footprint_that_is_the_function_s_is_kept() -> None:
+    made = insn("x rd, rs1", ADD, extension="X", access=Load(u32))(through)
+    assert (made.memory, made.access, made.steps) == (True, Load(u32), False)
+
+
+WIDTHS = {"b": 1, "h": 2, "w": 4, "d": 8}
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_what_each_instruction_touches_follows_from_its_name(name: str) -> None:
+    """By the manual's mnemonics: fl, l, hlv and lr load, fs, s, hsv and sc store."""
+    access = BY_NAME[name].access
+    found = re.fullmatch(r"(fl|l|fs|s)([bhwd])u?", name)
+    found = found or re.fullmatch(r"(amo\w+|lr|sc|hlvx?|hsv)\.([bhwd])u?", name)
+    if name.startswith("cbo."):
+        assert access == (ZeroedBlock() if name == "cbo.zero" else ManagedBlock())
+    elif found is None:
+        assert access is None
+    else:
+        assert isinstance(access, Access)
+        assert access.size == WIDTHS[found[2]]
+        assert access.changes == (found[1] not in ("fl", "l", "hlv", "hlvx"))
 
 
 def test_overlapping_instructions_are_refused() -> None:

@@ -47,7 +47,7 @@ class Piece:
 def operations() -> dict[str, list[lowering.Operation]]:
     """The operations of each instruction that can be lowered on this host."""
     program = Program(binding.host_target(), {**text.BIND, **lowering.BIND})
-    chosen = [one for one in INSTRUCTIONS if text.compilable(one)]
+    chosen = [one for one in INSTRUCTIONS if one.compiles]
     for one in chosen:
         program.add_roots([one.function], {one.function: f"l.{one.name}"}, flagged=True)
     found = definitions(str(binding.optimised(program.text(), binding.host_machine())))
@@ -65,9 +65,7 @@ def make() -> bytes:
     """The tables for this host."""
     steps = operations()
     rest = [
-        one
-        for one in INSTRUCTIONS
-        if text.compilable(one) and one.kind is PLAIN and one.name not in steps
+        one for one in INSTRUCTIONS if one.compiles and one.kind is PLAIN and one.name not in steps
     ]
     machine = binding.host_machine("small", "static")
     code = binding.object_code(text.build(binding.host_target(), rest), machine)

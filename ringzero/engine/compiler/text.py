@@ -15,7 +15,7 @@ from ringzero.engine.native.compiler.holes import NUMBERS, PLACES
 from ringzero.engine.native.floats import pieces as piece_floats
 from ringzero.engine.native.translation.physical import now
 from ringzero.isa import ports
-from ringzero.isa.instruction import SYSTEM, Instruction
+from ringzero.isa.instruction import Instruction
 from ringzero.isa.privileged import access
 from ringzero.lang.compiler import Program, Target
 from ringzero.lang.native import Native
@@ -29,18 +29,12 @@ BIND: dict[Native, Native] = {
     ports.now: now,
     **piece_floats.BIND,
 }
-EXCLUDED = ("Zicbom", "Zicboz")
 SECTION = ".text.pieces"
 # In the convention's order: r12 r13 r14 r15 rdi rsi rdx rcx r8 r9 r11 rax. What is not named is
 # free for the piece; so are rbx, rbp and r10, which the compiler puts away.
 HELD = "ptr %core, i64 %r13, i64 %budget, i64 %r15, i64 %rdi, i64 %rsi"
 SIGNATURE = f"{HELD}, i64 %rdx, i64 %rcx, i64 %r8, i64 %r9, i64 %r11"
 GIVEN = f"{HELD}, i64 poison, i64 poison, i64 %r8, i64 %r9, i64 %r11"
-
-
-def compilable(one: Instruction) -> bool:
-    """Whether an instruction may be compiled; the interpreter does the others."""
-    return one.kind is not SYSTEM and one.extension not in EXCLUDED
 
 
 def number(name: str) -> str:

@@ -6,6 +6,7 @@ Which modes may use them menvcfg and senvcfg say: CBIE, CBCFE and CBZE (privileg
 
 from __future__ import annotations
 
+from ringzero.isa.footprint import ManagedBlock, ZeroedBlock
 from ringzero.isa.hart import Hart, M, U
 from ringzero.isa.instruction import insn
 from ringzero.isa.privileged.access import CLEAN, FLUSH, INVALIDATE, cache_block, zero_block
@@ -36,28 +37,45 @@ def require_for_guest(hart: Hart, bits: int) -> None:
         raise virtual_instruction(hart)
 
 
-@insn("cbo.inval (rs1)", "000000000000 rs1 010 00000 0001111", extension="Zicbom")
+@insn(
+    "cbo.inval (rs1)",
+    "000000000000 rs1 010 00000 0001111",
+    extension="Zicbom",
+    access=ManagedBlock(),
+)
 def cbo_inval(hart: Hart, rs1: u64) -> None:
     """Invalidate the block; a flush where a lower mode may not lose data."""
     require(hart, CBIE_FLUSH)
     cache_block(hart, rs1, INVALIDATE)
 
 
-@insn("cbo.clean (rs1)", "000000000001 rs1 010 00000 0001111", extension="Zicbom")
+@insn(
+    "cbo.clean (rs1)",
+    "000000000001 rs1 010 00000 0001111",
+    extension="Zicbom",
+    access=ManagedBlock(),
+)
 def cbo_clean(hart: Hart, rs1: u64) -> None:
     """Write the block back."""
     require(hart, CBCFE)
     cache_block(hart, rs1, CLEAN)
 
 
-@insn("cbo.flush (rs1)", "000000000010 rs1 010 00000 0001111", extension="Zicbom")
+@insn(
+    "cbo.flush (rs1)",
+    "000000000010 rs1 010 00000 0001111",
+    extension="Zicbom",
+    access=ManagedBlock(),
+)
 def cbo_flush(hart: Hart, rs1: u64) -> None:
     """Write the block back and invalidate it."""
     require(hart, CBCFE)
     cache_block(hart, rs1, FLUSH)
 
 
-@insn("cbo.zero (rs1)", "000000000100 rs1 010 00000 0001111", extension="Zicboz")
+@insn(
+    "cbo.zero (rs1)", "000000000100 rs1 010 00000 0001111", extension="Zicboz", access=ZeroedBlock()
+)
 def cbo_zero(hart: Hart, rs1: u64) -> None:
     """Zero the block."""
     require(hart, CBZE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ringzero.isa.floating import chosen, compared, converted, floating, fused, integer, one, two
+from ringzero.isa.footprint import Load, Store
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import insn
 from ringzero.isa.privileged.access import load, store
@@ -30,13 +31,18 @@ from ringzero.lang import i32, i64, u32, u64
 # Loads and stores
 
 
-@insn("fld frd, imm(rs1)", "imm[11:0] rs1 011 frd 0000111", extension="D")
+@insn("fld frd, imm(rs1)", "imm[11:0] rs1 011 frd 0000111", extension="D", access=Load(u64))
 def fld(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a doubleword."""
     return load(hart, u64, rs1 + imm)
 
 
-@insn("fsd frs2, imm(rs1)", "imm[11:5] frs2 rs1 011 imm[4:0] 0100111", extension="D")
+@insn(
+    "fsd frs2, imm(rs1)",
+    "imm[11:5] frs2 rs1 011 imm[4:0] 0100111",
+    extension="D",
+    access=Store(u64),
+)
 def fsd(hart: Hart, rs1: u64, frs2: u64, imm: u64) -> None:
     """Store a doubleword, as it stands in the register."""
     store(hart, u64, rs1 + imm, frs2)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ringzero.isa.extend import sext32
 from ringzero.isa.floating import box, chosen, compared, floating, fused, integer, one, two, unbox
+from ringzero.isa.footprint import Load, Store
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import insn
 from ringzero.isa.privileged.access import load, store
@@ -33,13 +34,18 @@ from ringzero.lang import i32, i64, u32, u64
 # Loads and stores
 
 
-@insn("flw frd, imm(rs1)", "imm[11:0] rs1 010 frd 0000111", extension="F")
+@insn("flw frd, imm(rs1)", "imm[11:0] rs1 010 frd 0000111", extension="F", access=Load(u32))
 def flw(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a word, boxed."""
     return box(SINGLE, load(hart, u32, rs1 + imm))
 
 
-@insn("fsw frs2, imm(rs1)", "imm[11:5] frs2 rs1 010 imm[4:0] 0100111", extension="F")
+@insn(
+    "fsw frs2, imm(rs1)",
+    "imm[11:5] frs2 rs1 010 imm[4:0] 0100111",
+    extension="F",
+    access=Store(u32),
+)
 def fsw(hart: Hart, rs1: u64, frs2: u64, imm: u64) -> None:
     """Store a word, as it stands in the register."""
     store(hart, u32, rs1 + imm, frs2)

@@ -7,6 +7,7 @@ Engines run the definitions of `access`, whose translations they must not mix wi
 from __future__ import annotations
 
 from ringzero.isa.extend import sext8, sext16, sext32
+from ringzero.isa.footprint import GuestLoad, GuestStore
 from ringzero.isa.hart import H, Hart, S, U
 from ringzero.isa.instruction import SYSTEM, insn
 from ringzero.isa.instructions.rv_priv import ADDRESS_GIVEN, ASID_GIVEN, STATUS_TVM
@@ -58,79 +59,157 @@ def guest_store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     hart.guest_access = 0
 
 
-@insn("hlv.b rd, (rs1)", "0110000 00000 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlv.b rd, (rs1)",
+    "0110000 00000 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u8),
+)
 def hlv_b(hart: Hart, rs1: u64) -> u64:
     """Load a guest's byte, sign-extended."""
     return sext8(guest_load(hart, u8, rs1, GUEST_LOAD))
 
 
-@insn("hlv.bu rd, (rs1)", "0110000 00001 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlv.bu rd, (rs1)",
+    "0110000 00001 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u8),
+)
 def hlv_bu(hart: Hart, rs1: u64) -> u64:
     """Load a guest's byte."""
     return guest_load(hart, u8, rs1, GUEST_LOAD)
 
 
-@insn("hlv.h rd, (rs1)", "0110010 00000 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlv.h rd, (rs1)",
+    "0110010 00000 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u16),
+)
 def hlv_h(hart: Hart, rs1: u64) -> u64:
     """Load a guest's halfword, sign-extended."""
     return sext16(guest_load(hart, u16, rs1, GUEST_LOAD))
 
 
-@insn("hlv.hu rd, (rs1)", "0110010 00001 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlv.hu rd, (rs1)",
+    "0110010 00001 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u16),
+)
 def hlv_hu(hart: Hart, rs1: u64) -> u64:
     """Load a guest's halfword."""
     return guest_load(hart, u16, rs1, GUEST_LOAD)
 
 
-@insn("hlvx.hu rd, (rs1)", "0110010 00011 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlvx.hu rd, (rs1)",
+    "0110010 00011 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u16),
+)
 def hlvx_hu(hart: Hart, rs1: u64) -> u64:
     """Load a halfword that the guest may execute."""
     return guest_load(hart, u16, rs1, GUEST_EXECUTABLE)
 
 
-@insn("hlv.w rd, (rs1)", "0110100 00000 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlv.w rd, (rs1)",
+    "0110100 00000 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u32),
+)
 def hlv_w(hart: Hart, rs1: u64) -> u64:
     """Load a guest's word, sign-extended."""
     return sext32(guest_load(hart, u32, rs1, GUEST_LOAD))
 
 
-@insn("hlv.wu rd, (rs1)", "0110100 00001 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlv.wu rd, (rs1)",
+    "0110100 00001 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u32),
+)
 def hlv_wu(hart: Hart, rs1: u64) -> u64:
     """Load a guest's word."""
     return guest_load(hart, u32, rs1, GUEST_LOAD)
 
 
-@insn("hlvx.wu rd, (rs1)", "0110100 00011 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlvx.wu rd, (rs1)",
+    "0110100 00011 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u32),
+)
 def hlvx_wu(hart: Hart, rs1: u64) -> u64:
     """Load a word that the guest may execute."""
     return guest_load(hart, u32, rs1, GUEST_EXECUTABLE)
 
 
-@insn("hlv.d rd, (rs1)", "0110110 00000 rs1 100 rd 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hlv.d rd, (rs1)",
+    "0110110 00000 rs1 100 rd 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestLoad(u64),
+)
 def hlv_d(hart: Hart, rs1: u64) -> u64:
     """Load a guest's doubleword."""
     return guest_load(hart, u64, rs1, GUEST_LOAD)
 
 
-@insn("hsv.b rs2, (rs1)", "0110001 rs2 rs1 100 00000 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hsv.b rs2, (rs1)",
+    "0110001 rs2 rs1 100 00000 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestStore(u8),
+)
 def hsv_b(hart: Hart, rs1: u64, rs2: u64) -> None:
     """Store a guest's byte."""
     guest_store(hart, u8, rs1, rs2)
 
 
-@insn("hsv.h rs2, (rs1)", "0110011 rs2 rs1 100 00000 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hsv.h rs2, (rs1)",
+    "0110011 rs2 rs1 100 00000 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestStore(u16),
+)
 def hsv_h(hart: Hart, rs1: u64, rs2: u64) -> None:
     """Store a guest's halfword."""
     guest_store(hart, u16, rs1, rs2)
 
 
-@insn("hsv.w rs2, (rs1)", "0110101 rs2 rs1 100 00000 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hsv.w rs2, (rs1)",
+    "0110101 rs2 rs1 100 00000 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestStore(u32),
+)
 def hsv_w(hart: Hart, rs1: u64, rs2: u64) -> None:
     """Store a guest's word."""
     guest_store(hart, u32, rs1, rs2)
 
 
-@insn("hsv.d rs2, (rs1)", "0110111 rs2 rs1 100 00000 1110011", extension="H", kind=SYSTEM)
+@insn(
+    "hsv.d rs2, (rs1)",
+    "0110111 rs2 rs1 100 00000 1110011",
+    extension="H",
+    kind=SYSTEM,
+    access=GuestStore(u64),
+)
 def hsv_d(hart: Hart, rs1: u64, rs2: u64) -> None:
     """Store a guest's doubleword."""
     guest_store(hart, u64, rs1, rs2)

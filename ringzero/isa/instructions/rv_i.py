@@ -7,6 +7,7 @@ privileged instructions in `rv_priv.py`.
 from __future__ import annotations
 
 from ringzero.isa.extend import sext8, sext16, sext32
+from ringzero.isa.footprint import Load, Store
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import BRANCH, JUMP, insn
 from ringzero.isa.privileged.access import load, store
@@ -111,67 +112,73 @@ def bgeu(rs1: u64, rs2: u64) -> bool:
 # Loads and stores (2.6, 4.3)
 
 
-@insn("lb rd, imm(rs1)", "imm[11:0] rs1 000 rd 0000011", extension="I")
+@insn("lb rd, imm(rs1)", "imm[11:0] rs1 000 rd 0000011", extension="I", access=Load(u8))
 def lb(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a byte, sign-extended."""
     return sext8(load(hart, u8, rs1 + imm))
 
 
-@insn("lh rd, imm(rs1)", "imm[11:0] rs1 001 rd 0000011", extension="I")
+@insn("lh rd, imm(rs1)", "imm[11:0] rs1 001 rd 0000011", extension="I", access=Load(u16))
 def lh(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a halfword, sign-extended."""
     return sext16(load(hart, u16, rs1 + imm))
 
 
-@insn("lw rd, imm(rs1)", "imm[11:0] rs1 010 rd 0000011", extension="I")
+@insn("lw rd, imm(rs1)", "imm[11:0] rs1 010 rd 0000011", extension="I", access=Load(u32))
 def lw(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a word, sign-extended."""
     return sext32(load(hart, u32, rs1 + imm))
 
 
-@insn("ld rd, imm(rs1)", "imm[11:0] rs1 011 rd 0000011", extension="I")
+@insn("ld rd, imm(rs1)", "imm[11:0] rs1 011 rd 0000011", extension="I", access=Load(u64))
 def ld(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a doubleword."""
     return load(hart, u64, rs1 + imm)
 
 
-@insn("lbu rd, imm(rs1)", "imm[11:0] rs1 100 rd 0000011", extension="I")
+@insn("lbu rd, imm(rs1)", "imm[11:0] rs1 100 rd 0000011", extension="I", access=Load(u8))
 def lbu(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a byte, zero-extended."""
     return load(hart, u8, rs1 + imm)
 
 
-@insn("lhu rd, imm(rs1)", "imm[11:0] rs1 101 rd 0000011", extension="I")
+@insn("lhu rd, imm(rs1)", "imm[11:0] rs1 101 rd 0000011", extension="I", access=Load(u16))
 def lhu(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a halfword, zero-extended."""
     return load(hart, u16, rs1 + imm)
 
 
-@insn("lwu rd, imm(rs1)", "imm[11:0] rs1 110 rd 0000011", extension="I")
+@insn("lwu rd, imm(rs1)", "imm[11:0] rs1 110 rd 0000011", extension="I", access=Load(u32))
 def lwu(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a word, zero-extended."""
     return load(hart, u32, rs1 + imm)
 
 
-@insn("sb rs2, imm(rs1)", "imm[11:5] rs2 rs1 000 imm[4:0] 0100011", extension="I")
+@insn("sb rs2, imm(rs1)", "imm[11:5] rs2 rs1 000 imm[4:0] 0100011", extension="I", access=Store(u8))
 def sb(hart: Hart, rs1: u64, rs2: u64, imm: u64) -> None:
     """Store a byte."""
     store(hart, u8, rs1 + imm, rs2)
 
 
-@insn("sh rs2, imm(rs1)", "imm[11:5] rs2 rs1 001 imm[4:0] 0100011", extension="I")
+@insn(
+    "sh rs2, imm(rs1)", "imm[11:5] rs2 rs1 001 imm[4:0] 0100011", extension="I", access=Store(u16)
+)
 def sh(hart: Hart, rs1: u64, rs2: u64, imm: u64) -> None:
     """Store a halfword."""
     store(hart, u16, rs1 + imm, rs2)
 
 
-@insn("sw rs2, imm(rs1)", "imm[11:5] rs2 rs1 010 imm[4:0] 0100011", extension="I")
+@insn(
+    "sw rs2, imm(rs1)", "imm[11:5] rs2 rs1 010 imm[4:0] 0100011", extension="I", access=Store(u32)
+)
 def sw(hart: Hart, rs1: u64, rs2: u64, imm: u64) -> None:
     """Store a word."""
     store(hart, u32, rs1 + imm, rs2)
 
 
-@insn("sd rs2, imm(rs1)", "imm[11:5] rs2 rs1 011 imm[4:0] 0100011", extension="I")
+@insn(
+    "sd rs2, imm(rs1)", "imm[11:5] rs2 rs1 011 imm[4:0] 0100011", extension="I", access=Store(u64)
+)
 def sd(hart: Hart, rs1: u64, rs2: u64, imm: u64) -> None:
     """Store a doubleword."""
     store(hart, u64, rs1 + imm, rs2)
@@ -180,7 +187,7 @@ def sd(hart: Hart, rs1: u64, rs2: u64, imm: u64) -> None:
 # Register with immediate (2.4.1, 4.2.1)
 
 
-@insn("addi rd, rs1, imm", "imm[11:0] rs1 000 rd 0010011", extension="I")
+@insn("addi rd, rs1, imm", "imm[11:0] rs1 000 rd 0010011", extension="I", steps=True)
 def addi(rs1: u64, imm: u64) -> u64:
     """Add an immediate."""
     return rs1 + imm
@@ -216,43 +223,43 @@ def andi(rs1: u64, imm: u64) -> u64:
     return rs1 & imm
 
 
-@insn("slli rd, rs1, shamt", "000000 shamt[5:0] rs1 001 rd 0010011", extension="I")
+@insn("slli rd, rs1, shamt", "000000 shamt[5:0] rs1 001 rd 0010011", extension="I", steps=True)
 def slli(rs1: u64, shamt: u64) -> u64:
     """Shift left by an immediate."""
     return rs1 << shamt
 
 
-@insn("srli rd, rs1, shamt", "000000 shamt[5:0] rs1 101 rd 0010011", extension="I")
+@insn("srli rd, rs1, shamt", "000000 shamt[5:0] rs1 101 rd 0010011", extension="I", steps=True)
 def srli(rs1: u64, shamt: u64) -> u64:
     """Shift right by an immediate, filling with zeros."""
     return rs1 >> shamt
 
 
-@insn("srai rd, rs1, shamt", "010000 shamt[5:0] rs1 101 rd 0010011", extension="I")
+@insn("srai rd, rs1, shamt", "010000 shamt[5:0] rs1 101 rd 0010011", extension="I", steps=True)
 def srai(rs1: u64, shamt: u64) -> u64:
     """Shift right by an immediate, filling with the sign."""
     return u64(i64(rs1) >> i64(shamt))
 
 
-@insn("addiw rd, rs1, imm", "imm[11:0] rs1 000 rd 0011011", extension="I")
+@insn("addiw rd, rs1, imm", "imm[11:0] rs1 000 rd 0011011", extension="I", steps=True)
 def addiw(rs1: u64, imm: u64) -> u64:
     """Add an immediate to a word."""
     return sext32(rs1 + imm)
 
 
-@insn("slliw rd, rs1, shamt", "0000000 shamt[4:0] rs1 001 rd 0011011", extension="I")
+@insn("slliw rd, rs1, shamt", "0000000 shamt[4:0] rs1 001 rd 0011011", extension="I", steps=True)
 def slliw(rs1: u64, shamt: u64) -> u64:
     """Shift a word left by an immediate."""
     return sext32(rs1 << shamt)
 
 
-@insn("srliw rd, rs1, shamt", "0000000 shamt[4:0] rs1 101 rd 0011011", extension="I")
+@insn("srliw rd, rs1, shamt", "0000000 shamt[4:0] rs1 101 rd 0011011", extension="I", steps=True)
 def srliw(rs1: u64, shamt: u64) -> u64:
     """Shift a word right by an immediate, filling with zeros."""
     return sext32(u64(u32(rs1) >> u32(shamt)))
 
 
-@insn("sraiw rd, rs1, shamt", "0100000 shamt[4:0] rs1 101 rd 0011011", extension="I")
+@insn("sraiw rd, rs1, shamt", "0100000 shamt[4:0] rs1 101 rd 0011011", extension="I", steps=True)
 def sraiw(rs1: u64, shamt: u64) -> u64:
     """Shift a word right by an immediate, filling with the sign."""
     return u64(i32(rs1) >> i32(shamt))
@@ -261,13 +268,13 @@ def sraiw(rs1: u64, shamt: u64) -> u64:
 # Register with register (2.4.2, 4.2.2)
 
 
-@insn("add rd, rs1, rs2", "0000000 rs2 rs1 000 rd 0110011", extension="I")
+@insn("add rd, rs1, rs2", "0000000 rs2 rs1 000 rd 0110011", extension="I", steps=True)
 def add(rs1: u64, rs2: u64) -> u64:
     """Add."""
     return rs1 + rs2
 
 
-@insn("sub rd, rs1, rs2", "0100000 rs2 rs1 000 rd 0110011", extension="I")
+@insn("sub rd, rs1, rs2", "0100000 rs2 rs1 000 rd 0110011", extension="I", steps=True)
 def sub(rs1: u64, rs2: u64) -> u64:
     """Subtract."""
     return rs1 - rs2
@@ -321,13 +328,13 @@ def and_(rs1: u64, rs2: u64) -> u64:
     return rs1 & rs2
 
 
-@insn("addw rd, rs1, rs2", "0000000 rs2 rs1 000 rd 0111011", extension="I")
+@insn("addw rd, rs1, rs2", "0000000 rs2 rs1 000 rd 0111011", extension="I", steps=True)
 def addw(rs1: u64, rs2: u64) -> u64:
     """Add words."""
     return sext32(rs1 + rs2)
 
 
-@insn("subw rd, rs1, rs2", "0100000 rs2 rs1 000 rd 0111011", extension="I")
+@insn("subw rd, rs1, rs2", "0100000 rs2 rs1 000 rd 0111011", extension="I", steps=True)
 def subw(rs1: u64, rs2: u64) -> u64:
     """Subtract words."""
     return sext32(rs1 - rs2)

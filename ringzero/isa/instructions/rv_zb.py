@@ -9,49 +9,49 @@ from ringzero.lang import byteswap, clz, ctz, i64, popcount, u16, u32, u64
 # Zba: address generation
 
 
-@insn("add.uw rd, rs1, rs2", "0000100 rs2 rs1 000 rd 0111011", extension="Zba")
+@insn("add.uw rd, rs1, rs2", "0000100 rs2 rs1 000 rd 0111011", extension="Zba", steps=True)
 def add_uw(rs1: u64, rs2: u64) -> u64:
     """Add a zero-extended word."""
     return u64(u32(rs1)) + rs2
 
 
-@insn("sh1add rd, rs1, rs2", "0010000 rs2 rs1 010 rd 0110011", extension="Zba")
+@insn("sh1add rd, rs1, rs2", "0010000 rs2 rs1 010 rd 0110011", extension="Zba", steps=True)
 def sh1add(rs1: u64, rs2: u64) -> u64:
     """Add an index of halfwords."""
     return (rs1 << 1) + rs2
 
 
-@insn("sh2add rd, rs1, rs2", "0010000 rs2 rs1 100 rd 0110011", extension="Zba")
+@insn("sh2add rd, rs1, rs2", "0010000 rs2 rs1 100 rd 0110011", extension="Zba", steps=True)
 def sh2add(rs1: u64, rs2: u64) -> u64:
     """Add an index of words."""
     return (rs1 << 2) + rs2
 
 
-@insn("sh3add rd, rs1, rs2", "0010000 rs2 rs1 110 rd 0110011", extension="Zba")
+@insn("sh3add rd, rs1, rs2", "0010000 rs2 rs1 110 rd 0110011", extension="Zba", steps=True)
 def sh3add(rs1: u64, rs2: u64) -> u64:
     """Add an index of doublewords."""
     return (rs1 << 3) + rs2
 
 
-@insn("sh1add.uw rd, rs1, rs2", "0010000 rs2 rs1 010 rd 0111011", extension="Zba")
+@insn("sh1add.uw rd, rs1, rs2", "0010000 rs2 rs1 010 rd 0111011", extension="Zba", steps=True)
 def sh1add_uw(rs1: u64, rs2: u64) -> u64:
     """Add an unsigned 32-bit index of halfwords."""
     return (u64(u32(rs1)) << 1) + rs2
 
 
-@insn("sh2add.uw rd, rs1, rs2", "0010000 rs2 rs1 100 rd 0111011", extension="Zba")
+@insn("sh2add.uw rd, rs1, rs2", "0010000 rs2 rs1 100 rd 0111011", extension="Zba", steps=True)
 def sh2add_uw(rs1: u64, rs2: u64) -> u64:
     """Add an unsigned 32-bit index of words."""
     return (u64(u32(rs1)) << 2) + rs2
 
 
-@insn("sh3add.uw rd, rs1, rs2", "0010000 rs2 rs1 110 rd 0111011", extension="Zba")
+@insn("sh3add.uw rd, rs1, rs2", "0010000 rs2 rs1 110 rd 0111011", extension="Zba", steps=True)
 def sh3add_uw(rs1: u64, rs2: u64) -> u64:
     """Add an unsigned 32-bit index of doublewords."""
     return (u64(u32(rs1)) << 3) + rs2
 
 
-@insn("slli.uw rd, rs1, shamt", "000010 shamt[5:0] rs1 001 rd 0011011", extension="Zba")
+@insn("slli.uw rd, rs1, shamt", "000010 shamt[5:0] rs1 001 rd 0011011", extension="Zba", steps=True)
 def slli_uw(rs1: u64, shamt: u64) -> u64:
     """Shift a zero-extended word left by an immediate."""
     return u64(u32(rs1)) << shamt
@@ -144,19 +144,19 @@ def minu(rs1: u64, rs2: u64) -> u64:
     return rs1 if rs1 < rs2 else rs2
 
 
-@insn("sext.b rd, rs1", "0110000 00100 rs1 001 rd 0010011", extension="Zbb")
+@insn("sext.b rd, rs1", "0110000 00100 rs1 001 rd 0010011", extension="Zbb", steps=True)
 def sext_b(rs1: u64) -> u64:
     """Sign-extend a byte."""
     return sext8(rs1)
 
 
-@insn("sext.h rd, rs1", "0110000 00101 rs1 001 rd 0010011", extension="Zbb")
+@insn("sext.h rd, rs1", "0110000 00101 rs1 001 rd 0010011", extension="Zbb", steps=True)
 def sext_h(rs1: u64) -> u64:
     """Sign-extend a halfword."""
     return sext16(rs1)
 
 
-@insn("zext.h rd, rs1", "0000100 00000 rs1 100 rd 0111011", extension="Zbb")
+@insn("zext.h rd, rs1", "0000100 00000 rs1 100 rd 0111011", extension="Zbb", steps=True)
 def zext_h(rs1: u64) -> u64:
     """Zero-extend a halfword."""
     return u64(u16(rs1))

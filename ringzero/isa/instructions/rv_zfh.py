@@ -15,6 +15,7 @@ from ringzero.isa.floating import (
     two,
     unbox,
 )
+from ringzero.isa.footprint import Load, Store
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import insn
 from ringzero.isa.privileged.access import load, store
@@ -43,13 +44,18 @@ from ringzero.lang import i32, i64, u16, u32, u64
 # Loads and stores
 
 
-@insn("flh frd, imm(rs1)", "imm[11:0] rs1 001 frd 0000111", extension="Zfh")
+@insn("flh frd, imm(rs1)", "imm[11:0] rs1 001 frd 0000111", extension="Zfh", access=Load(u16))
 def flh(hart: Hart, rs1: u64, imm: u64) -> u64:
     """Load a halfword, boxed."""
     return box(HALF, load(hart, u16, rs1 + imm))
 
 
-@insn("fsh frs2, imm(rs1)", "imm[11:5] frs2 rs1 001 imm[4:0] 0100111", extension="Zfh")
+@insn(
+    "fsh frs2, imm(rs1)",
+    "imm[11:5] frs2 rs1 001 imm[4:0] 0100111",
+    extension="Zfh",
+    access=Store(u16),
+)
 def fsh(hart: Hart, rs1: u64, frs2: u64, imm: u64) -> None:
     """Store a halfword, as it stands in the register."""
     store(hart, u16, rs1 + imm, frs2)

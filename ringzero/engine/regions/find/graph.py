@@ -17,6 +17,7 @@ from ringzero.engine.interpreter.native_core import decoded
 from ringzero.engine.native.floats.regions import MODES, holds
 from ringzero.engine.regions.find.constants import Constants, settle
 from ringzero.engine.regions.write.library import compilable
+from ringzero.isa.footprint import Load, Store
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 
@@ -26,7 +27,6 @@ GUESSES = 8  # targets of an indirect jump that are compared with
 PAGES = 8  # other pages of a region
 PAGE = 4096
 LINKS = (1, 5)  # registers that hold return addresses, by the calling convention
-SIZES = {"u8": 1, "u16": 2, "u32": 4, "u64": 8}
 
 
 @dataclass(frozen=True)
@@ -96,20 +96,13 @@ class Operation:
     @cached_property
     def access(self) -> int:
         """The bytes of a plain load or store at rs1 + imm; 0 for anything else."""
-        if not self.one.memory or "rs1" not in self.one.parameters or "imm" not in self.one.sources:
-            return 0
-        names = set(self.one.function.function.__code__.co_names)
-        kinds = [size for name, size in SIZES.items() if name in names]
-        return kinds[0] if len(kinds) == 1 and not names.isdisjoint(("load", "store")) else 0
+        access = self.one.access
+        return access.size if isinstance(access, Load | Store) else 0
 
     @property
     def stores(self) -> bool:
         """Whether it changes memory, or the reservation."""
-        names = self.one.function.function.__code__.co_names
-        return self.one.memory and not STORES.isdisjoint(names)
-
-
-STORES = frozenset({"store", "amo", "load_reserved", "store_conditional"})
+        return self.one.access is not None and self.one.access.changes
 
 
 @dataclass(frozen=True)

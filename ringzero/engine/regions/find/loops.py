@@ -16,14 +16,6 @@ from ringzero.engine.regions.find.graph import PAGE, Operation
 
 MOST = 6  # windows of a region: each takes up to three registers of the host
 NARROW = 32  # bytes: wider groups have windows of their own, as they end before the page does
-STEPS = frozenset(
-    {
-        *("lui", "auipc", "addi", "addiw", "add", "addw", "sub", "subw", "add.uw"),
-        *("slli", "slliw", "srli", "srliw", "srai", "sraiw", "slli.uw"),
-        *("sh1add", "sh2add", "sh3add", "sh1add.uw", "sh2add.uw", "sh3add.uw"),
-        *("sext.b", "sext.h", "zext.h"),
-    }
-)
 FIXED, STEPPING, ANY = 0, 1, 2  # how a register changes in a loop
 
 Key = tuple[bool, int, bool]  # stores, the register, wide
@@ -112,7 +104,7 @@ def _change(op: Operation, known: Classes) -> int:
     if op.one.memory:
         return ANY
     most = max((known.get(n, FIXED) for array, n in sources(op) if array == "x"), default=FIXED)
-    if most == FIXED or op.one.name in STEPS:
+    if most == FIXED or op.one.steps:
         return max(most, STEPPING)
     return ANY
 

@@ -18,7 +18,8 @@ from ringzero.engine.native.translation import checked as region_access
 from ringzero.engine.native.translation import tlb
 from ringzero.engine.native.translation.physical import now
 from ringzero.isa import ports
-from ringzero.isa.instruction import SYSTEM, Instruction
+from ringzero.isa.footprint import Load, Store
+from ringzero.isa.instruction import Instruction
 from ringzero.isa.privileged import access
 from ringzero.isa.registry import INSTRUCTIONS
 from ringzero.lang import binding, cache
@@ -52,7 +53,6 @@ LOOK_UPS: dict[Native, str] = {
 }
 """Of the TLB, by their symbols."""
 
-EXCLUDED = ("Zicbom", "Zicboz")
 _POINTER = re.compile(r"(= load ptr, ptr %\S+, align 8)$", re.M)
 # Metadata, by numbers that LLVM's own text never reaches.
 INVARIANT, UNLIKELY, LIKELY = "!90000", "!90001", "!90002"
@@ -61,17 +61,12 @@ _NAME = re.compile(r'@("[^"]+"|[\w.]+)')
 
 def compilable(one: Instruction) -> bool:
     """Whether regions execute an instruction, of CSRs some; the interpreter does the others."""
-    return one.extension == "Zicsr" or (one.kind is not SYSTEM and one.extension not in EXCLUDED)
+    return one.extension == "Zicsr" or one.compiles
 
 
 def symbol(one: Instruction, way: str = PLAIN) -> str:
     """An instruction's function in the library."""
     return f"{way}.{one.name}"
-
-
-def _accesses(one: Instruction) -> bool:
-    names = one.function.function.__code__.co_names
-    return one.memory and not {"load", "store"}.isdisjoint(names)
 
 
 def _source() -> str:
@@ -91,7 +86,7 @@ def _source() -> str:
 def _other_source(bind: dict[Native, Native], way: str) -> str:
     program = Program(binding.host_target(), bind)
     for one in INSTRUCTIONS:
-        if compilable(one) and _accesses(one):
+        if compilable(one) and isinstance(one.access, Load | Store):
             program.add_roots([one.function], {one.function: symbol(one, way)}, flagged=True)
     return program.text()
 
