@@ -5,17 +5,16 @@ from __future__ import annotations
 from ringzero.bare.build import build as build_program
 from ringzero.bare.stubs import csr, stub, wait
 from ringzero.bare.text import put, put_byte, put_decimal
+from ringzero.board.addresses import KERNEL_BASE
+from ringzero.board.sbi import BASE, DBCN, FWFT, HSM, IPI, NON_RETENTIVE, RFENCE, SRST, TIME
 from ringzero.guests import sbi
+from ringzero.isa.privileged.trap import LOAD_ACCESS, SSI, STI
 from ringzero.lang import Struct, address_of, atomic, native, ptr, typed_range, u8, u64
 from ringzero.lang.image import Image
 
-BASE, STACKS = 0x8020_0000, 0x4000
-BASE_EXTENSION, TIME, IPI, FENCE, HARTS = 0x10, 0x5449_4D45, 0x73_5049, 0x5246_4E43, 0x48_534D
-RESET, CONSOLE, FEATURES = 0x5352_5354, 0x4442_434E, 0x4657_4654
-INVALID_PARAM, INVALID_ADDRESS, NOT_SUPPORTED, ALREADY_AVAILABLE = -3, -5, -2, -6
-NON_RETENTIVE = 0x8000_0000
-SSIP, STIP = 1 << 1, 1 << 5
-LOAD_ACCESS, ILLEGAL = 5, 2
+STACKS = 0x4000
+SSIP, STIP = 1 << SSI, 1 << STI
+PATIENCE = 1 << 50  # ticks: whoever runs this ends it if nothing comes
 
 
 class Stacks(Struct):
@@ -97,9 +96,9 @@ def value_of(extension: u64, function: u64, a0: u64, a1: u64) -> u64:
 
 @native
 def test_base() -> None:
-    base, zero = u64(BASE_EXTENSION), u64(0)
+    base, zero = u64(BASE), u64(0)
     expect("specification 2.0", value_of(base, zero, zero, zero) == 2 << 24)
-    for extension in (BASE_EXTENSION, TIME, IPI, FENCE, HARTS, RESET, CONSOLE, FEATURES):
+    for extension in (BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, FWFT):
         expect("extension", value_of(base, u64(3), u64(extension), zero) == 1)
     expect("no PMU", value_of(base, u64(3), u64(0x504D55), zero) == 0)
     expect("unknown extension", error_of(u64(0x1234_5678), zero, zero, zero, zero)
@@ -123,15 +122,15 @@ def test_console() -> None:
     text = u8[6]()
     text[0], text[1], text[2] = 72, 105, 10
     where = address_of(text)
-    error, value = ask(u64(CONSOLE), u64(0), u64(3), where, u64(0))
+    error, value = ask(u64(DBCN), u64(0), u64(3), where, u64(0))
     expect("console write", error == 0 and value == 3)
-    error, _ = ask(u64(CONSOLE), u64(0), u64(64), u64(0x8000_0000), u64(0))
+    error, _ = ask(u64(DBCN), u64(0), u64(64), u64(0x8000_0000), u64(0))
     expect("console does not read the firmware", error == ~u64(2))
-    error, _ = ask(u64(CONSOLE), u64(1), u64(64), u64(0x8007_FFF0), u64(0))
+    error, _ = ask(u64(DBCN), u64(1), u64(64), u64(0x8007_FFF0), u64(0))
     expect("console does not write the firmware", error == ~u64(2))
-    error, _ = ask(u64(CONSOLE), u64(0), ~u64(0), where, u64(0))
+    error, _ = ask(u64(DBCN), u64(0), ~u64(0), where, u64(0))
     expect("console refuses a range that wraps", error == ~u64(2))
-    error, value = ask(u64(CONSOLE), u64(1), u64(4), where, u64(0))
+    error, value = ask(u64(DBCN), u64(1), u64(4), where, u64(0))
     expect("console read does not wait", error == 0 and value == 0)
 
 
@@ -144,7 +143,7 @@ def test_protection() -> None:
     seen.cause = 0
     read_word(u64(0x8008_0000))
     expect("memory above is open", seen.cause == 0)
-    error, _ = ask(u64(FEATURES), u64(0), u64(0), u64(0), u64(0))
+    error, _ = ask(u64(FWFT), u64(0), u64(0), u64(0), u64(0))
     expect("misaligned accesses stay delegated", error == ~u64(3))
 
 
@@ -159,13 +158,13 @@ def other(hart: u64, argument: u64) -> None:
         wait()
     csr.sip.clear(u64(SSIP))
     atomic("xchg", u64, seen.started, hart << 3, 2)
-    error_of(u64(HARTS), u64(1), u64(0), u64(0), u64(0))
+    error_of(u64(HSM), u64(1), u64(0), u64(0), u64(0))
     put("FAIL stopped hart goes on\n")
 
 
 @native
 def await_mark(hart: u64, mark: u64) -> bool:
-    end = csr.time.read() + 50_000_000
+    end = csr.time.read() + PATIENCE
     while atomic("or", u64, seen.started, hart << 3, 0) != mark:
         if csr.time.read() > end:
             return False
@@ -174,8 +173,8 @@ def await_mark(hart: u64, mark: u64) -> bool:
 
 @native
 def await_state(hart: u64, state: u64) -> bool:
-    end = csr.time.read() + 50_000_000
-    while value_of(u64(HARTS), u64(2), hart, u64(0)) != state:
+    end = csr.time.read() + PATIENCE
+    while value_of(u64(HSM), u64(2), hart, u64(0)) != state:
         if csr.time.read() > end:
             return False
     return True
@@ -187,18 +186,18 @@ def test_harts(first: u64) -> None:
         if hart != first:
             expect("hart is stopped", await_state(hart, u64(1)))
             entry = address_of(start_other)
-            error, _ = ask(u64(HARTS), u64(0), hart, entry, hart + 100)
+            error, _ = ask(u64(HSM), u64(0), hart, entry, hart + 100)
             expect("hart starts", error == 0 and await_mark(hart, u64(1)))
             expect("its argument", seen.argument[hart] == hart + 100)
             expect("interrupts and translation off", seen.cause == 0)
             expect("hart runs", await_state(hart, u64(0)))
             expect("it cannot start twice",
-                   error_of(u64(HARTS), u64(0), hart, entry, u64(0)) == ~u64(5))  # fmt: skip
+                   error_of(u64(HSM), u64(0), hart, entry, u64(0)) == ~u64(5))  # fmt: skip
     zero, all_harts = u64(0), ~u64(0)
     for kind in (0, 1, 2):
-        expect("remote fence", error_of(u64(FENCE), u64(kind), u64(15), zero, zero) == 0)
-        expect("fence on all", error_of(u64(FENCE), u64(kind), zero, all_harts, zero) == 0)
-    expect("no such fence", error_of(u64(FENCE), u64(9), u64(15), zero, zero) == ~u64(1))
+        expect("remote fence", error_of(u64(RFENCE), u64(kind), u64(15), zero, zero) == 0)
+        expect("fence on all", error_of(u64(RFENCE), u64(kind), zero, all_harts, zero) == 0)
+    expect("no such fence", error_of(u64(RFENCE), u64(9), u64(15), zero, zero) == ~u64(1))
     expect("no such hart", error_of(u64(IPI), zero, u64(1 << 9), zero, zero) == ~u64(2))
     others = u64(15) & ~(u64(1) << first)
     expect("software interrupts", error_of(u64(IPI), zero, others, zero, zero) == 0)
@@ -206,11 +205,11 @@ def test_harts(first: u64) -> None:
         if hart != first:
             expect("interrupt comes", await_mark(hart, u64(2)))
             expect("hart stops", await_state(hart, u64(1)))
-            error, _ = ask(u64(HARTS), u64(0), hart, address_of(start_other), u64(7))
+            error, _ = ask(u64(HSM), u64(0), hart, address_of(start_other), u64(7))
             expect("hart starts again", error == 0 and await_mark(hart, u64(1)))
-    expect("absent hart", error_of(u64(HARTS), u64(0), u64(9), zero, zero) == ~u64(2))
+    expect("absent hart", error_of(u64(HSM), u64(0), u64(9), zero, zero) == ~u64(2))
     expect("start inside the firmware",
-           error_of(u64(HARTS), u64(0), first ^ 1, u64(0x8000_0000), zero) == ~u64(4))  # fmt: skip
+           error_of(u64(HSM), u64(0), first ^ 1, u64(0x8000_0000), zero) == ~u64(4))  # fmt: skip
 
 
 @native
@@ -223,7 +222,7 @@ def resumed(hart: u64, argument: u64) -> None:
 @native
 def finish() -> None:
     put("done\n")
-    _, _ = ask(u64(RESET), u64(0), u64(0), u64(0xE000_0000 + 42), u64(0))
+    _, _ = ask(u64(SRST), u64(0), u64(0), u64(0xE000_0000 + 42), u64(0))
 
 
 @native
@@ -237,11 +236,11 @@ def main(hart: u64, tree: u64) -> None:
     csr.sie.write(u64(SSIP))
     error_of(u64(IPI), u64(0), u64(1) << hart, u64(0), u64(0))
     expect("interrupt to itself", csr.sip.read() & SSIP != 0)
-    expect("suspend", error_of(u64(HARTS), u64(3), u64(0), u64(0), u64(0)) == 0)
-    expect("no such suspend", error_of(u64(HARTS), u64(3), u64(77), u64(0), u64(0)) == ~u64(2))
-    if error_of(u64(HARTS), u64(2), u64(3), u64(0), u64(0)) == 0:  # there are four
+    expect("suspend", error_of(u64(HSM), u64(3), u64(0), u64(0), u64(0)) == 0)
+    expect("no such suspend", error_of(u64(HSM), u64(3), u64(77), u64(0), u64(0)) == ~u64(2))
+    if error_of(u64(HSM), u64(2), u64(3), u64(0), u64(0)) == 0:  # there are four
         test_harts(hart)
-    error_of(u64(HARTS), u64(3), u64(NON_RETENTIVE), address_of(resume), u64(55))
+    error_of(u64(HSM), u64(3), u64(NON_RETENTIVE), address_of(resume), u64(55))
     put("FAIL suspend came back\n")
 
 
@@ -251,7 +250,7 @@ def build() -> Image:
         [main, other, resumed],
         [start, start_other, resume, trapped],
         entry="start",
-        base=BASE,
+        base=KERNEL_BASE,
         exported={"stacks": stacks, "seen": seen},
         bind={put_byte: sbi.put_byte},
     )

@@ -19,7 +19,7 @@ class Ended:
         return [line.rstrip("\r") for line in self.output.splitlines()]
 
 
-def run(kernel: Path, *options: str, bios: str = "default", timeout: float = 60) -> Ended:
+def run(kernel: Path, *options: str, bios: str = "default", timeout: float = 300) -> Ended:
     """Run `kernel` above the firmware `bios`."""
     command = ["qemu-system-riscv64", "-M", "virt", "-m", "128", "-nographic", "-no-reboot"]
     done = subprocess.run(
