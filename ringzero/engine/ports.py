@@ -12,7 +12,9 @@ from typing import Any, Protocol
 class Bus(Protocol):
     """Devices by physical address."""
 
-    lock: AbstractContextManager[object]  # held while devices are used; by its owner once more
+    @property
+    def lock(self) -> AbstractContextManager[object]:
+        """Held while devices are used; by its owner once more."""
 
     def read(self, address: int, size: int) -> int | None:
         """The value, or None where nothing answers."""

@@ -1,19 +1,18 @@
-"""All native tiers together: the interpreter, stitched blocks, and regions over both."""
+"""All native tiers together: the interpreter, compiled blocks, and regions over both."""
 
 from __future__ import annotations
 
 import threading
 
-from ringzero.engine.compiler.parts import kept, tables
-from ringzero.engine.compiler.tier import Compiling
+from ringzero.engine.compiler import Compiling, load_tables, tables_are_kept
 from ringzero.engine.ports import Bus, Memory, Profile
-from ringzero.engine.regions.tier import Regions
+from ringzero.engine.regions import Regions
 
 PATIENCE = 0.25  # seconds: a program that ends sooner needs no compiler
 
 
 class Tiers(Regions):
-    """`engine.ports.Harts`: warm code is stitched at once, hot code compiled in the background."""
+    """`engine.ports.Harts`: warm code is compiled at once, hot code by LLVM in the background."""
 
     def __init__(
         self,
@@ -28,7 +27,7 @@ class Tiers(Regions):
         self.compiling: Compiling | None = None
         self._ended = threading.Event()
         self._maker: threading.Thread | None = None
-        if kept() is not None:
+        if tables_are_kept():
             self.compiling = Compiling(self)
         else:
             self._maker = threading.Thread(target=self._make_tables, name="compiler", daemon=True)
@@ -38,7 +37,7 @@ class Tiers(Regions):
         """The first use of an installation: nobody waits; what is decoded later is counted."""
         try:
             if not self._ended.wait(PATIENCE):
-                tables()
+                load_tables()
                 self.compiling = Compiling(self)
         except BaseException as error:
             self._fail(error)  # raised where the machine is run

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from ringzero import engine as engines
 from ringzero.board.addresses import CLINT_BASE, ROM_BASE
-from ringzero.engine import engine_class
 from ringzero.engine.ports import Harts
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, add_hypervisor, reset
@@ -48,7 +48,7 @@ def assemble(
     """Build everything, load the software, and hand it to the loop that will run it."""
     if clock not in CLOCKS:
         raise UsageError(f"There is no clock {clock!r}: choose one of {', '.join(CLOCKS)}.")
-    make = engine_class(engine)
+    engines.check_name(engine)
     parallel = runs_parallel(parallel, cpus, engine, clock)
     memory = GuestMemory(memory_size)
     resources.memory(memory.close)
@@ -62,7 +62,9 @@ def assemble(
         bus, legacy = (one.image.bus, one.image.legacy) if one.image else (None, False)
         board.add_virtio(one.device, bus or "pci", legacy=legacy)
     start = load(memory, board, software)  # before an engine is made: that may take seconds
-    harts = make(memory, board.bus, cpus, deterministic=repeatable, parallel=parallel)
+    harts = engines.make(
+        engine, memory, board.bus, cpus, deterministic=repeatable, parallel=parallel
+    )
     resources.threads(harts.close)
     _connect(harts, loop, board)
     for index in range(cpus):

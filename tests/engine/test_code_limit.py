@@ -6,10 +6,10 @@ import pytest
 
 from ringzero.bench.bare import program_file
 from ringzero.bench.programs import PROGRAMS
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.interpreter.threads import HartThreads
+from ringzero.engine.regions import Regions
 from ringzero.engine.regions.keep.generations import Generations
-from ringzero.engine.regions.tier import Regions
 from ringzero.errors import UsageError
 from ringzero.guests import build
 from ringzero.machine.bus import Bus

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.compiler.tier import Compiled
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.compiler import Compiled
+from ringzero.engine.interpreter import Interpreter
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.compiler.parts import parts, tables
-from ringzero.engine.compiler.tier import CodeMemory, Compiled, Compiling
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.compiler import Compiled, Compiling, load_tables
+from ringzero.engine.compiler.packing import parts
+from ringzero.engine.compiler.tier import CodeMemory
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.regions.find.pages import decoded_page
 from ringzero.engine.tiers import Tiers
@@ -42,7 +43,7 @@ class First(Compiled):
 
 
 def test_all_integer_instructions_are_compiled() -> None:
-    data = tables()
+    data = load_tables()
     offset, size = parts(data)[0]
     assert size == len(INSTRUCTIONS)
     without = {
@@ -122,7 +123,7 @@ def test_a_loop_is_compiled_and_its_change_is_seen() -> None:
 
 def test_regions_displace_blocks() -> None:
     """What is installed at a loop's head stands there, though the loop had been stitched."""
-    tables()  # or they would be made in the background
+    load_tables()  # or they would be made in the background
     harts, _ = looping(Tiers)
     harts._run(3000)
     array = ctypes.c_uint32.from_address(harts.shared.pages).value - 1

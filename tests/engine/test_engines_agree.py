@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.ports import Why
-from ringzero.engine.reference.harts import ReferenceHarts
+from ringzero.engine.reference import ReferenceHarts
+from ringzero.engine.regions import Regions
 from ringzero.engine.regions.find.pages import CodePages
-from ringzero.engine.regions.tier import Regions
 from ringzero.guests import build
 from ringzero.isa.hart import Hart
 from ringzero.lang import Array

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.native.state import SETS
 from ringzero.engine.ports import Stop, Why
-from ringzero.engine.reference.harts import ReferenceHarts
+from ringzero.engine.reference import ReferenceHarts
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory

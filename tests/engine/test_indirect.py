@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
-from ringzero.engine.regions.compile import Region
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.regions.find.graph import Code, explore
+from ringzero.engine.regions.keep.region import Region
 from ringzero.engine.regions.profile.targets import Goals
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from tests.engine.random_programs import BASE
 from tests.engine.test_engines_agree import compare, state
 from tests.engine.test_indirect import Learning, machine

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.regions.find.pages import CodePages
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.native.code.decoded_pages import INVALID
 from ringzero.engine.native.state import Link
 from ringzero.engine.regions.find.graph import LIMIT, Code, explore

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.regions.find.flow import blocks
 from ringzero.engine.regions.find.graph import Code, explore
 from ringzero.engine.regions.find.loops import loops, windows

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.interpreter.engine import Interpreter
-from ringzero.engine.reference.harts import ReferenceHarts
+from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.reference import ReferenceHarts
 from ringzero.isa.registry import BY_NAME
 from ringzero.isa.tools.assembler import encode
 from ringzero.isa.tools.program import assemble_text

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.reference.engine import ReferenceEngine
+from ringzero.engine.reference import ReferenceEngine
 from ringzero.isa.hart import Hart, M, S, U, reset
 from ringzero.isa.privileged.access import load, store
 from ringzero.isa.privileged.paging import Translation, translate, translate_page

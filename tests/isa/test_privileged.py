@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ringzero.engine.reference.engine import ReferenceEngine, Step
+from ringzero.engine.reference import ReferenceEngine, Step
 from ringzero.isa.hart import Hart, M, S, U, reset
 from ringzero.isa.privileged.trap import (
     BREAKPOINT,

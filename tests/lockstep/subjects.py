@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from typing import Any, Protocol
 
 from ringzero.board import clint
-from ringzero.engine.reference.engine import ReferenceEngine
+from ringzero.engine.reference import ReferenceEngine
 from ringzero.isa.hart import VIRTUAL, Hart, add_hypervisor, reset
 from ringzero.lang import Array, u64
 from ringzero.machine.memory import GuestMemory
@@ -134,7 +134,7 @@ class InterpreterSubject:
     hypervisor = False
 
     def __init__(self, size: int) -> None:
-        from ringzero.engine.interpreter.engine import Interpreter
+        from ringzero.engine.interpreter import Interpreter
 
         self.size = size
         self.memory = GuestMemory(size, RAM)
@@ -192,7 +192,7 @@ class CompilerSubject(InterpreterSubject):
     """The same with every block stitched before its first execution."""
 
     def __init__(self, size: int) -> None:
-        from ringzero.engine.compiler.tier import Compiling
+        from ringzero.engine.compiler import Compiling
 
         super().__init__(size)
         self.compiling = Compiling(self.native, 1, ahead=True)

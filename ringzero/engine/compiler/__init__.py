@@ -2,3 +2,8 @@
 
 The compiler itself is native (`engine/native/compiler`); this package makes what it reads.
 """
+
+from ringzero.engine.compiler.kept import load_tables, tables_are_kept
+from ringzero.engine.compiler.tier import Compiled, Compiling
+
+__all__ = ["Compiled", "Compiling", "load_tables", "tables_are_kept"]

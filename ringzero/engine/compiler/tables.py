@@ -10,7 +10,7 @@ import struct
 from dataclasses import dataclass
 
 from ringzero.engine.compiler import lowering, text
-from ringzero.engine.compiler.parts import joined
+from ringzero.engine.compiler.packing import joined
 from ringzero.engine.compiler.reading import definitions
 from ringzero.engine.compiler.values import NotLowered
 from ringzero.engine.native.compiler import codes, holes

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from ringzero.descriptors import above_standard
-from ringzero.engine.compiler.parts import parts, tables
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.compiler.kept import load_tables
+from ringzero.engine.compiler.packing import parts
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.limits import VARIABLE, compiled_limit
 from ringzero.engine.native.compiler.state import ARENAS, ENTRIES, SMALLEST, Compiler, Fix
 from ringzero.engine.native.state import PAGE_SLOTS, Core
@@ -70,7 +71,7 @@ class Compiling:
         self, engine: Interpreter, threshold: int = THRESHOLD, *, ahead: bool = False
     ) -> None:
         self.memory = CodeMemory(max(compiled_limit(), ARENAS * SMALLEST))
-        self._tables = ctypes.create_string_buffer(tables())
+        self._tables = ctypes.create_string_buffer(load_tables())
         fixes = 2 * ENTRIES * ctypes.sizeof(view(Fix))
         scratch = [4 * 2 * PAGE_SLOTS, 2 * ENTRIES, 2 * ENTRIES, fixes]
         self._scratch = [ctypes.create_string_buffer(size) for size in scratch]

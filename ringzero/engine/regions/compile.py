@@ -2,59 +2,21 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from ringzero.engine.native.code.address import first_slot
-from ringzero.engine.regions.find.graph import PAGE, Graph
+from ringzero.engine.regions.find.graph import Graph
 from ringzero.engine.regions.keep.generations import Generations
-from ringzero.engine.regions.keep.known import Known, Pieces, digest_of, pieces_of
+from ringzero.engine.regions.keep.known import Known, pieces_of
+from ringzero.engine.regions.keep.region import Region, digest_of
 from ringzero.engine.regions.keep.store import RegionStore, Stored, symbol
 from ringzero.engine.regions.write.exits import LINK_SIZE
 from ringzero.engine.regions.write.library import RegionLibrary, library
 from ringzero.engine.regions.write.text import RegionText
-from ringzero.lang import binding, u64
+from ringzero.lang import binding
 
 OPTIONS = ("-disable-lsr",)
 """Of LLVM: what takes compile time and brings regions nothing."""
-
-
-@dataclass(frozen=True)
-class Region:
-    """Compiled code, and the page offsets whose slots it may stand at."""
-
-    address: int
-    head: int
-    entries: tuple[int, ...]
-    operations: tuple[tuple[int, int], ...]  # (offset, size), of all its pages
-    links: tuple[tuple[int, int], ...]  # (distance, address) of other pages
-    apart: frozenset[int] = frozenset()  # segments whose accesses are checked one by one
-    goals: frozenset[tuple[int, int]] = frozenset()  # indirect jumps, and known targets
-    born: int = 0  # the number of its generation
-    pieces: Pieces = ()  # of its own page
-    digest: str = ""  # of what they hold
-
-    def fits(self, page: bytes) -> bool:
-        """Whether a page holds what it was made of."""
-        return digest_of(page, self.pieces) == self.digest
-
-    @property
-    def offsets(self) -> list[int]:
-        """Where its instructions begin on its own page."""
-        return [offset for offset, _ in self.operations if 0 <= offset < PAGE]
-
-    def place_of(self, home: int, array: int, offset: int) -> int | None:
-        """Where it has an instruction of some slot array, if it stands in that of `home`."""
-        distances = [0] if home == array else []
-        for distance, link in self.links:
-            if ctypes.c_uint64.from_address(link).value == int(first_slot(u64(array))):
-                distances.append(distance)
-        for distance in distances:
-            if any(at == distance * PAGE + offset for at, _ in self.operations):
-                return distance * PAGE + offset
-        return None
 
 
 class RegionCompiler:

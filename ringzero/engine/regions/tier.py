@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.limits import region_limit
 from ringzero.engine.native.code.address import code_offset, page_number
 from ringzero.engine.native.state import BAILS, FIRST, GOALS, MADE, NEWS
@@ -30,11 +30,12 @@ from ringzero.lang import u64
 from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
-    from ringzero.engine.regions.compile import Region, RegionCompiler
+    from ringzero.engine.regions.compile import RegionCompiler
     from ringzero.engine.regions.find.graph import Code
     from ringzero.engine.regions.find.pages import CodePages
     from ringzero.engine.regions.keep.generations import Generation
     from ringzero.engine.regions.keep.known import Known
+    from ringzero.engine.regions.keep.region import Region
     from ringzero.engine.regions.profile.targets import Goals
 
 PAGE = 4096

@@ -1,17 +1,15 @@
 """Addresses that straight code makes of pc: `auipc` and `jalr` together are a direct jump.
 
 Compilers write every call that `jal` does not reach like this. What holds along a path of the
-exploration holds in the region only where no other path comes in between: `settle` looks at that
-when all leaders are known.
+exploration holds in the region only where no other path comes in between: `graph.settle` looks at
+that when all leaders are known.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from ringzero.engine.regions.find.graph import Graph, Operation
+from ringzero.engine.regions.find.operation import Operation
 
 
 class Constants:
@@ -38,10 +36,3 @@ class Constants:
     def _hold(self, op: Operation, value: int, since: int) -> None:
         if op.rd:
             self.values[op.rd] = value, since
-
-
-def settle(graph: Graph) -> None:
-    """Forget targets of jumps that are reached past what makes their address, too."""
-    for at, op in graph.operations.items():
-        if op.known is not None and any(op.since < one <= at for one in graph.leaders):
-            graph.operations[at] = replace(op, known=None)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ringzero.engine.regions.find.graph import Graph, Operation
+from ringzero.engine.regions.find.graph import Graph
+from ringzero.engine.regions.find.operation import Operation
 from ringzero.isa.instruction import BRANCH, JUMP
 
 Register = tuple[str, int]  # ("x", 5)

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from ringzero.engine.regions.find.flow import Block, Group, groups, sources, written
-from ringzero.engine.regions.find.graph import PAGE, Operation
+from ringzero.engine.regions.find.operation import PAGE, Operation
 
 MOST = 6  # windows of a region: each takes up to three registers of the host
 NARROW = 32  # bytes: wider groups have windows of their own, as they end before the page does

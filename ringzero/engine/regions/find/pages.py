@@ -21,7 +21,8 @@ from ringzero.engine.native.state import (
     TlbEntry,
 )
 from ringzero.engine.ports import Memory
-from ringzero.engine.regions.find.graph import PAGE, Code
+from ringzero.engine.regions.find.graph import Code
+from ringzero.engine.regions.find.operation import PAGE
 from ringzero.engine.regions.profile.targets import Goals
 from ringzero.lang import u64
 from ringzero.lang.host import view

@@ -8,9 +8,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ringzero.engine.regions.compile import Region
     from ringzero.engine.regions.find.pages import CodePages
     from ringzero.engine.regions.keep.generations import Generation
+    from ringzero.engine.regions.keep.region import Region
 
 SLOTS = 2048  # of a page: one for two bytes
 

@@ -6,17 +6,12 @@ stays known. A region says of which bytes it was made, and stands only where the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from ringzero.engine.regions.find.graph import PAGE, Graph
-
-if TYPE_CHECKING:
-    from ringzero.engine.regions.compile import Region
-
-Pieces = tuple[tuple[int, int], ...]  # of a page: from, to
+from ringzero.engine.regions.find.graph import Graph
+from ringzero.engine.regions.find.operation import PAGE
+from ringzero.engine.regions.keep.region import Pieces, Region
 
 
 def pieces_of(graph: Graph) -> Pieces:
@@ -31,12 +26,6 @@ def pieces_of(graph: Graph) -> Pieces:
         else:
             found.append((at, at + 1))
     return tuple(found)
-
-
-def digest_of(page: bytes, pieces: Pieces) -> str:
-    """What those bytes are, in short."""
-    joined = b"".join(page[first:end] for first, end in pieces)
-    return hashlib.blake2b(joined, digest_size=16).hexdigest()
 
 
 @dataclass(eq=False)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from ringzero.engine.ports import Memory
 
 if TYPE_CHECKING:
-    from ringzero.engine.regions.compile import Region
     from ringzero.engine.regions.keep.known import Known
+    from ringzero.engine.regions.keep.region import Region
     from ringzero.engine.regions.keep.store import RegionStore
 
 PAGE = 4096

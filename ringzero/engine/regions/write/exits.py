@@ -14,7 +14,8 @@ from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import Link
 from ringzero.engine.native.translation import tlb
 from ringzero.engine.regions.find.flow import Register, bit, blocks, registers
-from ringzero.engine.regions.find.graph import PAGE, Graph, Operation
+from ringzero.engine.regions.find.graph import Graph
+from ringzero.engine.regions.find.operation import PAGE, Operation
 from ringzero.engine.regions.write.library import LIKELY, LOOK_UPS, UNLIKELY
 from ringzero.lang.host import view
 from ringzero.lang.native import Native

@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterable
 
-from ringzero.engine.interpreter.native_core import code_key
+from ringzero.engine.interpreter import code_key
 from ringzero.engine.native.floats import regions as region_floats
 from ringzero.engine.native.translation import checked as region_access
 from ringzero.engine.native.translation import tlb

@@ -11,8 +11,9 @@ from ringzero.engine.native.translation import tlb
 from ringzero.engine.native.translation.checked import Window as FoundPage
 from ringzero.engine.native.translation.tlb import PAGE_MASK
 from ringzero.engine.regions.find.flow import Group, Register, written
-from ringzero.engine.regions.find.graph import PAGE, Graph, Operation
+from ringzero.engine.regions.find.graph import Graph
 from ringzero.engine.regions.find.loops import Window, windows
+from ringzero.engine.regions.find.operation import PAGE, Operation
 from ringzero.engine.regions.write.exits import KINDS, RegionExits, Segment
 from ringzero.engine.regions.write.library import (
     ANYHOW,

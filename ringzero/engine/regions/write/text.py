@@ -15,7 +15,8 @@ from ringzero.engine.regions.find.flow import (
     groups,
     registers,
 )
-from ringzero.engine.regions.find.graph import PAGE, Graph, Operation
+from ringzero.engine.regions.find.graph import Graph
+from ringzero.engine.regions.find.operation import PAGE, Operation
 from ringzero.engine.regions.write.exits import KINDS, Segment
 from ringzero.engine.regions.write.library import RegionLibrary
 from ringzero.engine.regions.write.operations import RegionOperations

@@ -1,17 +1,10 @@
-"""The compiler's tables as one block of bytes, kept in the cache under the interpreter's key.
-
-What only loads them imports nothing of the isa: a machine starts in a fraction of a second.
-"""
+"""Several tables in one block of bytes, each aligned, behind a head with their sizes."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
 
-from ringzero.engine.interpreter.native_core import code_key
-from ringzero.lang import cache
-
-KIND = "compiler"
 TABLES = 6  # kinds, recipes, operations, code, pieces, holes
 HEAD = struct.Struct(f"<{TABLES}I")
 ALIGN = 16
@@ -30,19 +23,3 @@ def parts(data: bytes) -> list[tuple[int, int]]:
         found.append((at, size))
         at += size + -size % ALIGN
     return found
-
-
-def kept() -> bytes | None:
-    """The tables, if they need not be compiled."""
-    return cache.read(KIND, code_key())
-
-
-def tables() -> bytes:
-    """The tables, compiled if need be."""
-    return cache.cached(KIND, code_key(), _make)
-
-
-def _make() -> bytes:
-    from ringzero.engine.compiler import tables as tables_of_pieces
-
-    return tables_of_pieces.make()
