@@ -15,6 +15,7 @@ from ringzero.errors import UsageError
 from ringzero.hypervisor.shadow.guest_tables import rights_now
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.hypervisor.vm import state as layout
+from ringzero.isa.csrs.supervisor import VISIBLE
 from ringzero.isa.hart import M, S, U
 from ringzero.lang import u64
 from ringzero.lang.host import view
@@ -24,7 +25,6 @@ from ringzero.trace.walk import Entry, Walk, walk, walk_in
 if TYPE_CHECKING:
     from ringzero.machines.virtual import VirtualMachines
 
-VISIBLE = 0xC_6122  # of mstatus: what sstatus shows
 MODES = {"": None, "U": U, "S": S}
 COLUMN = 66
 OWN_TABLES = "the guest's tables"

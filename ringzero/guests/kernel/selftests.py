@@ -27,6 +27,7 @@ from ringzero.guests.verdicts import (
     summary,
     verdict,
 )
+from ringzero.isa.csrs.supervisor import sstatus
 from ringzero.isa.privileged.paging import A, D, R, U, V, W, X
 from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u64
@@ -34,7 +35,7 @@ from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u64
 SOFTWARE_INTERRUPT = INTERRUPT | 1
 SCRATCH = 0x3000_0000  # a page of the kernel's own space for table tests
 FAR_AWAY = 1 << 50  # ticks: years, so that no host is too busy for it
-SD = 1 << 63
+SD = sstatus.SD.bits
 SUPERVISOR_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13
 WRITE_CYCLE = 0xC000_1073
 

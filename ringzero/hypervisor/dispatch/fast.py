@@ -22,12 +22,12 @@ from ringzero.hypervisor.dispatch.sensitive import (
     SSTATUS,
     SYSTEM,
     UXL,
-    VISIBLE,
 )
 from ringzero.hypervisor.shadow import entries, fences, guest_tables, roots
 from ringzero.hypervisor.vm.state import EXCEPTIONS, INSTRUCTIONS, Vm
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.csrs import supervisor as csrs_supervisor
+from ringzero.isa.csrs.supervisor import VISIBLE
 from ringzero.isa.hart import Hart, S, U
 from ringzero.isa.instructions import rv_priv
 from ringzero.isa.privileged.paging import STATUS_SUM

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor.devices import console
 from ringzero.hypervisor.dispatch import exits
+from ringzero.hypervisor.dispatch.sensitive import SSTATUS
 from ringzero.hypervisor.techniques import table
 from ringzero.hypervisor.vm import scheduler, technique
 from ringzero.hypervisor.vm.entry import trap
@@ -27,6 +28,7 @@ from ringzero.hypervisor.vm.state import (
     status,
     vms,
 )
+from ringzero.isa.csrs.machine import mstateen0
 from ringzero.isa.hart import S, reset
 from ringzero.isa.privileged.paging import ADUE, PBMTE
 from ringzero.isa.privileged.trap import MEI, MTI, SEI, SSI, STATUS_FS, STATUS_MPP, STCE, STI
@@ -36,9 +38,7 @@ from ringzero.lang.host import view
 NAPOT, ALL_ACCESS = 3 << 3, 7
 CACHE_BLOCKS = 0xF0  # CBIE, CBCFE, CBZE
 TIME, COUNTERS = 2, 7
-SSTATUS = 0x100
 ACCOUNTS = view(Status).user.offset
-STATEEN = 1 << 63 | 1 << 62 | 1 << 60 | 1
 GUEST_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI
 
 
@@ -76,7 +76,7 @@ def create(vm: Vm, index: u64) -> None:
         hart.menvcfg = hart.menvcfg | ADUE
     hart.mcounteren = 0xFFFF_FFFF
     hart.scounteren = COUNTERS
-    hart.mstateen0 = STATEEN
+    hart.mstateen0 = mstateen0.open
     vm.quick = address_of(status[index].tallies[SSTATUS])
     vm.tallies = address_of(status[index].tallies[0])
     vm.tally = address_of(status[index].tallies[TALLIES - 1])

@@ -33,12 +33,11 @@ from ringzero.hypervisor.vm.state import (
     vms,
 )
 from ringzero.isa.privileged.timers import next_deadline
-from ringzero.isa.privileged.trap import STI, interrupts_pending
+from ringzero.isa.privileged.trap import MEI, STATUS_FS, STI, interrupts_pending
 from ringzero.lang import address_of, native, store, typed_range, u32, u64
 
-EXTERNAL = 1 << 11
+EXTERNAL = 1 << MEI
 PASS, FAIL = 0x5555, 0x3333
-FS_DIRTY = 3 << 13
 
 
 @native
@@ -137,7 +136,7 @@ def turn(vm: Vm) -> u64:
 @native(inline=False)
 def change_floats(old: Vm, new: Vm) -> None:
     """The floating-point registers belong to the VM that runs."""
-    csr.mstatus.set(FS_DIRTY)
+    csr.mstatus.set(STATUS_FS)
     save_floats(address_of(old.hart))
     load_floats(address_of(new.hart))
 

@@ -106,11 +106,14 @@ class sstatus(Csr, at=0x100):
 
     @native
     def get(hart: Hart, number: u64) -> u64:
-        return hart.mstatus & 0xC6122
+        return hart.mstatus & VISIBLE
 
     @native
     def put(hart: Hart, number: u64, value: u64) -> None:
-        hart.mstatus = (hart.mstatus & ~0xC6122) | value
+        hart.mstatus = (hart.mstatus & ~VISIBLE) | value
+
+
+VISIBLE = sstatus.open  # of mstatus: what sstatus shows, and changes
 
 
 class sie(Csr, at=0x104):

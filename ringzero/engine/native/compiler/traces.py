@@ -45,12 +45,12 @@ from ringzero.engine.native.compiler.x86_64 import (
 )
 from ringzero.engine.native.state import PAGE_SLOTS, Core, Shared, Slot
 from ringzero.engine.native.threads.epochs import acquire, release
+from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.lang import advance, fence, native, ptr, typed_range, u16, u32, u64
 from ringzero.lang.host import view
 
 FLOATS = view(Core).floats.offset
 MSTATUS = view(Core.fields["hart"]).mstatus.offset
-FS = 0x6000
 
 
 @native
@@ -189,7 +189,7 @@ def instruction(core: Core, array: u64, slot: u64) -> tuple[u64, bool]:
         for i in typed_range(first, first + u64(recipe.count)):
             operation(s, s.operations[i])
     if flags & codes.DIRTIES != 0 and s.dirty == 0:
-        arithmetic_core(s, u64(OR), u64(MSTATUS), u64(FS))
+        arithmetic_core(s, u64(OR), u64(MSTATUS), u64(STATUS_FS))
         s.dirty = 1
     behind = slot + (s.bytes >> 1)
     kind = u64(s.kinds[index]) & codes.KIND

@@ -16,7 +16,7 @@ from ringzero.hypervisor.vm.entry import guest_trap, trap
 from ringzero.hypervisor.vm.state import CRASHED, NEVER, Vm, config, machine, status
 from ringzero.isa.csr import read_csr, write_csr
 from ringzero.isa.csrs import supervisor as csrs_supervisor
-from ringzero.isa.csrs.machine import SUPERVISOR_INTERRUPTS
+from ringzero.isa.csrs.machine import SUPERVISOR_INTERRUPTS, mstateen0
 from ringzero.isa.hart import GUEST_INTERRUPTS, H
 from ringzero.isa.instructions.rv_priv import GUEST_VTW
 from ringzero.isa.privileged.counters import TIME
@@ -47,7 +47,6 @@ from ringzero.lang import address_of, native, u64
 UNAVAILABLE = 126
 COUNTERS = 0xFFFF_FFFF
 VSXL_64 = 2 << 32
-STATEEN = 1 << 63 | 1 << 62 | 1 << 60 | 1
 DELEGATED_INTERRUPTS = 1 << VSSI | 1 << VSTI | 1 << VSEI
 # Illegal instructions and misaligned stores would be the guest's own too, but QEMU before 8.0 takes
 # their causes, 2 and 6, for those of VS's interrupts, and tells the guest another one.
@@ -80,7 +79,7 @@ def create(vm: Vm) -> None:
     csr.menvcfg.try_set(u64(STCE))
     csr.menvcfg.try_set(u64(PBMTE))
     csr.menvcfg.try_set(u64(ADUE))
-    machine.has_states = csr.mstateen0.try_set(u64(STATEEN))
+    machine.has_states = csr.mstateen0.try_set(u64(mstateen0.open))
     csr.hedeleg.write(u64(DELEGATED))
     csr.hideleg.write(u64(DELEGATED_INTERRUPTS))
     # Nothing enables these; but QEMU before 8.0 shows VS only the bits of sie that are here.

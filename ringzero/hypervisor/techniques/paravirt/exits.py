@@ -13,6 +13,7 @@ from ringzero.hypervisor.dispatch import accounting, fast
 from ringzero.hypervisor.shadow import entries, guest_tables, roots
 from ringzero.hypervisor.techniques.paravirt import hypercalls, shared_page
 from ringzero.hypervisor.vm.state import CALLS, EXCEPTIONS, INSTRUCTIONS, LOG, PAGE, Status, Vm
+from ringzero.isa.csrs.supervisor import VISIBLE
 from ringzero.isa.hart import S, U
 from ringzero.isa.instructions.rv_priv import after_return
 from ringzero.isa.privileged.paging import ADUE, PPN, STATUS_MXR, STATUS_SUM
@@ -89,7 +90,7 @@ def go_back(vm: Vm) -> u64:
     hart = vm.hart
     told = load(u64, vm.page + AT["status"]) & ~u64(STATUS_SIE) | vm.forced
     credit(vm, S)
-    status = hart.mstatus & ~u64(shared_page.VISIBLE) | told & shared_page.VISIBLE
+    status = hart.mstatus & ~u64(VISIBLE) | told & VISIBLE
     hart.mode = u64(status & STATUS_SPP != 0)
     hart.mstatus = after_return(status)
     shared_page.push_status(vm)

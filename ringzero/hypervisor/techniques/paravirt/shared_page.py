@@ -14,13 +14,13 @@ from ringzero.board.hypercalls import VERSION
 from ringzero.hypervisor.vm.state import ENVIRONMENT, Vm, machine
 from ringzero.isa.csr import Csr, read_csr, write_csr
 from ringzero.isa.csrs import supervisor as csrs_supervisor
+from ringzero.isa.csrs.supervisor import VISIBLE
 from ringzero.isa.hart import S, U
 from ringzero.isa.privileged.counters import TIME
 from ringzero.isa.privileged.trap import STATUS_FS, STATUS_SIE
 from ringzero.lang import load, native, store, u64
 
 T6 = 31
-VISIBLE = csrs_supervisor.sstatus.open  # what sstatus shows of mstatus
 APART = VISIBLE & ~(STATUS_SIE | STATUS_FS)
 
 
