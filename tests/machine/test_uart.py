@@ -100,6 +100,18 @@ def test_loopback_goes_to_the_receiver_and_shows_the_modem_lines() -> None:
     assert not printed
 
 
+def test_only_the_end_of_ringing_is_a_change_of_the_modem() -> None:
+    """PC16550D, table II: MSR bit 2 is the trailing edge of the ring indicator."""
+    uart, _ = make()
+    uart.write(MCR, 1, 0x10)
+    uart.read(MSR, 1)
+    uart.write(MCR, 1, 0x14)
+    assert uart.read(MSR, 1) == 0x40
+    uart.write(MCR, 1, 0x10)
+    assert uart.read(MSR, 1) == 0x04
+    assert uart.read(MSR, 1) == 0
+
+
 def test_break_is_a_line_status() -> None:
     uart, _ = make()
     uart.write(IER, 1, 5)
