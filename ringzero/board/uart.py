@@ -2,7 +2,8 @@
 
 `Uart` is its state. A byte is sent the moment it is written: `write` says so, and its caller puts
 the byte on the line. Input goes into the receive FIFO as far as there is `room`; what has to wait
-outside is the caller's. The interrupt line is a function of the state. The board runs this text in
+outside is the caller's, and so is what comes before the guest listens, which would throw it away.
+The interrupt line is a function of the state. The board runs this text in
 CPython and the hypervisor compiles it. (National Semiconductor, PC16550D.)
 """
 
@@ -21,6 +22,7 @@ DATA_READY, OVERRUN, BREAK, TRANSMITTER_EMPTY, EMPTY = 0x01, 0x02, 0x10, 0x20, 0
 LIVE_LINE, RING = 0xB0, 0x40  # MSR: clear to send, data set ready, carrier; the ring indicator
 FIFO_SIZE = 16
 TRIGGERS = (1, 4, 8, 14)  # bytes in the FIFO for the cause "received", by FCR's highest bits
+POLLING = 4  # pairs of reads of LSR from which a guest is taken to poll for input
 BREAK_MARK = 0x100  # on an entry of the FIFO: this is a break, not data
 
 
@@ -36,6 +38,8 @@ class Uart(Struct):
     overrun: u64  # a byte was lost since LSR was last read
     modem_delta: u64  # which lines have changed since MSR was last read
     sent: u64  # the transmitter's interrupt is pending
+    looked: u64  # the access before was a read of LSR
+    polls: u64  # how often another one followed, up to POLLING
     first: u64  # of the receive FIFO, which is a ring
     used: u64
     fifo: u64[16]
@@ -53,6 +57,8 @@ def reset(uart: Uart) -> None:
     uart.overrun = 0
     uart.modem_delta = 0
     uart.sent = 0
+    uart.looked = 0
+    uart.polls = 0
     uart.first = 0
     uart.used = 0
 
@@ -65,8 +71,14 @@ def depth(uart: Uart) -> u64:
 
 @native
 def room(uart: Uart) -> u64:
-    """How many bytes can come in from the line now; none do while it is looped back."""
-    if uart.mcr & LOOPBACK != 0:
+    """How many bytes can come in from the line now; none do while it is looped back.
+
+    Drivers read and empty the receiver as they start. What was typed before would be lost, so
+    nothing comes in before the guest listens: by the interrupt, or by polling. Who waits for the
+    transmitter finds it empty and writes to it; LSR is read again by those who wait for input, and
+    seldom by drivers while they set the port up.
+    """
+    if uart.mcr & LOOPBACK != 0 or (uart.ier & RECEIVED == 0 and uart.polls < POLLING):
         return u64(0)
     most = depth(uart)
     return most - uart.used if uart.used < most else u64(0)
@@ -104,6 +116,7 @@ def read(uart: Uart, offset: u64) -> u64:
     """What a load from a register gives."""
     if offset == LSR:
         return read_line_status(uart)
+    uart.looked = 0
     if offset == DATA:
         return uart.divisor & 0xFF if uart.lcr & DLAB != 0 else take(uart)
     if offset == IIR_FCR:
@@ -133,6 +146,9 @@ def take(uart: Uart) -> u64:
 @native
 def read_line_status(uart: Uart) -> u64:
     """LSR: reading it takes note of a lost byte and of a break."""
+    if uart.looked != 0 and uart.polls < POLLING:
+        uart.polls += 1
+    uart.looked = 1
     status = u64(EMPTY)
     if uart.used != 0:
         status |= DATA_READY
@@ -194,6 +210,9 @@ def modem_lines(uart: Uart) -> u64:
 @native
 def write(uart: Uart, offset: u64, value: u64) -> bool:
     """A store of a byte to a register; true if that byte goes out on the line."""
+    uart.looked = 0
+    if offset != DATA:
+        uart.polls = 0
     if offset == DATA:
         if uart.lcr & DLAB != 0:
             uart.divisor = uart.divisor & 0xFF00 | value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringzero.board.uart import DLAB, IER, IIR_FCR, LCR, LSR, MCR, MSR, SCR
+from ringzero.board.uart import DATA, DLAB, IER, IIR_FCR, LCR, LSR, MCR, MSR, POLLING, SCR
 from ringzero.machine.devices.uart import Uart
 
 
@@ -55,6 +55,8 @@ def test_pasted_text_is_not_lost() -> None:
     text = bytes(range(256)) * 40
     uart.feed(text)
     uart.poll()
+    for _ in range(POLLING + 1):  # as a guest does that waits
+        assert not uart.read(LSR, 1) & 1
     received = bytearray()
     while uart.read(LSR, 1) & 1:
         received.append(uart.read(0, 1))
@@ -147,3 +149,57 @@ def test_state_round_trip() -> None:
     other.restore(uart.state())
     assert other.state() == uart.state()
     assert bytes(other.read(0, 1) for _ in range(26)) == b"abcdefghijklmnopqrstuvwxyz"
+
+
+def start_as_linux_does(uart: Uart) -> None:
+    """Linux 6.12, drivers/tty/serial/8250/8250_port.c: autoconfig, do_startup, set_termios."""
+    for offset, value in ((IER, 0), (IER, 0x0F), (IER, 0), (MCR, 0x1A), (MCR, 0x08), (IIR_FCR, 1)):
+        uart.write(offset, 1, value)
+    for offset, value in ((IIR_FCR, 1), (IIR_FCR, 7), (IIR_FCR, 0)):
+        uart.write(offset, 1, value)
+    for offset in (LSR, DATA, IIR_FCR, MSR, LSR, LSR):
+        uart.read(offset, 1)
+    uart.write(IER, 1, 2)
+    uart.read(IIR_FCR, 1)
+    uart.write(IER, 1, 0)
+    for offset in (LSR, DATA, IIR_FCR, MSR):
+        uart.read(offset, 1)
+    for offset, value in ((IER, 5), (LCR, 0x93), (0, 0x18), (1, 0), (LCR, 0x13), (IIR_FCR, 0x81)):
+        uart.write(offset, 1, value)
+
+
+def test_input_that_came_before_the_driver_is_not_lost() -> None:
+    uart, _ = make()
+    text = bytes(range(1, 256))
+    uart.feed(text)
+    uart.poll()
+    start_as_linux_does(uart)
+    received = bytearray()
+    while uart.interrupt:
+        received.append(uart.read(DATA, 1))
+    assert received == text
+
+
+def test_bytes_of_loopback_do_not_come_back_when_the_fifo_is_emptied() -> None:
+    uart, _ = make()
+    uart.write(IIR_FCR, 1, 1)
+    uart.write(IER, 1, 1)
+    uart.feed(b"ab")
+    uart.poll()
+    uart.write(MCR, 1, 0x10)
+    uart.write(DATA, 1, 0x55)
+    uart.write(MCR, 1, 0x08)
+    assert uart.read(DATA, 1) == ord("a")
+    uart.write(IIR_FCR, 1, 3)
+    assert bytes(uart.read(DATA, 1) for _ in range(2)) == b"b\0"
+
+
+def test_a_guest_that_prints_while_it_polls_gets_its_input() -> None:
+    uart, _ = make()
+    uart.feed(b"x")
+    uart.poll()
+    for _ in range(10):
+        ready = uart.read(LSR, 1) & 1
+        uart.read(LSR, 1)
+        uart.write(DATA, 1, ord("."))
+    assert ready
