@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ringzero import guests
+from ringzero.board.addresses import UART_BASE
 from ringzero.errors import UsageError
-from ringzero.guests.kernel.pages import DEVICES, UART
+from ringzero.guests.kernel.pages import DEVICES
 from ringzero.isa.hart import M
 from ringzero.isa.privileged.trap import LOAD_PAGE
 from ringzero.machines.virtual import VirtualMachines, Vm
@@ -84,7 +85,7 @@ def test_a_fault_is_the_guests_own(technique: str) -> None:
 def test_a_device_is_no_memory(technique: str) -> None:
     with paused(technique) as machine:
         told = walk_of_guest(machine, DEVICES + 5, "load", "S")
-    assert told.guest.physical == UART + 5
+    assert told.guest.physical == UART_BASE + 5
     assert told.expected is None
     assert told.real is None or told.real.fault is not None
     assert "a device, or an access fault" in str(told)
