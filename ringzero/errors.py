@@ -22,18 +22,6 @@ class UsageError(RingzeroError):
     exit_code: ClassVar[int] = 125
 
 
-class GuestError(RingzeroError):
-    """The guest needs something that this machine cannot give it."""
-
-    exit_code: ClassVar[int] = 125
-
-
-class Unavailable(RingzeroError):
-    """A technique, accelerator or tool that this host does not have."""
-
-    exit_code: ClassVar[int] = 126
-
-
 class NotFound(RingzeroError):
     """A kernel, image or file that is not there."""
 

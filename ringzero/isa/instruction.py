@@ -39,7 +39,6 @@ REGISTERS = {
     "rd": "rd", "rs1": "rs1", "rs2": "rs2", "rs3": "rs3",
     "frd": "rd", "frs1": "rs1", "frs2": "rs2", "frs3": "rs3",
 }  # fmt: skip
-_FLOAT_SOURCES = frozenset({"frs1", "frs2", "frs3"})
 _OPERAND = re.compile(r"[a-z][a-z0-9]*")
 
 
@@ -75,11 +74,6 @@ class Instruction:
     def match(self) -> int:
         """What the fixed bits are."""
         return self.row.match
-
-    @property
-    def reads_floats(self) -> bool:
-        """Whether a source is a floating-point register."""
-        return not _FLOAT_SOURCES.isdisjoint(self.parameters)
 
     @property
     def writes_floats(self) -> bool:

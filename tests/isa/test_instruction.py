@@ -142,14 +142,12 @@ def test_each_has_a_meaning_in_one_line(one: Instruction) -> None:
 
 def facts(name: str) -> dict[str, Any]:
     one = BY_NAME[name]
-    keys = ("destination", "memory", "floats", "reads_floats", "writes_floats", "dirties_floats")
+    keys = ("destination", "memory", "floats", "writes_floats", "dirties_floats")
     return {key: getattr(one, key) for key in keys}
 
 
 def test_what_follows_from_a_signature() -> None:
-    nothing = dict.fromkeys(
-        ("memory", "floats", "reads_floats", "writes_floats", "dirties_floats"), False
-    )
+    nothing = dict.fromkeys(("memory", "floats", "writes_floats", "dirties_floats"), False)
     assert facts("add") == {**nothing, "destination": "rd"}
     assert facts("sd") == {**nothing, "destination": None, "memory": True}
     assert facts("amoadd.w") == {**nothing, "destination": "rd", "memory": True}
@@ -165,11 +163,11 @@ def test_what_follows_for_floats() -> None:
     plain = {"memory": False, "floats": True}
     assert facts("fld") == {
         **plain, "memory": True, "destination": "frd",
-        "reads_floats": False, "writes_floats": True, "dirties_floats": True,
+        "writes_floats": True, "dirties_floats": True,
     }  # fmt: skip
     assert facts("fsd") == {
         **plain, "memory": True, "destination": None,
-        "reads_floats": True, "writes_floats": False, "dirties_floats": False,
+        "writes_floats": False, "dirties_floats": False,
     }  # fmt: skip
     assert not facts("feq.d")["dirties_floats"]  # accrue() does, where a flag is raised
     assert not facts("fclass.d")["dirties_floats"]

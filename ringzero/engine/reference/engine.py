@@ -20,7 +20,6 @@ from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.privileged.access import fetch
 from ringzero.isa.privileged.trap import (
     ILLEGAL_INSTRUCTION,
-    INTERRUPT,
     STCE,
     VIRTUAL_INSTRUCTION,
     Trap,
@@ -254,9 +253,4 @@ class ReferenceEngine:
             self.on_fence(int(address), int(asid), int(which))
 
 
-def is_interrupt(cause: int) -> bool:
-    """Whether a cause in `Counts.traps` is an interrupt's."""
-    return bool(cause & INTERRUPT)
-
-
-__all__ = ["Counts", "Platform", "ReferenceEngine", "Step", "is_interrupt", "prepare"]
+__all__ = ["Counts", "Platform", "ReferenceEngine", "Step", "prepare"]

@@ -21,7 +21,6 @@ from ringzero.lang import (
     ptr,
     read_once,
     typed_range,
-    u8,
     u64,
     write_once,
 )
@@ -110,12 +109,6 @@ def clear_scratch(core: Core) -> None:
 def clear_scratch_slot(core: Core) -> None:
     """The one instruction that the scratch array holds is forgotten: it is fetched anew."""
     core.scratch[core.scratch_slot].handler = core.shared[0].handlers[Special.HALT]
-
-
-@native(inline=True)
-def slots_base(core: Core) -> ptr[u8]:
-    """The first byte of all slot arrays."""
-    return core.slots
 
 
 # ---- regions: slots whose handler is compiled code, and the handler that it displaced
