@@ -83,9 +83,9 @@ class Profile:
     slices: int = 0
     in_regions: int = 0
     side_exits: int = 0
-    sites: dict[int, int] = field(default_factory=dict)  # side exits by physical address
+    exits_by_address: dict[int, int] = field(default_factory=dict)  # side exits by physical address
     compiled: int = 0  # regions, in this run
-    again: int = 0  # of those, regions that left too often
+    recompiled: int = 0  # of those, regions that left too often
     loaded: int = 0  # regions in all, compiled now or in an earlier run
     waiting: int = 0  # places that were hot and are not compiled yet
     compiled_bytes: int = 0  # regions in memory now
@@ -95,7 +95,7 @@ class Profile:
     fences: tuple[int, ...] = ()  # of translation: by nothing, address, address space, both
     spaces: int = 0  # looks for the translations of an address space
     fresh: int = 0  # of those, for one of which there were none
-    emptied_sets: int = 0  # tables that fences emptied
+    flushed_contexts: int = 0  # tables that fences emptied
 
 
 class Harts(Protocol):

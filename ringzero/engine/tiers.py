@@ -45,7 +45,7 @@ class Tiers(Regions):
     def profile(self) -> Profile:
         """See `engine.ports.Harts`."""
         seen = super().profile()
-        return self.compiling.told(seen) if self.compiling else seen
+        return self.compiling.counted_in(seen) if self.compiling else seen
 
     def close(self) -> None:
         """End the threads, then give the blocks' memory back."""

@@ -99,7 +99,7 @@ def test_regions_that_a_store_dropped_come_back_together() -> None:
     had, compiled = regions.installed, regions._compiler.compiled
     assert had > 1
     memory.write(BASE, memory.read(BASE, 8192))  # as before, but code was stored to
-    assert not any(regions._pages.holds_regions(a) for a in range(regions.shared.slot_used))
+    assert not any(regions._pages.holds_regions(a) for a in range(regions.shared.decoded_used))
     regions._look_up(0)
     regions.between()
     assert regions.installed > had + 1

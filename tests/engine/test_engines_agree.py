@@ -113,7 +113,7 @@ class Eager(Regions):
     def compile_here(self) -> None:
         """A region from where the hart is."""
         pc = int(self.hart(0).pc)
-        for array in range(int(self.shared.slot_used)):
+        for array in range(int(self.shared.decoded_used)):
             if self._pages._context(pc & -4096, array) is not None:
                 self._make(array, pc % 4096, pc)
                 self.between()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from ringzero.engine.interpreter import Interpreter
-from ringzero.engine.native.state import SETS
+from ringzero.engine.native.state import CONTEXTS
 from ringzero.engine.ports import Stop, Why
 from ringzero.engine.reference import ReferenceHarts
 from ringzero.isa.tools.program import assemble_text
@@ -159,7 +159,7 @@ def test_more_spaces_than_sets() -> None:
     """The longest unused set is taken, and nothing of its former space is seen."""
     harts, pick = switching(""), random.Random(1)
     memory, hart, roots = harts.memory, harts.hart(0), []
-    for number in range(SETS + 9):
+    for number in range(CONTEXTS + 9):
         at, data = BASE + 0x80_0000 + number * 0x3000, BASE + 0xA0_0000 + number * 0x1000
         entries = {at + 8: table(at + 0x1000), at + 0x1000: table(at + 0x2000)}
         entries |= {at + 0x2000: leaf(CODES[0], USER), at + 0x2040: leaf(data, USER)}
@@ -172,4 +172,4 @@ def test_more_spaces_than_sets() -> None:
         hart.x[7] = hart.x[18] = hart.x[19] = roots[number]
         harts.run(40)
         assert hart.x[6] == number
-    assert 20 < harts.profile().fresh - SETS < 300
+    assert 20 < harts.profile().fresh - CONTEXTS < 300

@@ -9,7 +9,7 @@ import pytest
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.regions.find.graph import Code, explore
 from ringzero.engine.regions.keep.region import Region
-from ringzero.engine.regions.profile.targets import Goals
+from ringzero.engine.regions.profile.targets import JumpTargets
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
@@ -103,10 +103,10 @@ class Learning(Eager):
 
     def learn(self) -> None:
         """Take over what native code told, and compile again what is concerned."""
-        self._take_news()
-        while self._heat.jumps:
-            jump, _ = self._heat.jumps.popitem()
-            self._follow(*jump)
+        self._read_events()
+        while self._hotness.jumps:
+            jump, _ = self._hotness.jumps.popitem()
+            self._recompile_for_targets(*jump)
         self.between()
 
     def all_regions(self) -> list[Region]:
@@ -193,13 +193,13 @@ def test_regions_learn_where_pointers_lead(mask: int, change: str, far: int) -> 
         expected.run(32749)
         regions.run(32749)
         compare(state(expected, its_memory), state(regions, memory))
-        if turn == 2 or (turn > 20 and not regions.mended):
+        if turn == 2 or (turn > 20 and not regions.recompiled):
             regions.compile_here()
         regions.learn()
-    assert any(region.goals for region in regions.all_regions())
+    assert any(region.targets for region in regions.all_regions())
     jump = BASE + 4 * 7
-    inside = [region for region in regions.all_regions() if region.goals]
-    assert {BASE + at for region in inside for at, _ in region.goals} == {jump}
+    inside = [region for region in regions.all_regions() if region.targets]
+    assert {BASE + at for region in inside for at, _ in region.targets} == {jump}
     for _ in range(8):
         expected.run(2903)
         regions.run(2903)
@@ -207,15 +207,15 @@ def test_regions_learn_where_pointers_lead(mask: int, change: str, far: int) -> 
 
 
 def test_targets_that_cover_little_are_not_compared_with() -> None:
-    goals, place = Goals(), (3, 0x80)
+    targets, place = JumpTargets(), (3, 0x80)
     for turn in range(64):
-        goals.learn(place, 32 * (turn % 8))
-    assert goals.of(place) == ()
+        targets.learn(place, 32 * (turn % 8))
+    assert targets.of(place) == ()
     for _ in range(256):
-        goals.learn(place, (1 << 64) - 16)
-    assert goals.of(place) == (-16,)
-    assert not goals.learn(place, 1 << 40)
-    assert goals.of((4, 0x80)) == ()
+        targets.learn(place, (1 << 64) - 16)
+    assert targets.of(place) == (-16,)
+    assert not targets.learn(place, 1 << 40)
+    assert targets.of((4, 0x80)) == ()
 
 
 def test_far_callees_are_followed_from_small_regions_only() -> None:

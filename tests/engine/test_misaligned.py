@@ -53,8 +53,8 @@ def test_misaligned_accesses_stay_inside(source: int, target: int) -> None:
         if turn == 1:
             regions.compile_here()
         regions.learn()
-        while regions._leaky:
-            regions._mend(*regions._leaky.popleft())
+        while regions._hot_exits:
+            regions._recompile_at_exit(*regions._hot_exits.popleft())
         regions.between()
     left = regions.profile().side_exits
     assert left > 8192, "nothing here leaves a region"

@@ -58,7 +58,7 @@ class Seeing(Eager):
 
     @functools.cached_property
     def _pages(self) -> CodePages:
-        return CodePages(self.shared, self.cores, self.memory, self._goals)
+        return CodePages(self.shared, self.cores, self.memory, self._targets)
 
 
 def machine(make: Any, change: str) -> tuple[Any, GuestMemory]:

@@ -162,8 +162,8 @@ def test_profile_tells_of_regions_and_side_exits() -> None:
         regions.compile_here()
     seen = regions.profile()
     assert seen.compiled <= seen.loaded == regions.installed > 0  # some are from disk
-    assert seen.side_exits == sum(seen.sites.values()) > 0
-    assert all(BASE <= address < STACK for address in seen.sites)
+    assert seen.side_exits == sum(seen.exits_by_address.values()) > 0
+    assert all(BASE <= address < STACK for address in seen.exits_by_address)
 
 
 def test_a_long_path_ends_where_another_region_begins() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from ringzero.bench.bare import program_file
 from ringzero.bench.programs import PROGRAMS
-from ringzero.engine.regions.keep.preload import Ahead
+from ringzero.engine.regions.keep.preload import Preload
 from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.test_engines_agree import Eager, compare, start, state
@@ -16,15 +16,15 @@ from tests.engine.test_engines_agree import Eager, compare, start, state
 
 def test_another_machine_finds_what_one_has_used() -> None:
     first, memory = start(Eager, 301)
-    profile = first._ahead
+    profile = first._preload
     for _ in range(4):
         first.run(2900)
         first.compile_here()
     profile.keep(now=True)
     assert profile.used
     second, its_memory = start(Eager, 301)
-    assert second._ahead.guest == profile.guest
-    second._ahead.load(second._compiler.stored, lambda: False)
+    assert second._preload.guest == profile.guest
+    second._preload.load(second._compiler.stored, lambda: False)
     loaded = second._compiler.loaded
     assert loaded >= first.installed
     for _ in range(4):
@@ -38,20 +38,20 @@ def test_another_machine_finds_what_one_has_used() -> None:
 
 def test_there_may_be_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = start(Eager, 302)
-    first._ahead.known = [str(number) for number in range(9)]
-    first._ahead.load(lambda name: [], lambda: len(first._ahead.loaded) == 3)
-    assert list(first._ahead.loaded) == ["0", "1", "2"]
+    first._preload.known = [str(number) for number in range(9)]
+    first._preload.load(lambda name: [], lambda: len(first._preload.loaded) == 3)
+    assert list(first._preload.loaded) == ["0", "1", "2"]
 
 
 def test_a_profile_names_the_pages_that_were_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    profiles: list[Ahead] = []
-    keep = Ahead.keep
+    profiles: list[Preload] = []
+    keep = Preload.keep
 
-    def kept(profile: Ahead, *, now: bool = False) -> None:
+    def kept(profile: Preload, *, now: bool = False) -> None:
         profiles.append(profile)
         keep(profile, now=now)
 
-    monkeypatch.setattr(Ahead, "keep", kept)
+    monkeypatch.setattr(Preload, "keep", kept)
     program = next(one for one in PROGRAMS if one.name == "quicksort")
     file = Path(program_file(program, 400))
     for _ in range(2):

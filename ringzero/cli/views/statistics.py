@@ -64,13 +64,13 @@ def profile_text(profile: Profile) -> str:
     ]
     lines = [
         *fences,
-        f"{profile.emptied_sets:>16,}  translation: sets of tables emptied by fences",
-        f"{profile.spaces:>16,}  translation: sets looked for, as an address space was entered",
-        f"{profile.fresh:>16,}  translation: sets taken anew",
+        f"{profile.flushed_contexts:>16,}  translation: contexts of the TLB emptied by fences",
+        f"{profile.spaces:>16,}  translation: contexts looked for, as address spaces were entered",
+        f"{profile.fresh:>16,}  translation: contexts taken anew",
         f"{share:>16.1%}  of {profile.slices:,} slices ended in compiled regions",
         f"{profile.loaded:>16,}  regions loaded",
         f"{profile.compiled:>16,}  of them compiled in this run",
-        f"{profile.again:>16,}  of those for the second time: they left too often",
+        f"{profile.recompiled:>16,}  of those for the second time: they left too often",
         f"{profile.compiled_bytes:>16,}  bytes of regions in memory",
         f"{profile.evicted:>16,}  times the oldest regions were given back",
         f"{profile.compiled_at_once:>16,}  instructions stitched",
@@ -78,7 +78,7 @@ def profile_text(profile: Profile) -> str:
         f"{profile.waiting:>16,}  hot places wait for the compiler",
         f"{profile.side_exits:>16,}  side exits of regions, most at these physical addresses:",
     ]
-    often = sorted(profile.sites.items(), key=lambda item: -item[1])[:SITES]
+    often = sorted(profile.exits_by_address.items(), key=lambda item: -item[1])[:SITES]
     return "\n".join([*lines, *(f"{count:>16,}  {address:#x}" for address, count in often)])
 
 

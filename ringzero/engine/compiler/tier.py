@@ -88,7 +88,7 @@ class Compiling:
         engine.shared.compiler = ctypes.addressof(s)
         engine.shared.compiling = 1
 
-    def told(self, profile: Profile) -> Profile:
+    def counted_in(self, profile: Profile) -> Profile:
         """A profile with what was compiled."""
         s = self.state
         emptied = max(0, int(s.begun_arenas) - ARENAS)  # the first time there was nothing in them
@@ -116,7 +116,7 @@ class Compiled(Interpreter):
 
     def profile(self) -> Profile:
         """See `engine.ports.Harts`."""
-        return self.compiling.told(super().profile())
+        return self.compiling.counted_in(super().profile())
 
     def close(self) -> None:
         """End the harts' threads, then give the blocks' memory back."""

@@ -15,7 +15,7 @@ from ringzero.engine.interpreter.machine_state import MachineState
 from ringzero.engine.interpreter.native_core import NativeCore
 from ringzero.engine.interpreter.threads import HartThreads
 from ringzero.engine.native.code.address import code_offset, page_number
-from ringzero.engine.native.state import NO_WATCH, SITES, Core, Heat
+from ringzero.engine.native.state import NO_WATCH, SIDE_EXITS, Core, HotCount
 from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Memory, Profile, Stop, Why
 from ringzero.errors import RingzeroError
 from ringzero.lang import u64
@@ -223,7 +223,7 @@ class Interpreter:
         core.wires = (core.wires & ~mask) | (value & mask)
         if self.threads and self.threads.running:
             # the hart takes them over, now or at the end of its slice
-            self.code.ring(self.shared_address, index)
+            self.code.kick(self.shared_address, index)
         else:
             core.hart.lines = (core.hart.lines & ~mask) | (value & mask)
 
@@ -231,7 +231,7 @@ class Interpreter:
         """What is added to the clock's source for mtime."""
         if self.shared.clock_offset != offset & NEVER:
             self.shared.clock_offset = offset & NEVER
-            self.ring_all()
+            self.kick_all()
 
     def share_clint(self, base: int, registers: Any) -> None:
         """Accesses to the CLINT need no Python from now on."""
@@ -239,10 +239,10 @@ class Interpreter:
         self.shared.clint = ctypes.addressof(ctypes.c_char.from_buffer(registers))
         self.shared.clint_base, self.shared.clint_size = base, len(registers)
 
-    def ring_all(self) -> None:
+    def kick_all(self) -> None:
         """Harts that wait look for interrupts again."""
         for index in range(self.count):
-            self.code.ring(self.shared_address, index)
+            self.code.kick(self.shared_address, index)
 
     def counts(self, index: int) -> HartCounts:
         """What a hart did since it was made."""
@@ -263,23 +263,23 @@ class Interpreter:
 
     def profile(self) -> Profile:
         """How instructions were executed since the machine was built."""
-        sites = (view(Heat) * SITES).from_address(self.shared.sites)
-        owners = (ctypes.c_uint32 * self.shared.slot_arrays).from_address(self.shared.owners)
+        side_exits = (view(HotCount) * SIDE_EXITS).from_address(self.shared.side_exits)
+        owners = (ctypes.c_uint32 * self.shared.decoded_pages).from_address(self.shared.owners)
         found: dict[int, int] = {}
-        for site in sites:
-            if site.count:
-                slot = u64(site.slot)
+        for one in side_exits:
+            if one.count:
+                slot = u64(one.slot)
                 page, offset = owners[page_number(slot)], int(code_offset(slot))
-                found[self.memory.base + page * 4096 + offset] = site.count
+                found[self.memory.base + page * 4096 + offset] = one.count
         return Profile(
             sum(core.slices for core in self.cores),
             sum(core.region_slices for core in self.cores),
-            sum(core.bails for core in self.cores),
+            sum(core.side_exits for core in self.cores),
             found,
             fences=tuple(sum(core.fences[i] for core in self.cores) for i in range(4)),
             spaces=sum(core.chosen for core in self.cores),
             fresh=sum(core.claimed for core in self.cores),
-            emptied_sets=sum(core.emptied for core in self.cores),
+            flushed_contexts=sum(core.flushed for core in self.cores),
         )
 
     def close(self) -> None:

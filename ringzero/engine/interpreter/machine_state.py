@@ -11,24 +11,24 @@ from typing import Any
 
 from ringzero.engine.interpreter.threads import futex_number, system_call_address, yield_address
 from ringzero.engine.native.state import (
-    HEATS,
+    CONTEXT_SIZE,
+    CONTEXTS,
+    EVENTS,
+    HOT_COUNTS,
     LINK_COUNT,
-    NEWS,
     NO_WATCH,
     PAGE_STRIDE,
-    SET_SIZE,
-    SETS,
-    SITES,
+    SIDE_EXITS,
     SLICE,
     TARGETS,
     WORD_COUNT,
     Core,
-    Heat,
+    HotCount,
+    JumpCount,
     Link,
-    Pair,
     Shared,
+    TlbContext,
     TlbEntry,
-    TlbSet,
 )
 from ringzero.engine.native.threads.epochs import COMMON_SIZE, OUT
 from ringzero.engine.ports import Memory
@@ -40,10 +40,10 @@ DECODED_PAGES = 3072  # kept at a time
 OF_MACHINE: dict[str, tuple[Any, int]] = {
     "owners": (u32, DECODED_PAGES),
     "spare": (u32, DECODED_PAGES),
-    "news": (u64, NEWS),
-    "heat": (Heat, HEATS),
-    "sites": (Heat, SITES),
-    "targets": (Pair, TARGETS),
+    "events": (u64, EVENTS),
+    "hot_counts": (HotCount, HOT_COUNTS),
+    "side_exits": (HotCount, SIDE_EXITS),
+    "targets": (JumpCount, TARGETS),
     "links": (Link, LINK_COUNT),
     "words": (u32, WORD_COUNT),
     "common": (u8, COMMON_SIZE),
@@ -54,8 +54,8 @@ OF_PAGE = {"pages": u32, "releases": u8}
 """Such arrays with an element for each page of RAM."""
 
 OF_HART: dict[str, tuple[Any, int]] = {
-    "tables": (TlbEntry, SETS * SET_SIZE),
-    "sets": (TlbSet, SETS),
+    "tables": (TlbEntry, CONTEXTS * CONTEXT_SIZE),
+    "contexts": (TlbContext, CONTEXTS),
 }
 """Arrays that each `Core` points to."""
 
@@ -90,14 +90,14 @@ class MachineState:
         pages = DECODED_PAGES + harts  # the last are the harts' scratch pages
         room = self._array(u8, (pages + 1) * PAGE_STRIDE)
         s.slots = -(-room // PAGE_STRIDE) * PAGE_STRIDE
-        s.slot_arrays, s.handlers = DECODED_PAGES, handlers
+        s.decoded_pages, s.handlers = DECODED_PAGES, handlers
         s.cores, s.harts = self._array(Core, harts), harts
         s.yield_thread, s.system_call = yield_address(), system_call_address()
         s.futex, s.watched, s.turn = futex_number(), NO_WATCH, SLICE
 
     def _core(self, core: Any, index: int) -> Any:
         s = self.shared
-        core.shared, core.number, core.quiet = self.address, index, OUT
+        core.shared, core.number, core.quiescence = self.address, index, OUT
         core.memory, core.slots, core.handlers = s.memory, s.slots, s.handlers
         for name, (kind, count) in OF_HART.items():
             setattr(core, name, self._array(kind, count))

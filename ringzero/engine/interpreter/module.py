@@ -45,7 +45,7 @@ BIND: dict[Native, Native] = {
 
 ENTRY_POINTS: tuple[Native, ...] = (
     invalidate.forget_range, decoded_pages.clear_scratch, decode.decode_all,
-    decoded_pages.install_region, decode.decode_word, fences.flush_all, wakeups.ring,
+    decoded_pages.install_region, decode.decode_word, fences.flush_all, wakeups.kick,
     wakeups.timer_due, eviction.retire_regions, eviction.unlink_regions,
 )  # fmt: skip
 """Typed functions that Python calls, by their names (`native_core`)."""
@@ -98,20 +98,20 @@ def _step(program: Program) -> str:
 
 def _thread(program: Program) -> str:
     """run_hart: one hart, which waits here too, until it is asked to come back."""
-    heard = program.function(wakeups.heard).symbol
+    kick_count = program.function(wakeups.kick_count).symbol
     ready = program.function(run.ready_to_run).symbol
     rest = program.function(run.rest).symbol
     return f"""define void @run_hart(ptr %core) nounwind {{
   br label %begin
 begin:
-  %bell = call i64 @"{heard}"(ptr %core)
+  %kicks = call i64 @"{kick_count}"(ptr %core)
   %ready = call i1 @"{ready}"(ptr %core)
   br i1 %ready, label %run, label %rest
 run:
   call void @run_one(ptr %core)
   br label %rest
 rest:
-  %again = call i1 @"{rest}"(ptr %core, i64 %bell)
+  %again = call i1 @"{rest}"(ptr %core, i64 %kicks)
   br i1 %again, label %begin, label %out
 out:
   ret void

@@ -143,12 +143,12 @@ class SpecialHandler(HandlerText):
     def spent_in_region(self) -> None:
         """The budget is spent in a region."""
         self.write("region_slices", self.value(f"add i64 {self.read('region_slices')}, 1"))
-        self.write("inside", "1")
+        self.write("ended_in_region", "1")
         self.tail(f'@"{Special.EVENT.symbol}"')
 
     def side_exit(self) -> None:
         """A region gives an instruction to the interpreter: to the handler under any region."""
-        handler, _ = self.call(samples.bailed, "ptr %core", "ptr %ip")
+        handler, _ = self.call(samples.count_side_exit, "ptr %core", "ptr %ip")
         self.to(handler)
 
     def link(self) -> None:

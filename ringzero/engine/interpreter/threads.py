@@ -31,7 +31,7 @@ class Owner(Protocol):
     def run_hart(self, index: int) -> None:
         """Native code, until the hart is asked to come back, or cannot go on."""
 
-    def ring_all(self) -> None:
+    def kick_all(self) -> None:
         """Harts that wait look around."""
 
     def between(self) -> None:
@@ -43,7 +43,7 @@ class HartThreads:
 
     def __init__(self, owner: Owner, count: int) -> None:
         self.owner, self.count = owner, count
-        self.news = threading.Event()
+        self.attention = threading.Event()
         self.ended: Stop | None = None
         self.running = False
         self._closed = False
@@ -59,8 +59,8 @@ class HartThreads:
         self._start()
         try:
             while self.ended is None and self.owner.failure is None:
-                self.news.wait(LONGEST)
-                self.news.clear()
+                self.attention.wait(LONGEST)
+                self.attention.clear()
                 self.owner.between()
                 if not self.owner.serve():
                     break
@@ -85,7 +85,7 @@ class HartThreads:
     def _halt(self) -> None:
         self.owner.shared.stop = 1
         self.running = False
-        self.owner.ring_all()
+        self.owner.kick_all()
         with self._changed:
             while self._busy:
                 self._changed.wait()
@@ -96,7 +96,7 @@ class HartThreads:
 
     def wake(self) -> None:
         """Something is to be served, or to be ended."""
-        self.news.set()
+        self.attention.set()
 
     def close(self) -> None:
         """End the threads, which stand still."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ringzero.board.clint import deadline
 from ringzero.engine.native.code.address import page_number, slot_offset
 from ringzero.engine.native.code.decode import fill_scratch
-from ringzero.engine.native.code.pages import release_array
+from ringzero.engine.native.code.pages import release_idle_page
 from ringzero.engine.native.profile.samples import sample
 from ringzero.engine.native.state import (
     SLICE,
@@ -18,9 +18,9 @@ from ringzero.engine.native.state import (
     Slot,
     core_at,
 )
-from ringzero.engine.native.threads.epochs import OUT, RUNNING, become, pass_by
+from ringzero.engine.native.threads.epochs import OUT, RUNNING, report_quiescent, set_quiescence
 from ringzero.engine.native.threads.wakeups import sleep
-from ringzero.engine.native.translation.contexts import leave_space, select_set
+from ringzero.engine.native.translation.contexts import leave_space, select_context
 from ringzero.engine.native.translation.fences import flush_all, flush_guests
 from ringzero.engine.native.translation.physical import NEVER, take_timer, take_wires, until
 from ringzero.engine.native.translation.tlb import find_code
@@ -88,7 +88,7 @@ def settle(core: Core) -> None:
     if changes & ADDRESS_SPACE != 0:
         leave_space(core)
     if changes & (TRANSLATION | ADDRESS_SPACE) != 0:
-        select_set(core)
+        select_context(core)
     if changes & (TRANSLATION | FLOATS) != 0:
         core.floats = core.hart.mstatus & STATUS_FS
         if core.hart.virtual != 0 and core.hart.vsstatus & STATUS_FS != STATUS_FS:
@@ -204,11 +204,11 @@ def begin_slice(core: Core) -> u64:
 def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     """The budget is spent at a slot: whether to go on, with Core.why if not."""
     shared = core.shared[0]
-    pass_by(core)
+    report_quiescent(core)
     sample(core, slot_offset(shared, slot))
     attribute(core)
-    if shared.idle_array != 0:
-        release_array(shared, page_number(slot_offset(shared, slot)))
+    if shared.idle_page != 0:
+        release_idle_page(shared, page_number(slot_offset(shared, slot)))
     account(core)
     if core.stepping:
         core.why = Why.STEPPED
@@ -252,8 +252,8 @@ def prepare(core: Core) -> None:
 @native
 def ready_to_run(core: Core) -> bool:
     """A hart begins to run on a thread of its own; False, with Core.why, if it waits."""
-    become(core, u64(RUNNING))
-    pass_by(core)
+    set_quiescence(core, u64(RUNNING))
+    report_quiescent(core)
     prepare(core)
     core.turn_end = u64(NEVER)
     if core.waiting:
@@ -262,15 +262,15 @@ def ready_to_run(core: Core) -> bool:
 
 
 @native
-def rest(core: Core, bell: u64) -> bool:
+def rest(core: Core, kicks: u64) -> bool:
     """A hart's thread has nothing to run: wait, if there is something to wait for; False if not.
 
     `bell` is what `heard` gave before the hart looked for interrupts.
     """
-    become(core, u64(OUT))
+    set_quiescence(core, u64(OUT))
     if core.why != u64(Why.WAITING) or core.shared[0].stop != 0:
         return False
-    sleep(core, bell)
+    sleep(core, kicks)
     return True
 
 

@@ -12,16 +12,16 @@ from ringzero.lang import Struct, native, ptr, reinterpret, u8, u16, u32, u64
 
 TLB_SIZE = 8192  # entries of one table, for 32 MiB; direct mapped
 TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
-READS, WRITES, EXECUTES, CODES = (table * TLB_SIZE for table in range(TABLES))
-SET_SIZE = TABLES * TLB_SIZE
-SETS = 32  # per hart; a bit each in the masks below
+READS, WRITES, EXECUTES, CODE_WRITES = (table * TLB_SIZE for table in range(TABLES))
+CONTEXT_SIZE = TABLES * TLB_SIZE
+CONTEXTS = 32  # per hart; a bit each in the masks below
 LOG = 1024  # entries of a set that are remembered, so that emptying it looks at no others
-ARRAY_MASKS = 4096
+DECODED_MASKS = 4096
 
 # What of the hart's state a set is for (`tlb_sets`). UNUSUAL: MPRV or MXR; GUEST: V=1, both stages.
-CONTEXTS = 8
+MMU_MODES = 8
 USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(5)
-GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, CONTEXTS)
+GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, MMU_MODES)
 
 LARGE = 1024  # places for the superpages that a set holds pieces of
 LARGE_WORDS = 64
@@ -36,16 +36,18 @@ LINK_COUNT = 1 << 16
 WORD_COUNT = 1 << 24
 STITCHED = 0xF020  # in a slot array: the arenas of code memory where its blocks lie, as bits
 THRASHED = 0xF028  # in a slot array: how often stores into its code dropped them
-NEWS = 8192  # entries of the ring; a power of two
-HEATS = 8192  # entries of the table; a power of two
-SITES = 4096  # entries of the table of side exits; a power of two
+EVENTS = 8192  # entries of the ring; a power of two
+HOT_COUNTS = 8192  # entries of the table; a power of two
+SIDE_EXITS = 4096  # entries of the table of side exits; a power of two
 TARGETS = 4096  # entries of the table of indirect jumps; a power of two
-HOT = 3  # slices that ended at one slot before Python hears of it
-FIRST = 1 << 63  # on an entry of the ring: not hot, but the first of its array
-BAILS = 1 << 62  # on an entry of the ring: regions often leave there
-MADE = 1 << 60  # on an entry of the ring: the array was made just now
-GOALS = 1 << 61  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
-OFTEN = 8192  # side exits at one place before Python hears of it
+HOT_SLICES = 3  # slices that ended at one slot before Python hears of it
+FIRST_SLICE = 1 << 63  # on an entry of the ring: not hot, but the first of its array
+HOT_EXIT = 1 << 62  # on an entry of the ring: regions often leave there
+NEW_PAGE = 1 << 60  # on an entry of the ring: the array was made just now
+JUMP_TARGET = (
+    1 << 61
+)  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
+HOT_EXIT_COUNT = 8192  # side exits at one place before Python hears of it
 
 CAUSES = 64  # exceptions 0–31, interrupts 32–63, in the counters
 MODES = 6  # by which retired instructions are counted: U, S, none, M, and VU and VS behind them
@@ -64,14 +66,14 @@ class TlbEntry(Struct):
 class TlbKey(Struct):
     """Whose translations a set of tables holds."""
 
-    context: u64  # and, where that is UNUSUAL, the bits of the hart that matter then
+    mmu_mode: u64  # and, where that is UNUSUAL, the bits of the hart that matter then
     space: u64  # satp or vsatp, as of the last use where address spaces share the set
     guest: u64  # hgatp
     regime: u64  # which fences concern it (`tlb_sets`)
     digest: u64
 
 
-class TlbSet(Struct):
+class TlbContext(Struct):
     """A set of four tables: whose, and which entries may be in use."""
 
     key: TlbKey
@@ -120,14 +122,14 @@ class DecodedPage(Struct):
     ready: u64  # no store by a write table is on its way to its page
 
 
-class Heat(Struct):
+class HotCount(Struct):
     """How many slices ended at a slot lately."""
 
     slot: u64
     count: u64
 
 
-class Pair(Struct):
+class JumpCount(Struct):
     """How often an indirect jump went to one place, by samples."""
 
     slot: u64
@@ -154,13 +156,13 @@ class Shared(Struct):
     pages: ptr[u32]  # per page of RAM: 1 + index of its slot array, or NO_PAGE
     slots: ptr[u8]
     owners: ptr[u32]  # per slot array: the page it decodes
-    slot_arrays: u64  # how many fit
-    slot_used: u64
+    decoded_pages: u64  # how many fit
+    decoded_used: u64
     spare: ptr[u32]  # a ring of slot arrays given back, the oldest first
     spare_first: u64
     spares: u64
     releases: ptr[u8]  # per page of RAM: how often it stopped being a code page
-    idle_array: u64  # 1 + a slot array that is stored beside, but perhaps not run
+    idle_page: u64  # 1 + a slot array that is stored beside, but perhaps not run
     handlers: ptr[u64]  # by 2 * index + (size == 2), then the special handlers
     cores: ptr[u8]  # the Cores, one after the other
     harts: u64
@@ -171,11 +173,11 @@ class Shared(Struct):
     elapsed: u64  # instructions retired by all harts, as of the last look
     watched: u64  # page (by index) whose stores Python hears of, or NO_WATCH
     notify: u64  # C function: (address, core)
-    heat: ptr[Heat]
-    sites: ptr[Heat]  # side exits, by the slot that they left at
-    targets: ptr[Pair]
-    news: ptr[u64]  # a ring of pairs: a slot (byte offset) that is hot, or whose array is new; pc
-    told: u64  # how many numbers were ever written
+    hot_counts: ptr[HotCount]
+    side_exits: ptr[HotCount]  # side exits, by the slot that they left at
+    targets: ptr[JumpCount]
+    events: ptr[u64]  # a ring of pairs: a slot (byte offset) that is hot, or whose array is new; pc
+    event_count: u64  # how many numbers were ever written
     links: ptr[Link]
     words: ptr[u32]  # of links: two bytes of code << 16 | their offset | instruction begins
     stop: u64  # Python asks all harts to come back
@@ -207,11 +209,11 @@ class Core(Struct):
     slots: ptr[u8]  # Shared.slots again
     tlb: ptr[TlbEntry]  # the tables of the present set
     tables: ptr[TlbEntry]  # of all sets
-    sets: ptr[TlbSet]
+    contexts: ptr[TlbContext]
+    mmu_mode: u64
     context: u64
-    set: u64
-    bound: u64[CONTEXTS]  # per context 1 + its set in this address space, or 0
-    digests: u64[SETS]  # of the sets' keys; 0 for a set never used
+    bound: u64[MMU_MODES]  # per context 1 + its set in this address space, or 0
+    digests: u64[CONTEXTS]  # of the sets' keys; 0 for a set never used
     superpages: u64  # sets that hold pieces of superpages
     chosen: u64  # how often a set was looked for
     scratch: ptr[Slot]  # a slot array of its own: instructions that are fetched for just once
@@ -241,25 +243,25 @@ class Core(Struct):
     single: u32
     slices: u64  # slices that ended
     region_slices: u64  # those that ended in a region
-    bails: u64  # side exits of regions
+    side_exits: u64  # side exits of regions
     handlers: ptr[u64]  # Shared.handlers again
-    left: u64  # where the last region that gave way went on
-    site: u64  # the last indirect jump that was looked up, or 0
-    goal: u64  # where it went
-    inside: u64  # whether the budget was spent in a region
+    exit_pc: u64  # where the last region that gave way went on
+    jump_site: u64  # the last indirect jump that was looked up, or 0
+    jump_target: u64  # where it went
+    ended_in_region: u64  # whether the budget was spent in a region
     link: ptr[Link]  # what a region found wanting
     link_page: u64  # and the page it is about
     claimed: u64  # sets taken for one that had none
-    emptied: u64  # sets emptied by fences, and by what voids all translations
+    flushed: u64  # sets emptied by fences, and by what voids all translations
     fences: u64[FENCES]  # by what they name: address 1, address space 2
     by_page: u32[TLB_SIZE]  # sets that may hold a page; by index in tables
     by_frame: u32[TLB_SIZE]  # those with a page of RAM in the write table
-    by_array: u32[ARRAY_MASKS]  # those with a slot array in the execute table
+    by_decoded: u32[DECODED_MASKS]  # those with a slot array in the execute table
     wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
     page: u64  # the virtual page that compiled code runs in
     frame: u64  # the host's rbp while compiled code uses that register
-    quiet: u64  # what the hart may be using (`quiescence`)
-    passed: u64  # the newest stamp when it last used nothing
+    quiescence: u64  # what the hart may be using (`quiescence`)
+    quiescent_epoch: u64  # the newest stamp when it last used nothing
     gap: u64[GAP]  # no cache line holds two harts' fields
 
 

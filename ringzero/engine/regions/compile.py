@@ -76,7 +76,7 @@ class RegionCompiler:
                 r.operations,
                 tuple((d, first[r.symbol] + i * LINK_SIZE) for i, (d, _) in enumerate(r.links)),
                 frozenset(r.apart),
-                frozenset(r.goals),
+                frozenset(r.targets),
                 newest.number,
                 r.pieces,
                 r.digest,
@@ -96,6 +96,6 @@ class RegionCompiler:
         entries = tuple(sorted(e for e in graph.entries if e in graph.operations))
         operations = tuple((o.offset, o.size) for o in graph.operations.values())
         links = tuple((distance, tuple(graph.words(distance))) for distance in text.links)
-        goals = tuple((at, goal) for at, found in graph.guesses.items() for goal in found)
+        targets = tuple((at, target) for at, found in graph.guesses.items() for target in found)
         first = (graph.head, entries, operations, tuple(helpers), links, code)
-        return Stored(*first, tuple(apart), goals, pieces, digest)
+        return Stored(*first, tuple(apart), targets, pieces, digest)

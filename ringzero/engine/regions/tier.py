@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.limits import region_limit
 from ringzero.engine.native.code.address import code_offset, page_number
-from ringzero.engine.native.state import BAILS, FIRST, GOALS, MADE, NEWS
+from ringzero.engine.native.state import EVENTS, FIRST_SLICE, HOT_EXIT, JUMP_TARGET, NEW_PAGE
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
 from ringzero.engine.regions.keep.install import Installer
-from ringzero.engine.regions.keep.preload import Ahead
-from ringzero.engine.regions.profile.hotness import Heat
+from ringzero.engine.regions.keep.preload import Preload
+from ringzero.engine.regions.profile.hotness import Hotness
 from ringzero.lang import u64
 from ringzero.lang.cache_limit import limit, trim_if_written
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa a
     from ringzero.engine.regions.keep.generations import Generation
     from ringzero.engine.regions.keep.known import Known
     from ringzero.engine.regions.keep.region import Region
-    from ringzero.engine.regions.profile.targets import Goals
+    from ringzero.engine.regions.profile.targets import JumpTargets
 
 PAGE = 4096
 POLL = 0.004  # seconds between two looks at what is hot
@@ -61,19 +61,19 @@ class Regions(Interpreter):
         self._code_limit = region_limit()
         self._installer = Installer(self.code, self.shared, self.shared_address)
         sys.setswitchinterval(SWITCH_INTERVAL)
-        self._heat = Heat()
-        self._told: deque[tuple[int, int]] = deque()  # what native code told: slot and pc
-        self._new_arrays: deque[int] = deque()
+        self._hotness = Hotness()
+        self._events: deque[tuple[int, int]] = deque()  # what native code told: slot and pc
+        self._new_pages: deque[int] = deque()
         self._knowing = threading.RLock()  # held where what is known of pages changes
-        self._leaky: deque[tuple[int, int]] = deque()
-        self._followed: set[tuple[int, int, int]] = set()
+        self._hot_exits: deque[tuple[int, int]] = deque()
+        self._compared_with: set[tuple[int, int, int]] = set()
         self._made: dict[bytes, Known] = {}  # by the content of pages that were looked up on disk
-        self._given: dict[int, Known] = {}  # what a slot array was given last
+        self._current: dict[int, Known] = {}  # what a slot array was given last
         self._bases: dict[int, int] = {}  # where in virtual memory a slot array was run
         self._seen = self._warmth = 0
         self._running = threading.Event()
         self._closed = False
-        self.mended = 0
+        self.recompiled = 0
         self._threads = [threading.Thread(target=self._work, name="regions", daemon=True)]
         self._threads[0].start()
 
@@ -128,30 +128,30 @@ class Regions(Interpreter):
         if self._closed:
             return
         code, most = self._compiler.code, self._code_limit
-        ahead, _ = self._ahead, self._pages  # made by one thread only
+        preload, _ = self._preload, self._pages  # made by one thread only
         listen = threading.Thread(target=self._guarded, args=(self._listen_on,), daemon=True)
         self._threads.append(listen)
         listen.start()
-        ahead.load(self._compiler.stored, lambda: self._closed or code.newest.full(most))
+        preload.load(self._compiler.stored, lambda: self._closed or code.newest.full(most))
         while not self._closed:
             self._make_room()
-            self._take_news()
-            ahead.keep()
-            self._heat.cool()
-            if self._new_arrays:
-                self._look_up(self._new_arrays.popleft())
-            elif self._leaky:
-                self._mend(*self._leaky.popleft())
-            elif self._heat:
+            self._read_events()
+            preload.keep()
+            self._hotness.cool()
+            if self._new_pages:
+                self._look_up(self._new_pages.popleft())
+            elif self._hot_exits:
+                self._recompile_at_exit(*self._hot_exits.popleft())
+            elif self._hotness:
                 self._make_hottest()
             else:
                 self._running.wait(1.0)
                 time.sleep(POLL)
-        ahead.keep(now=True)
+        preload.keep(now=True)
 
     @functools.cached_property
-    def _ahead(self) -> Ahead:
-        return Ahead(self.memory, self._compiler.store)
+    def _preload(self) -> Preload:
+        return Preload(self.memory, self._compiler.store)
 
     @functools.cached_property
     def _compiler(self) -> RegionCompiler:
@@ -163,13 +163,13 @@ class Regions(Interpreter):
     def _pages(self) -> CodePages:
         from ringzero.engine.regions.find.pages import CodePages
 
-        return CodePages(self.shared, self.cores, self.memory, self._goals)
+        return CodePages(self.shared, self.cores, self.memory, self._targets)
 
     @functools.cached_property
-    def _goals(self) -> Goals:
-        from ringzero.engine.regions.profile.targets import Goals
+    def _targets(self) -> JumpTargets:
+        from ringzero.engine.regions.profile.targets import JumpTargets
 
-        return Goals()
+        return JumpTargets()
 
     def _listen_on(self) -> None:
         """On a thread of its own: compiling one region takes longer than many pages run."""
@@ -181,47 +181,47 @@ class Regions(Interpreter):
     def _listen(self) -> None:
         """Take over what native code has told; what is loaded for a new page is ready at once."""
         with self._knowing:
-            total = int(self.shared.told)
-            ring = (ctypes.c_uint64 * NEWS).from_address(self.shared.news)
-            for index in range(max(self._seen, total - NEWS), total, 2):
-                slot, pc = ring[index % NEWS], ring[(index + 1) % NEWS]
-                if slot & MADE:
-                    self._given.pop(
-                        int(page_number(u64(slot % MADE))), None
+            total = int(self.shared.event_count)
+            buffer = (ctypes.c_uint64 * EVENTS).from_address(self.shared.events)
+            for index in range(max(self._seen, total - EVENTS), total, 2):
+                slot, pc = buffer[index % EVENTS], buffer[(index + 1) % EVENTS]
+                if slot & NEW_PAGE:
+                    self._current.pop(
+                        int(page_number(u64(slot % NEW_PAGE))), None
                     )  # another page had the array
-                    self._look_up(int(page_number(u64(slot % MADE))), loaded=True)
+                    self._look_up(int(page_number(u64(slot % NEW_PAGE))), loaded=True)
                 else:
-                    self._told.append((slot, pc))
+                    self._events.append((slot, pc))
             self._seen = total
 
-    def _take_news(self) -> None:
+    def _read_events(self) -> None:
         """Heed what native code has told: slot arrays, heat, and where regions leave."""
         self._listen()
-        while self._told:
-            slot, pc = self._told.popleft()
-            place = u64(slot % MADE)
-            array, offset = int(page_number(place)), int(code_offset(place))
-            if slot & FIRST:
-                self._bases[array] = pc & -PAGE
-                self._new_arrays.append(array)
-            elif slot & BAILS:
-                self._leaky.append((array, offset))
-            elif slot & GOALS:
-                self._learn(array, offset, pc)
+        while self._events:
+            slot, pc = self._events.popleft()
+            place = u64(slot % NEW_PAGE)
+            decoded, offset = int(page_number(place)), int(code_offset(place))
+            if slot & FIRST_SLICE:
+                self._bases[decoded] = pc & -PAGE
+                self._new_pages.append(decoded)
+            elif slot & HOT_EXIT:
+                self._hot_exits.append((decoded, offset))
+            elif slot & JUMP_TARGET:
+                self._learn(decoded, offset, pc)
             else:
-                self._heat.add((array, offset), pc)
+                self._hotness.add((decoded, offset), pc)
 
-    def _learn(self, array: int, offset: int, distance: int) -> None:
+    def _learn(self, decoded: int, offset: int, distance: int) -> None:
         """An indirect jump often goes so far."""
-        known = (array, offset, distance)
-        if self._goals.learn((array, offset), distance) and known not in self._followed:
-            self._heat.jumps[array, offset] += 1
+        known = (decoded, offset, distance)
+        if self._targets.learn((decoded, offset), distance) and known not in self._compared_with:
+            self._hotness.jumps[decoded, offset] += 1
 
-    def _look_up(self, array: int, *, loaded: bool = False) -> None:
+    def _look_up(self, decoded: int, *, loaded: bool = False) -> None:
         """What earlier runs compiled from this page; only what is loaded, if `loaded` says so."""
-        owner = self._pages.owner(array)
+        owner = self._pages.owner(decoded)
         if owner is not None:
-            self._recall(array, owner, self._pages.content(owner), loaded=loaded)
+            self._recall(decoded, owner, self._pages.content(owner), loaded=loaded)
 
     def _make_room(self) -> None:
         """Where the limit is reached, let the harts leave the oldest code, and free it."""
@@ -241,78 +241,78 @@ class Regions(Interpreter):
         gone = [one for one in self._made.values() if one.holds(oldest.number)]
         for known in gone:
             del self._made[known.page]
-        self._given = {array: one for array, one in self._given.items() if one not in gone}
-        self._ahead.forget(oldest.number)
+        self._current = {decoded: one for decoded, one in self._current.items() if one not in gone}
+        self._preload.forget(oldest.number)
         self._compiler.code.free(oldest)
 
-    def _known_of(self, array: int, page: bytes, loaded: bool = False) -> Known | None:
+    def _known_of(self, decoded: int, page: bytes, loaded: bool = False) -> Known | None:
         """What is known of a page; as before where only what never ran has changed."""
-        before = self._given.get(array)
+        before = self._current.get(decoded)
         if before is not None and before.page != page:
-            if not self._pages.code_changed(array, before.page, page):
+            if not self._pages.code_changed(decoded, before.page, page):
                 return before
         if page not in self._made:
-            regions = self._ahead.take(page)
+            regions = self._preload.pop(page)
             if regions is None and loaded:
                 return None
             self._made[page] = self._compiler.known(page, regions)
         return self._made[page]
 
-    def _recall(self, array: int, owner: int, page: bytes, *, loaded: bool = False) -> bool:
+    def _recall(self, decoded: int, owner: int, page: bytes, *, loaded: bool = False) -> bool:
         """Hand over all that is known of a page with this content, if its slots hold none of it:
         because it is new, or patched, or because stores or the limit of code have dropped that."""
         with self._knowing:
-            before, known = self._given.get(array), self._known_of(array, page, loaded)
-            if known is None or (before is known and self._pages.holds_regions(array)):
+            before, known = self._current.get(decoded), self._known_of(decoded, page, loaded)
+            if known is None or (before is known and self._pages.holds_regions(decoded)):
                 return False
-            self._given[array] = known
+            self._current[decoded] = known
             regions = known.fitting(page)
-            if not self._installer.waits_for(array):
+            if not self._installer.waits_for(decoded):
                 for region in regions:
-                    self._hand_over(array, owner, region)
+                    self._queue(decoded, owner, region)
             return bool(regions)
 
     def _make_hottest(self) -> None:
-        jump = self._heat.take_jump()
+        jump = self._hotness.pop_jump()
         if jump is not None:
-            self._follow(*jump)
+            self._recompile_for_targets(*jump)
             return
-        place, pc, self._warmth = self._heat.take_place()
+        place, pc, self._warmth = self._hotness.pop_place()
         self._make(*place, pc)
 
-    def _make(self, array: int, offset: int, pc: int) -> None:
-        owner = self._pages.owner(array)
-        if owner is None or offset >= PAGE or self._pages.holds_region(array, offset):
+    def _make(self, decoded: int, offset: int, pc: int) -> None:
+        owner = self._pages.owner(decoded)
+        if owner is None or offset >= PAGE or self._pages.holds_region(decoded, offset):
             return
         page = self._pages.content(owner)
-        self._bases[array] = pc & -PAGE
-        if self._recall(array, owner, page):
+        self._bases[decoded] = pc & -PAGE
+        if self._recall(decoded, owner, page):
             return  # what is hot still will be told of again
-        known = self._given.get(array)
+        known = self._current.get(decoded)
         if known is None:
             return  # the page has no array any more
         region = known.at(offset, page)
         if region is None and (offset, page[offset : offset + 4]) not in known.hopeless:
-            region = self._compile(array, page, offset, pc)
+            region = self._compile(decoded, page, offset, pc)
         if region is not None:
             with self._knowing:
-                self._hand_over(array, owner, region)
+                self._queue(decoded, owner, region)
 
-    def _compile(self, array: int, page: bytes, offset: int, pc: int) -> Region | None:
-        code = self._pages.around(array, page, pc)
-        return self._compile_code(array, page, offset, pc, code, frozenset())
+    def _compile(self, decoded: int, page: bytes, offset: int, pc: int) -> Region | None:
+        code = self._pages.around(decoded, page, pc)
+        return self._compile_code(decoded, page, offset, pc, code, frozenset())
 
     def _compile_code(
-        self, array: int, page: bytes, offset: int, pc: int, code: Code, apart: frozenset[int]
+        self, decoded: int, page: bytes, offset: int, pc: int, code: Code, apart: frozenset[int]
     ) -> Region | None:
         from ringzero.engine.regions.find.graph import explore
 
         graph = explore(code, offset)
         for at in graph.frontier:
             if at // PAGE == 0:  # a long piece of code: sampling would find the rest much later
-                self._heat.add((array, at), (pc & -PAGE) + at, self._warmth // 2)
-        known = self._given.get(array)
-        if self._pages.data_beside(array):  # one look for several would leave each time
+                self._hotness.add((decoded, at), (pc & -PAGE) + at, self._warmth // 2)
+        known = self._current.get(decoded)
+        if self._pages.often_stored_to(decoded):  # one look for several would leave each time
             apart = frozenset(graph.operations)
         if known is None:
             return None
@@ -321,53 +321,53 @@ class Regions(Interpreter):
             return None
         return self._compiler.region(graph, page, known, apart)
 
-    def _mend(self, array: int, offset: int) -> None:
+    def _recompile_at_exit(self, decoded: int, offset: int) -> None:
         """A region often leaves at a place: check the accesses there one by one."""
-        for home, region, at in self._holding(array, offset):
+        for home, region, at in self._holding(decoded, offset):
             if at not in region.apart:
-                self._make_again(home, region, region.apart | {at}, region.goals)
+                self._recompile(home, region, region.apart | {at}, region.targets)
 
-    def _follow(self, array: int, offset: int) -> None:
+    def _recompile_for_targets(self, decoded: int, offset: int) -> None:
         """A jump often goes where no region expects it."""
-        found = self._goals.of((array, offset))
-        self._followed.update((array, offset, distance % (1 << 64)) for distance in found)
-        for home, region, at in self._holding(array, offset):
-            goals = {(at, at + distance) for distance in found} - region.goals
-            if goals:
-                self._make_again(home, region, region.apart, region.goals | goals)
+        found = self._targets.of((decoded, offset))
+        self._compared_with.update((decoded, offset, distance % (1 << 64)) for distance in found)
+        for home, region, at in self._holding(decoded, offset):
+            targets = {(at, at + distance) for distance in found} - region.targets
+            if targets:
+                self._recompile(home, region, region.apart, region.targets | targets)
 
-    def _holding(self, array: int, offset: int) -> list[tuple[int, Region, int]]:
+    def _holding(self, decoded: int, offset: int) -> list[tuple[int, Region, int]]:
         """The regions that hold an instruction, with their slot array, and its place in each."""
         found = []
         with self._knowing:
-            given = list(self._given.items())
+            given = list(self._current.items())
         for home, known in given:
             for region in known.all():
-                at = region.place_of(home, array, offset)
+                at = region.place_of(home, decoded, offset)
                 if at is not None:
                     found.append((home, region, at))
         return found
 
-    def _make_again(
-        self, home: int, region: Region, apart: frozenset[int], goals: frozenset[tuple[int, int]]
+    def _recompile(
+        self, home: int, region: Region, apart: frozenset[int], targets: frozenset[tuple[int, int]]
     ) -> None:
         """Compile a region anew with what is known now; the old one stands in its own way."""
         owner, base = self._pages.owner(home), self._bases.get(home)
         if owner is None or base is None:
             return
         page, pc = self._pages.content(owner), base + region.head
-        if self._known_of(home, page) is not self._given.get(home) or not region.fits(page):
+        if self._known_of(home, page) is not self._current.get(home) or not region.fits(page):
             return
-        code = self._pages.around(home, page, pc).replacing(region.entries, goals)
+        code = self._pages.around(home, page, pc).replacing(region.entries, targets)
         made = self._compile_code(home, page, region.head, pc, code, apart)
         if made is not None:
             with self._knowing:
-                self._hand_over(home, owner, made)
-            self.mended += 1
+                self._queue(home, owner, made)
+            self.recompiled += 1
 
-    def _hand_over(self, array: int, owner: int, region: Region) -> None:
-        self._ahead.use(self._given.get(array))
-        self._installer.ready.append((array, owner, region))
+    def _queue(self, decoded: int, owner: int, region: Region) -> None:
+        self._preload.use(self._current.get(decoded))
+        self._installer.ready.append((decoded, owner, region))
         self._interrupt()
 
     def _interrupt(self) -> None:
@@ -386,9 +386,9 @@ class Regions(Interpreter):
         return replace(
             seen,
             compiled=compiler.compiled,
-            again=self.mended,
+            recompiled=self.recompiled,
             loaded=compiler.loaded,
-            waiting=len(self._heat.places),
+            waiting=len(self._hotness.places),
             compiled_bytes=compiler.code.bytes,
             evicted=self._installer.evicted,
         )

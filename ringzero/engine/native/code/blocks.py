@@ -20,15 +20,15 @@ def set_number(shared: Shared, offset: u64, number: u64) -> None:
 
 
 @native(inline=True)
-def number_at(shared: Shared, array: u64, slot: u64) -> u64:
+def number_at(shared: Shared, decoded: u64, slot: u64) -> u64:
     """A decoded slot's handler in the interpreter, by number."""
-    return u64(decoded_page(shared, array).numbers[slot])
+    return u64(decoded_page(shared, decoded).numbers[slot])
 
 
 @native
-def clear_marks(shared: Shared, array: u64) -> None:
+def clear_marks(shared: Shared, decoded: u64) -> None:
     """Nothing is known of the page's blocks."""
-    page = decoded_page(shared, array)
+    page = decoded_page(shared, decoded)
     page.compiled = 0
     page.drops = 0
     for i in typed_range(u64(PAGE_SLOTS)):
@@ -42,12 +42,12 @@ def is_compiled(shared: Shared, handler: u64) -> bool:
 
 
 @native(cold=True)
-def drop_blocks(shared: Shared, array: u64, warm: int, soon: bool) -> None:
+def drop_blocks(shared: Shared, decoded: u64, warm: int, soon: bool) -> None:
     """A page's blocks go: `soon` to be stitched again, or because its code changed.
 
     Their slots get the handler numbered `warm`, or the interpreter's where that happens often.
     """
-    page = decoded_page(shared, array)
+    page = decoded_page(shared, decoded)
     if page.compiled == 0:
         return
     page.compiled = 0

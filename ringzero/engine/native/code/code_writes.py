@@ -30,13 +30,13 @@ def holds_code(shared: Shared, where: u64, size: u64) -> bool:
 
 
 @native
-def stored_beside(shared: Shared, page: u64) -> None:
+def count_data_store(shared: Shared, page: u64) -> None:
     """Count stores beside a page's code: many mean that the page may hold none any more."""
     present = u64(shared.pages[page])
     if present != NO_PAGE:
         code = decoded_page(shared, present - 1)
         count = read_shared(code, "data_stores") + 1
         if count >> (10 + u64(shared.releases[page] & 15)) != 0:
-            shared.idle_array = present
+            shared.idle_page = present
             count = u64(0)
         write_shared(code, "data_stores", count)

@@ -35,11 +35,11 @@ from ringzero.engine.native.threads.epochs import (
     OPERANDS,
     RUNNING,
     acquire,
-    all_passed,
-    become,
-    give_way,
-    new_stamp,
+    advance_epoch,
+    grace_period_over,
+    pause,
     release,
+    set_quiescence,
 )
 from ringzero.isa.decode import decode
 from ringzero.isa.decoded import Decoded
@@ -119,9 +119,9 @@ def decode_slot(core: Core, slot: ptr[Slot]) -> None:
         decode_into(shared, slot, code_at(shared, slot))
     elif not decode_here(core, slot):
         tries = u64(0)
-        become(core, u64(DECODING))
+        set_quiescence(core, u64(DECODING))
         while not decode_here(core, slot):
-            give_way(shared, tries)
+            pause(shared, tries)
             tries += 1
 
 
@@ -137,7 +137,7 @@ def decode_here(core: Core, slot: ptr[Slot]) -> bool:
     acquire(shared)
     done = decode_shared(shared, slot, by)
     if done:
-        become(core, u64(RUNNING))
+        set_quiescence(core, u64(RUNNING))
         page = decoded_page(shared, page_number(slot_offset(shared, slot)))
         change_shared(page, "or", "users", by)
     release(shared)
@@ -154,7 +154,7 @@ def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
     page = decoded_page(shared, page_number(slot_offset(shared, slot)))
     done = slot[0].handler != shared.handlers[Special.DECODE]
     leaving = read_shared(page, "leaving") & ~by
-    if not done and all_passed(shared, leaving, read_shared(page, "epoch"), OPERANDS):
+    if not done and grace_period_over(shared, leaving, read_shared(page, "epoch"), OPERANDS):
         write_shared(page, "leaving", u64(0))
         before = code_at(shared, slot)
         decode_into(shared, slot, before)
@@ -164,7 +164,7 @@ def decode_shared(shared: Shared, slot: ptr[Slot], by: u64) -> bool:
             slot[0].handler = shared.handlers[Special.DECODE]
             fence()
             write_shared(page, "leaving", read_shared(page, "users"))
-            write_shared(page, "epoch", new_stamp(shared))
+            write_shared(page, "epoch", advance_epoch(shared))
     return done
 
 
@@ -199,20 +199,20 @@ def decode_into(shared: Shared, slot: ptr[Slot], word: u32) -> None:
 
 
 @native
-def decode_all(shared: Shared, array: u64, wanted: ptr[u8]) -> u64:
+def decode_all(shared: Shared, decoded: u64, wanted: ptr[u8]) -> u64:
     """Decode the slots that `wanted` marks: from now on a store to them counts as code.
 
     What it returns tells `install_region` whether one came.
     """
-    slots = slots_of(shared, array)
-    changes = read_shared(decoded_page(shared, array), "changes")
+    slots = slots_of(shared, decoded)
+    changes = read_shared(decoded_page(shared, decoded), "changes")
     tries = u64(0)
     for i in typed_range(u64(PAGE_SLOTS)):
         if wanted[i] != 0 and slots[i].handler == shared.handlers[Special.DECODE]:
             acquire(shared)
             while not decode_shared(shared, advance(slots, i), u64(0)):
                 release(shared)
-                give_way(shared, tries)
+                pause(shared, tries)
                 tries += 1
                 acquire(shared)
             release(shared)

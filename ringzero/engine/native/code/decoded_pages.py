@@ -66,12 +66,12 @@ def clear_slots(shared: Shared, slots: ptr[Slot], handler: int, guard: int) -> N
 
 
 @native
-def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
+def forget_slots(shared: Shared, decoded: u64, first: u64, size: u64) -> bool:
     """Bytes of a page changed: their slots, and one that began before them, decode again.
 
     Whether any of them was decoded.
     """
-    page = decoded_page(shared, array)
+    page = decoded_page(shared, decoded)
     low = first >> 1
     if low > 0:
         low -= 1  # a 32-bit instruction may have begun two bytes earlier
@@ -86,16 +86,16 @@ def forget_slots(shared: Shared, array: u64, first: u64, size: u64) -> bool:
             page.slots[i].handler = decode_handler
             page.originals[i] = 0
     if was_code:
-        count_change(shared, array)
-        drop_regions(shared, array)
-        drop_blocks(shared, array, Special.WARM, False)
+        count_change(shared, decoded)
+        drop_regions(shared, decoded)
+        drop_blocks(shared, decoded, Special.WARM, False)
     return was_code
 
 
 @native
-def count_change(shared: Shared, array: u64) -> None:
+def count_change(shared: Shared, decoded: u64) -> None:
     """Decoded code of an array changed: regions that were made of it are too late."""
-    page = decoded_page(shared, array)
+    page = decoded_page(shared, decoded)
     write_shared(page, "changes", read_shared(page, "changes") + 1)
 
 
@@ -115,10 +115,10 @@ def clear_scratch_slot(core: Core) -> None:
 
 
 @native(cold=True)
-def drop_regions(shared: Shared, array: u64) -> None:
+def drop_regions(shared: Shared, decoded: u64) -> None:
     """Code of a page changed: its regions go, and no region of another page comes here."""
-    unbind_links(shared, array)
-    page = decoded_page(shared, array)
+    unbind_links(shared, decoded)
+    page = decoded_page(shared, decoded)
     if page.regions == 0:
         return
     for i in typed_range(u64(PAGE_SLOTS)):
@@ -137,18 +137,18 @@ def link_number(core: Core) -> u64:
 
 
 @native
-def add_link(shared: Shared, array: u64, number: u64) -> None:
+def add_link(shared: Shared, decoded: u64, number: u64) -> None:
     """A link is bound to an array."""
-    shared.links[number].next = decoded_page(shared, array).first_link
-    decoded_page(shared, array).first_link = number + 1
+    shared.links[number].next = decoded_page(shared, decoded).first_link
+    decoded_page(shared, decoded).first_link = number + 1
 
 
 @native
-def remove_link(shared: Shared, array: u64, number: u64) -> None:
+def remove_link(shared: Shared, decoded: u64, number: u64) -> None:
     """A link will be bound to another array."""
-    at = decoded_page(shared, array).first_link
+    at = decoded_page(shared, decoded).first_link
     if at == number + 1:
-        decoded_page(shared, array).first_link = shared.links[number].next
+        decoded_page(shared, decoded).first_link = shared.links[number].next
         return
     while at != 0:
         link = shared.links[at - 1]
@@ -158,27 +158,29 @@ def remove_link(shared: Shared, array: u64, number: u64) -> None:
 
 
 @native
-def unbind_links(shared: Shared, array: u64) -> None:
+def unbind_links(shared: Shared, decoded: u64) -> None:
     """An array no longer is what links expect."""
-    at = decoded_page(shared, array).first_link
+    at = decoded_page(shared, decoded).first_link
     while at != 0:
         link = shared.links[at - 1]
         link.bound = u64(INVALID)
         at = link.next
-    decoded_page(shared, array).first_link = 0
+    decoded_page(shared, decoded).first_link = 0
 
 
 @native
-def install_region(shared: Shared, array: u64, slot: u64, address: u64, changes: u64) -> bool:
+def install_region(shared: Shared, decoded: u64, slot: u64, address: u64, changes: u64) -> bool:
     """Let a compiled region stand at a slot, if what it was made of is as `decode_all` found it."""
     acquire(shared)
-    page = decoded_page(shared, array)
+    page = decoded_page(shared, decoded)
     fine = read_shared(page, "changes") == changes
     if fine:
         if page.originals[slot] == 0:
             page.originals[slot] = shared.handlers[page.numbers[slot]]
             page.regions += 1
         page.slots[slot].handler = address
-        drop_blocks(shared, array, Special.WARM, True)  # blocks jump to each other past their slots
+        drop_blocks(
+            shared, decoded, Special.WARM, True
+        )  # blocks jump to each other past their slots
     release(shared)
     return fine

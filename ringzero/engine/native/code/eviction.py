@@ -11,31 +11,31 @@ from ringzero.engine.native.code.decoded_pages import INVALID, drop_regions, rem
 from ringzero.engine.native.state import Shared
 from ringzero.engine.native.threads.epochs import (
     ALL,
-    ARRAYS,
+    DECODED_PAGE,
     acquire,
-    all_passed,
-    new_stamp,
+    advance_epoch,
+    grace_period_over,
     release,
 )
 from ringzero.lang import native, ptr, typed_range, u8, u64
 
 
 @native
-def retire_regions(shared: Shared, arrays: ptr[u8]) -> u64:
+def retire_regions(shared: Shared, decoded_pages: ptr[u8]) -> u64:
     """Drop the regions of the slot arrays that are marked. The stamp of what they were."""
     acquire(shared)
-    for array in typed_range(shared.slot_used):
-        if arrays[array] != 0:
-            drop_regions(shared, array)
-    stamp = new_stamp(shared)
+    for decoded in typed_range(shared.decoded_used):
+        if decoded_pages[decoded] != 0:
+            drop_regions(shared, decoded)
+    epoch = advance_epoch(shared)
     release(shared)
-    return stamp
+    return epoch
 
 
 @native
-def unlink_regions(shared: Shared, stamp: u64, first: u64, count: u64) -> bool:
+def unlink_regions(shared: Shared, epoch: u64, first: u64, count: u64) -> bool:
     """Take links of regions that were retired back; False while a hart may be in them."""
-    if not all_passed(shared, u64(ALL), stamp, ARRAYS):
+    if not grace_period_over(shared, u64(ALL), epoch, DECODED_PAGE):
         return False
     acquire(shared)
     for number in typed_range(first, first + count):

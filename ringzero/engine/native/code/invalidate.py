@@ -25,7 +25,7 @@ from ringzero.engine.native.state import (
     core_at,
     hart_bit,
 )
-from ringzero.engine.native.threads.epochs import acquire, new_stamp, release
+from ringzero.engine.native.threads.epochs import acquire, advance_epoch, release
 from ringzero.lang import fence, native, typed_range, u64
 
 
@@ -60,18 +60,18 @@ def forget_range(shared: Shared, where: u64, size: u64) -> None:
 
 
 @native
-def send_away(shared: Shared, array: u64, by: u64) -> None:
+def send_away(shared: Shared, decoded: u64, by: u64) -> None:
     """The users of an array but `by` have to come to it anew; all that were there are leaving."""
     if shared.parallel == 0:
         return
-    page = decoded_page(shared, array)
+    page = decoded_page(shared, decoded)
     users = change_shared(page, "and", "users", by)
     fence()
     for h in typed_range(shared.harts):
         if (users & ~by) >> h & 1 != 0:
-            drop_entries(core_at(shared, h), EXECUTES, first_slot(array))
+            drop_entries(core_at(shared, h), EXECUTES, first_slot(decoded))
     write_shared(page, "leaving", read_shared(page, "leaving") | users)
-    write_shared(page, "epoch", new_stamp(shared))
+    write_shared(page, "epoch", advance_epoch(shared))
 
 
 @native

@@ -29,21 +29,21 @@ from ringzero.lang import native, ptr, u8, u64
 
 
 @native(inline=True)
-def mark_of(shared: Shared, array: u64, slot: u64) -> u8:
+def mark_of(shared: Shared, decoded: u64, slot: u64) -> u8:
     """Whether a slot is a leader, and how often it was executed as one."""
-    return decoded_page(shared, array).marks[slot]
+    return decoded_page(shared, decoded).marks[slot]
 
 
 @native
-def set_mark(shared: Shared, array: u64, slot: u64, mark: u8) -> None:
+def set_mark(shared: Shared, decoded: u64, slot: u64, mark: u8) -> None:
     """Change it."""
-    decoded_page(shared, array).marks[slot] = mark
+    decoded_page(shared, decoded).marks[slot] = mark
 
 
 @native
-def kind_at(shared: Shared, array: u64, slot: u64) -> u8:
+def kind_at(shared: Shared, decoded: u64, slot: u64) -> u8:
     """What a decoded instruction is to the stitcher."""
-    number = number_at(shared, array, slot)
+    number = number_at(shared, decoded, slot)
     if number >= FAR:
         number -= FAR
     if number >= COUNT:
@@ -64,15 +64,15 @@ def is_jump(kind: u8) -> bool:
 
 
 @native
-def mark_leader(shared: Shared, array: u64, slot: u64) -> None:
+def mark_leader(shared: Shared, decoded: u64, slot: u64) -> None:
     """A block begins at a slot; if it is the interpreter's, count its executions."""
     if slot >= PAGE_SLOTS:
         return
-    set_mark(shared, array, slot, mark_of(shared, array, slot) | LEADER)
-    page = decoded_page(shared, array)
+    set_mark(shared, decoded, slot, mark_of(shared, decoded, slot) | LEADER)
+    page = decoded_page(shared, decoded)
     one = page.slots[slot]
     if one.handler == shared.handlers[page.numbers[slot]]:
-        if page.originals[slot] == 0 and kind_at(shared, array, slot) != INTERPRETED:
+        if page.originals[slot] == 0 and kind_at(shared, decoded, slot) != INTERPRETED:
             one.handler = shared.handlers[Special.WARM]
 
 
@@ -94,35 +94,35 @@ def decode_leader(core: Core, slot: ptr[Slot]) -> None:
 def mark_around(shared: Shared, slot: ptr[Slot]) -> None:
     """Mark what a decoded instruction leads to, and itself if it is a leader."""
     offset = slot_offset(shared, slot)
-    array, index = page_number(offset), slot_index(offset)
-    number = number_at(shared, array, index)
+    decoded, index = page_number(offset), slot_index(offset)
+    number = number_at(shared, decoded, index)
     if number >= COUNT and number < FAR:
         return
-    kind = kind_at(shared, array, index) & KIND
+    kind = kind_at(shared, decoded, index) & KIND
     behind = index + 2 - (number & 1)
     if number < FAR and has_target(kind):
         distance = (u64(slot[0].imm) ^ 0x8000_0000) - 0x8000_0000
-        mark_leader(shared, array, (index + (distance >> 1)) & 0xFFF)
+        mark_leader(shared, decoded, (index + (distance >> 1)) & 0xFFF)
     if kind == INTERPRETED or (is_jump(kind) and slot[0].rd != SINK):
-        mark_leader(shared, array, behind)
-    if mark_of(shared, array, index) & LEADER != 0 or arrived(shared, array, index):
-        mark_leader(shared, array, index)
+        mark_leader(shared, decoded, behind)
+    if mark_of(shared, decoded, index) & LEADER != 0 or arrived(shared, decoded, index):
+        mark_leader(shared, decoded, index)
 
 
 @native
-def arrived(shared: Shared, array: u64, slot: u64) -> bool:
+def arrived(shared: Shared, decoded: u64, slot: u64) -> bool:
     """Whether control cannot have come from the slot before."""
-    return not (leads_on(shared, array, slot, 1) or leads_on(shared, array, slot, 2))
+    return not (leads_on(shared, decoded, slot, 1) or leads_on(shared, decoded, slot, 2))
 
 
 @native
-def leads_on(shared: Shared, array: u64, slot: u64, size: u64) -> bool:
+def leads_on(shared: Shared, decoded: u64, slot: u64, size: u64) -> bool:
     """Whether a decoded instruction of this many slots before a slot falls through to it."""
     if slot < size:
         return False
     before = slot - size
-    if decoded_page(shared, array).slots[before].handler == shared.handlers[Special.DECODE]:
+    if decoded_page(shared, decoded).slots[before].handler == shared.handlers[Special.DECODE]:
         return False
-    if 2 - (number_at(shared, array, before) & 1) != size:
+    if 2 - (number_at(shared, decoded, before) & 1) != size:
         return False
-    return not is_jump(kind_at(shared, array, before) & KIND)
+    return not is_jump(kind_at(shared, decoded, before) & KIND)

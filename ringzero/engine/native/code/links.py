@@ -38,37 +38,37 @@ def bind_link(core: Core) -> None:
     entry = entry_for(core, EXECUTES, core.link_page)
     if entry.tag != core.link_page or link.refused >= PATIENCE:
         return
-    array = page_number(entry.offset)
-    if not holds_words(shared, link, array):
+    decoded = page_number(entry.offset)
+    if not holds_words(shared, link, decoded):
         link.refused += 1
         return
-    changes = read_shared(decoded_page(shared, array), "changes")
-    decode_words(core, link, array)
-    if holds_words(shared, link, array):  # from here on a store to them is a change
-        bind(core, array, changes)
+    changes = read_shared(decoded_page(shared, decoded), "changes")
+    decode_words(core, link, decoded)
+    if holds_words(shared, link, decoded):  # from here on a store to them is a change
+        bind(core, decoded, changes)
 
 
 @native
-def bind(core: Core, array: u64, changes: u64) -> None:
+def bind(core: Core, decoded: u64, changes: u64) -> None:
     """Bind Core.link to an array, if that is as it was when its changes were counted."""
     shared = core.shared[0]
     link = core.link[0]
     acquire(shared)
-    fresh = u64(shared.pages[shared.owners[array]]) == array + 1
-    same = read_shared(decoded_page(shared, array), "changes") == changes
-    if fresh and same and link.bound != first_slot(array):
+    fresh = u64(shared.pages[shared.owners[decoded]]) == decoded + 1
+    same = read_shared(decoded_page(shared, decoded), "changes") == changes
+    if fresh and same and link.bound != first_slot(decoded):
         if link.bound != INVALID:
             link.refused += 64  # two pages alike: it is bound to and fro
             remove_link(shared, page_number(link.bound), link_number(core))
-        link.bound = first_slot(array)
-        add_link(shared, array, link_number(core))
+        link.bound = first_slot(decoded)
+        add_link(shared, decoded, link_number(core))
     release(shared)
 
 
 @native
-def holds_words(shared: Shared, link: Link, array: u64) -> bool:
+def holds_words(shared: Shared, link: Link, decoded: u64) -> bool:
     """Whether the page of an array holds what was compiled."""
-    page = u64(shared.owners[array]) << 12
+    page = u64(shared.owners[decoded]) << 12
     words = advance(shared.words, link.first)
     for i in typed_range(link.count):
         word = u64(words[i])
@@ -78,10 +78,10 @@ def holds_words(shared: Shared, link: Link, array: u64) -> bool:
 
 
 @native
-def decode_words(core: Core, link: Link, array: u64) -> None:
+def decode_words(core: Core, link: Link, decoded: u64) -> None:
     """From now on a store to these instructions counts as one to code."""
     shared = core.shared[0]
-    slots = slots_of(shared, array)
+    slots = slots_of(shared, decoded)
     words = advance(shared.words, link.first)
     for i in typed_range(link.count):
         word = u64(words[i])

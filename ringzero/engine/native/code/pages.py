@@ -23,14 +23,14 @@ from ringzero.engine.native.code.decoded_pages import (
 )
 from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import (
-    ARRAY_MASKS,
+    CONTEXT_SIZE,
+    CONTEXTS,
+    DECODED_MASKS,
+    EVENTS,
     EXECUTES,
     LOG,
-    MADE,
-    NEWS,
+    NEW_PAGE,
     NO_PAGE,
-    SET_SIZE,
-    SETS,
     TLB_SIZE,
     WRITES,
     Core,
@@ -40,19 +40,19 @@ from ringzero.engine.native.state import (
 )
 from ringzero.engine.native.threads.epochs import (
     ALL,
-    ARRAYS,
+    DECODED_PAGE,
     DECODING,
     OUT,
     RUNNING,
     STORES,
     acquire,
-    all_passed,
-    await_all,
-    become,
-    give_way,
-    new_stamp,
-    pass_by,
+    advance_epoch,
+    await_grace_period,
+    grace_period_over,
+    pause,
     release,
+    report_quiescent,
+    set_quiescence,
 )
 from ringzero.lang import ctz, fence, native, typed_range, u32, u64
 
@@ -76,87 +76,87 @@ def make_code_page(core: Core, page: u64) -> u64:
     The hart is on its way to the page, and in no other.
     """
     shared = core.shared[0]
-    pass_by(core)
+    report_quiescent(core)
     acquire(shared)
-    array, found = new_array(shared)
+    decoded, found = claim_page(shared)
     while not found:
-        stamp = forget_everything(shared)
+        epoch = forget_everything(shared)
         release(shared)
-        await_all(core, u64(ALL), stamp, ARRAYS, u64(OUT))
-        pass_by(core)
+        await_grace_period(core, u64(ALL), epoch, DECODED_PAGE, u64(OUT))
+        report_quiescent(core)
         acquire(shared)
-        array, found = new_array(shared)
+        decoded, found = claim_page(shared)
     present = u64(shared.pages[page])
     if present != NO_PAGE:
-        give_back(shared, array)
+        return_page(shared, decoded)
         release(shared)
         return present
-    shared.owners[array] = u32(page)
-    made = decoded_page(shared, array)
+    shared.owners[decoded] = u32(page)
+    made = decoded_page(shared, decoded)
     made.seen = 0
     for field in ("data_stores", "epoch", "leaving", "users", "ready"):
         write_shared(made, field, u64(0))
-    clear_marks(shared, array)
-    drop_regions(shared, array)
-    clear_slots(shared, slots_of(shared, array), Special.DECODE, Special.CROSS)
-    count_change(shared, array)
+    clear_marks(shared, decoded)
+    drop_regions(shared, decoded)
+    clear_slots(shared, slots_of(shared, decoded), Special.DECODE, Special.CROSS)
+    count_change(shared, decoded)
     fence()
-    shared.pages[page] = u32(array + 1)
+    shared.pages[page] = u32(decoded + 1)
     fence()
     written = protect_code(shared, page)
     release(shared)
     if written != 0 and shared.parallel != 0:
-        await_all(core, written, new_stamp(shared), STORES, u64(DECODING))
+        await_grace_period(core, written, advance_epoch(shared), STORES, u64(DECODING))
     write_shared(made, "ready", u64(1))
-    tell(shared, first_slot(array) | MADE, u64(0))
-    return array + 1
+    record_event(shared, first_slot(decoded) | NEW_PAGE, u64(0))
+    return decoded + 1
 
 
 @native
-def tell(shared: Shared, news: u64, pc: u64) -> None:
+def record_event(shared: Shared, what: u64, pc: u64) -> None:
     """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
     acquire(shared)
-    shared.news[shared.told & (NEWS - 1)] = news
-    shared.news[(shared.told + 1) & (NEWS - 1)] = pc
+    shared.events[shared.event_count & (EVENTS - 1)] = what
+    shared.events[(shared.event_count + 1) & (EVENTS - 1)] = pc
     fence()
-    shared.told += 2
+    shared.event_count += 2
     release(shared)
 
 
 @native
-def await_ready(core: Core, array: u64) -> None:
+def await_ready(core: Core, decoded: u64) -> None:
     """Another hart may be making the array still: its page's last stores are on their way."""
-    page = decoded_page(core.shared[0], array)
+    page = decoded_page(core.shared[0], decoded)
     if read_shared(page, "ready") == 0:
         tries = u64(0)
-        become(core, u64(DECODING))
+        set_quiescence(core, u64(DECODING))
         while read_shared(page, "ready") == 0:
-            give_way(core.shared[0], tries)
+            pause(core.shared[0], tries)
             tries += 1
-        become(core, u64(RUNNING))
+        set_quiescence(core, u64(RUNNING))
 
 
 @native
-def new_array(shared: Shared) -> tuple[u64, bool]:
+def claim_page(shared: Shared) -> tuple[u64, bool]:
     """A slot array that no page has, and no hart is in; False if there is none."""
     if shared.spares != 0:
-        array = u64(shared.spare[shared.spare_first])
-        epoch = read_shared(decoded_page(shared, array), "epoch")
-        if all_passed(shared, u64(ALL), epoch, ARRAYS):
+        decoded = u64(shared.spare[shared.spare_first])
+        epoch = read_shared(decoded_page(shared, decoded), "epoch")
+        if grace_period_over(shared, u64(ALL), epoch, DECODED_PAGE):
             shared.spares -= 1
-            shared.spare_first = (shared.spare_first + 1) % shared.slot_arrays
-            return array, True
-    if shared.slot_used == shared.slot_arrays:
+            shared.spare_first = (shared.spare_first + 1) % shared.decoded_pages
+            return decoded, True
+    if shared.decoded_used == shared.decoded_pages:
         return u64(0), False
-    shared.slot_used += 1
-    return shared.slot_used - 1, True
+    shared.decoded_used += 1
+    return shared.decoded_used - 1, True
 
 
 @native
-def give_back(shared: Shared, array: u64) -> None:
+def return_page(shared: Shared, decoded: u64) -> None:
     """Nothing leads to a slot array any more: harts that are in it yet leave it in time."""
-    write_shared(decoded_page(shared, array), "epoch", new_stamp(shared))
-    shared.spare[(shared.spare_first + shared.spares) % shared.slot_arrays] = u32(array)
+    write_shared(decoded_page(shared, decoded), "epoch", advance_epoch(shared))
+    shared.spare[(shared.spare_first + shared.spares) % shared.decoded_pages] = u32(decoded)
     shared.spares += 1
 
 
@@ -179,29 +179,29 @@ def drop_entries(core: Core, table: int, what: u64) -> bool:
     if table == WRITES:
         left = core.by_frame[what & (TLB_SIZE - 1)]
     else:
-        left = core.by_array[page_number(what) & (ARRAY_MASKS - 1)]
+        left = core.by_decoded[page_number(what) & (DECODED_MASKS - 1)]
     dropped = False
     while left != 0:
-        dropped = drop_from_set(core, u64(ctz(left)), table, what) or dropped
+        dropped = drop_from_context(core, u64(ctz(left)), table, what) or dropped
         left = left & (left - 1)
     return dropped
 
 
 @native
-def drop_from_set(core: Core, index: u64, table: int, what: u64) -> bool:
+def drop_from_context(core: Core, index: u64, table: int, what: u64) -> bool:
     """The same in one set."""
     dropped = False
-    here = core.sets[index]
+    here = core.contexts[index]
     filled = here.filled
     if filled <= LOG:
         for i in typed_range(filled):
             place = u64(here.entered[i])
             if table <= place < table + TLB_SIZE:
-                entry = core.tables[index * SET_SIZE + place]
+                entry = core.tables[index * CONTEXT_SIZE + place]
                 dropped = drop_entry(entry, table, what) or dropped
     else:
         for i in typed_range(u64(TLB_SIZE)):
-            entry = core.tables[index * SET_SIZE + table + i]
+            entry = core.tables[index * CONTEXT_SIZE + table + i]
             dropped = drop_entry(entry, table, what) or dropped
     return dropped
 
@@ -219,42 +219,42 @@ def drop_entry(entry: TlbEntry, table: int, what: u64) -> bool:
 @native(cold=True)
 def forget_everything(shared: Shared) -> u64:
     """All slot arrays are in use: start over. The stamp after which the first may be used."""
-    for i in typed_range(shared.slot_used):
+    for i in typed_range(shared.decoded_used):
         page = u64(shared.owners[i])
         if u64(shared.pages[page]) == i + 1:
             shared.pages[page] = NO_PAGE
-            give_back(shared, i)
+            return_page(shared, i)
     fence()
     for h in typed_range(shared.harts):
         core = core_at(shared, h)
-        for index in typed_range(u64(SETS)):
-            if core.sets[index].filled != 0:
+        for index in typed_range(u64(CONTEXTS)):
+            if core.contexts[index].filled != 0:
                 for i in typed_range(u64(TLB_SIZE)):
-                    core.tables[index * SET_SIZE + EXECUTES + i].tag = INVALID
-    return new_stamp(shared)
+                    core.tables[index * CONTEXT_SIZE + EXECUTES + i].tag = INVALID
+    return advance_epoch(shared)
 
 
 @native(cold=True)
-def release_array(shared: Shared, running: u64) -> None:
+def release_idle_page(shared: Shared, running: u64) -> None:
     """Between slices: give the idle array back, unless a hart runs in it just now."""
     acquire(shared)
-    if shared.idle_array != 0:
-        array = shared.idle_array - 1
-        shared.idle_array = 0
-        page = u64(shared.owners[array])
+    if shared.idle_page != 0:
+        decoded = shared.idle_page - 1
+        shared.idle_page = 0
+        page = u64(shared.owners[decoded])
         if shared.releases[page] < 15:
             shared.releases[page] += 1
-        if array != running and u64(shared.pages[page]) == array + 1:
-            unlink_array(shared, array, page)
+        if decoded != running and u64(shared.pages[page]) == decoded + 1:
+            unlink_page(shared, decoded, page)
     release(shared)
 
 
 @native
-def unlink_array(shared: Shared, array: u64, page: u64) -> None:
+def unlink_page(shared: Shared, decoded: u64, page: u64) -> None:
     """A page stops being a code page."""
-    drop_regions(shared, array)
+    drop_regions(shared, decoded)
     shared.pages[page] = NO_PAGE
     fence()
     for h in typed_range(shared.harts):
-        drop_entries(core_at(shared, h), EXECUTES, first_slot(array))
-    give_back(shared, array)
+        drop_entries(core_at(shared, h), EXECUTES, first_slot(decoded))
+    return_page(shared, decoded)

@@ -12,7 +12,12 @@ from ringzero.engine.native.code.blocks import drop_blocks
 from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.compiler.state import Compiler
 from ringzero.engine.native.state import Shared
-from ringzero.engine.native.threads.epochs import ALL, ARRAYS, all_passed, new_stamp
+from ringzero.engine.native.threads.epochs import (
+    ALL,
+    DECODED_PAGE,
+    advance_epoch,
+    grace_period_over,
+)
 from ringzero.lang import native, typed_range, u64
 
 TRACE_ROOM = 32 << 10  # for which it is worth to begin a trace
@@ -30,8 +35,8 @@ def room(shared: Shared) -> bool:
     following = (s.arena + 1) % s.arenas
     if s.emptied == 0:
         empty(shared, following)
-        s.emptied = new_stamp(shared)
-    if not all_passed(shared, u64(ALL), s.emptied, ARRAYS):
+        s.emptied = advance_epoch(shared)
+    if not grace_period_over(shared, u64(ALL), s.emptied, DECODED_PAGE):
         return False
     s.emptied = 0
     s.begun_arenas += 1
@@ -44,15 +49,15 @@ def room(shared: Shared) -> bool:
 @native(cold=True)
 def empty(shared: Shared, arena: u64) -> None:
     """Take the blocks of an arena out of their slots."""
-    for array in typed_range(shared.slot_used):
-        if (decoded_page(shared, array).compiled >> arena) & 1 != 0:
-            drop_blocks(shared, array, Special.WARM, True)
+    for decoded in typed_range(shared.decoded_used):
+        if (decoded_page(shared, decoded).compiled >> arena) & 1 != 0:
+            drop_blocks(shared, decoded, Special.WARM, True)
 
 
 @native
-def lives_here(shared: Shared, array: u64) -> None:
+def lives_here(shared: Shared, decoded: u64) -> None:
     """A page has blocks in the present arena."""
-    page = decoded_page(shared, array)
+    page = decoded_page(shared, decoded)
     page.compiled = page.compiled | (u64(1) << shared.compiler[0].arena)
 
 

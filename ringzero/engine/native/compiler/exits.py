@@ -148,19 +148,19 @@ def block_at(shared: Compiler, entry: u64) -> u64:
 
 
 @native
-def known_block(shared: Shared, array: u64, slot: u64) -> u64:
+def known_block(shared: Shared, decoded: u64, slot: u64) -> u64:
     """1 + where the block of a slot begins, of this trace or an earlier one; 0 for none."""
     s = shared.compiler[0]
     if s.labels[slot] != 0:
         return u64(s.labels[slot])
-    handler = slots_of(shared, array)[slot].handler
+    handler = slots_of(shared, decoded)[slot].handler
     if is_compiled(shared, handler):
         return 1 + block_at(s, handler - s.run)
     return u64(0)
 
 
 @native
-def resolve(shared: Shared, array: u64) -> None:
+def resolve(shared: Shared, decoded: u64) -> None:
     """Let all jumps go to their blocks, or to ways out laid down behind the trace."""
     s = shared.compiler[0]
     for i in typed_range(s.fix_count):
@@ -168,16 +168,16 @@ def resolve(shared: Shared, array: u64) -> None:
         slot = u64(one.slot)
         block = u64(0)
         if one.way == TO_BLOCK:
-            block = known_block(shared, array, slot)
+            block = known_block(shared, decoded, slot)
         if block != 0:
             aim(s, u64(one.at), block - 1)
         else:
             aim(s, u64(one.at), s.used)
-            way_out(shared, array, slot, u64(one.done), u64(one.way))
+            way_out(shared, decoded, slot, u64(one.done), u64(one.way))
 
 
 @native
-def way_out(shared: Shared, array: u64, slot: u64, done: u64, way: u64) -> None:
+def way_out(shared: Shared, decoded: u64, slot: u64, done: u64, way: u64) -> None:
     """Leave for a slot, or for a handler that is given it."""
     s = shared.compiler[0]
     if way == FROM_PIECE:  # whose convention does not hold these two
@@ -186,27 +186,27 @@ def way_out(shared: Shared, array: u64, slot: u64, done: u64, way: u64) -> None:
     if done != 0:
         count_down(s, done)
     put_away_host(s, u64(R13))
-    where = address_of(advance(slots_of(shared, array), slot))
+    where = address_of(advance(slots_of(shared, decoded), slot))
     load_number(s, u64(R13), where)
     if way == TO_BLOCK:
         jump_to(s, s.leave_slot)
-        mark_leader(shared, array, slot)
+        mark_leader(shared, decoded, slot)
     else:
         number = u64(Special.EVENT)
         if way != AT_EVENT:
-            number = number_at(shared, array, slot)
+            number = number_at(shared, decoded, slot)
         load_number(s, u64(FIRST), number * 8)
         jump_to(s, s.leave_handler)
 
 
 @native
-def leave(shared: Shared, array: u64, slot: u64, done: u64) -> None:
+def leave(shared: Shared, decoded: u64, slot: u64, done: u64) -> None:
     """A trace ends: go on at a slot, whatever stands there."""
     s = shared.compiler[0]
     if done != 0:
         count_down(s, done)
     put_away_host(s, u64(R13))
-    where = address_of(advance(slots_of(shared, array), slot))
+    where = address_of(advance(slots_of(shared, decoded), slot))
     load_number(s, u64(R13), where)
     jump_to(s, s.leave_slot)
 

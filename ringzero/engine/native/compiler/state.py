@@ -99,7 +99,7 @@ class Compiler(Struct):
     imm: u64
     bytes: u64  # of the instruction: 2 or 4
     slot: u64
-    array: u64  # whose page is compiled
+    decoded: u64  # whose page is compiled
     done: u64  # instructions since the budget was last counted down, this one not
     floats: u64  # whether this block has looked at mstatus.FS
     dirty: u64  # and made it Dirty

@@ -54,7 +54,7 @@ MSTATUS = view(Core.fields["hart"]).mstatus.offset
 
 
 @native
-def compile_trace(core: Core, array: u64, head: u64) -> bool:
+def compile_trace(core: Core, decoded: u64, head: u64) -> bool:
     """Make code of what can be reached from a slot, and put it in place; False without room."""
     shared = core.shared[0]
     s = shared.compiler[0]
@@ -62,23 +62,23 @@ def compile_trace(core: Core, array: u64, head: u64) -> bool:
         begin_code(s)
     if not room(shared):
         return False
-    s.array = array
+    s.decoded = decoded
     s.pending_count = 0
     s.begun_count = 0
     s.fix_count = 0
-    expect(core, array, head)
+    expect(core, decoded, head)
     while s.pending_count != 0:
         s.pending_count -= 1
         slot = u64(s.pending[s.pending_count])
         if s.labels[slot] == 0 and not crowded(s):
-            blocks(core, array, slot)
-    resolve(shared, array)
-    install(shared, array)
+            blocks(core, decoded, slot)
+    resolve(shared, decoded)
+    install(shared, decoded)
     return True
 
 
 @native
-def install(shared: Shared, array: u64) -> None:
+def install(shared: Shared, decoded: u64) -> None:
     """Lay down the entries of a trace's blocks, and let them stand in their slots."""
     s = shared.compiler[0]
     for i in typed_range(s.begun_count):
@@ -88,30 +88,30 @@ def install(shared: Shared, array: u64) -> None:
     fence()  # whoever finds a block finds its code
     for i in typed_range(s.begun_count):
         slot = u64(s.begun[i])
-        slots_of(shared, array)[slot].handler = s.run + u64(s.labels[slot]) - 1
+        slots_of(shared, decoded)[slot].handler = s.run + u64(s.labels[slot]) - 1
         s.labels[slot] = 0
     if s.begun_count != 0:
         s.traces += 1
-        lives_here(shared, array)
+        lives_here(shared, decoded)
 
 
 @native
-def expect(core: Core, array: u64, slot: u64) -> None:
+def expect(core: Core, decoded: u64, slot: u64) -> None:
     """A block begins at a slot, if its instruction is decoded and nothing stands there yet."""
     shared = core.shared[0]
     s = shared.compiler[0]
     if slot >= PAGE_SLOTS or s.pending_count == ENTRIES or s.labels[slot] != 0:
         return
-    if compilable(core, array, slot):
+    if compilable(core, decoded, slot):
         s.pending[s.pending_count] = u16(slot)
         s.pending_count += 1
 
 
 @native
-def compilable(core: Core, array: u64, slot: u64) -> bool:
+def compilable(core: Core, decoded: u64, slot: u64) -> bool:
     """Whether an instruction is decoded, no region's, not compiled, and not the interpreter's."""
     shared = core.shared[0]
-    one = advance(slots_of(shared, array), slot)
+    one = advance(slots_of(shared, decoded), slot)
     if one[0].handler == shared.handlers[Special.DECODE]:
         if shared.compiler[0].ahead == 0 or shared.parallel != 0:
             return False
@@ -119,8 +119,8 @@ def compilable(core: Core, array: u64, slot: u64) -> bool:
     if is_compiled(shared, one[0].handler):
         return False
     return (
-        decoded_page(shared, array).originals[slot] == 0
-        and kind_at(shared, array, slot) != codes.INTERPRETED
+        decoded_page(shared, decoded).originals[slot] == 0
+        and kind_at(shared, decoded, slot) != codes.INTERPRETED
     )
 
 
@@ -136,47 +136,47 @@ def begin(s: Compiler, slot: u64) -> None:
 
 
 @native
-def blocks(core: Core, array: u64, head: u64) -> None:
+def blocks(core: Core, decoded: u64, head: u64) -> None:
     """One block after the other, until control goes elsewhere."""
     shared = core.shared[0]
     s = shared.compiler[0]
     begin(s, head)
     slot = head
     while True:
-        slot, going = instruction(core, array, slot)
+        slot, going = instruction(core, decoded, slot)
         if not going:
             return
         if s.done == 0 and u64(s.labels[slot & 0xFFF]) == s.used + 1:
             continue  # a jump's target, whose block begins just here
         if slot >= PAGE_SLOTS or s.fix_count + 8 > ENTRIES:
-            leave(shared, array, slot, s.done)
+            leave(shared, decoded, slot, s.done)
             return
-        known = known_block(shared, array, slot)
+        known = known_block(shared, decoded, slot)
         if known != 0:
             if s.done != 0:
                 count_down(s, s.done)
             jump_to(s, known - 1)
             return
         if crowded(s):
-            leave(shared, array, slot, s.done)
-            mark_leader(shared, array, slot)
+            leave(shared, decoded, slot, s.done)
+            mark_leader(shared, decoded, slot)
             return
-        if not compilable(core, array, slot):
-            leave(shared, array, slot, s.done)
-            go_on(core, array, slot)
+        if not compilable(core, decoded, slot):
+            leave(shared, decoded, slot, s.done)
+            go_on(core, decoded, slot)
             return
-        if mark_of(shared, array, slot) & LEADER != 0:
+        if mark_of(shared, decoded, slot) & LEADER != 0:
             if s.done != 0:
                 count_down(s, s.done)
             begin(s, slot)
 
 
 @native
-def instruction(core: Core, array: u64, slot: u64) -> tuple[u64, bool]:
+def instruction(core: Core, decoded: u64, slot: u64) -> tuple[u64, bool]:
     """Compile one instruction; the slot behind it, and whether control may go on there."""
     shared = core.shared[0]
     s = shared.compiler[0]
-    index = decoded(shared, array, slot)
+    index = read_operands(shared, decoded, slot)
     s.instructions += 1
     recipe = s.recipes[index]
     flags = u64(recipe.flags)
@@ -196,22 +196,22 @@ def instruction(core: Core, array: u64, slot: u64) -> tuple[u64, bool]:
     if kind == codes.PLAIN:
         s.done += 1
         return behind, True
-    return control(core, array, kind, u64(s.operations[recipe.first].how), behind)
+    return control(core, decoded, kind, u64(s.operations[recipe.first].how), behind)
 
 
 @native
-def control(core: Core, array: u64, kind: u64, condition: u64, behind: u64) -> tuple[u64, bool]:
+def control(core: Core, decoded: u64, kind: u64, condition: u64, behind: u64) -> tuple[u64, bool]:
     """Behind a comparison, or with the link written: where control goes."""
     shared = core.shared[0]
     s = shared.compiler[0]
     target = target_slot(s)
     if kind == codes.BRANCH:
-        expect(core, array, target)
+        expect(core, decoded, target)
         branch(s, condition)
         s.done += 1
         return behind, True
     if s.rd != SINK:
-        expect(core, array, behind)
+        expect(core, decoded, behind)
     if kind == codes.INDIRECT:
         indirect(s)
         return behind, False
@@ -221,7 +221,7 @@ def control(core: Core, array: u64, kind: u64, condition: u64, behind: u64) -> t
         return behind, False
     signed_event(s, target)
     s.done = 0
-    if known_block(shared, array, target) == 0 and compilable(core, array, target):
+    if known_block(shared, decoded, target) == 0 and compilable(core, decoded, target):
         if not crowded(s):
             begin(s, target)
             return target, True
@@ -230,11 +230,11 @@ def control(core: Core, array: u64, kind: u64, condition: u64, behind: u64) -> t
 
 
 @native
-def decoded(shared: Shared, array: u64, slot: u64) -> u64:
+def read_operands(shared: Shared, decoded: u64, slot: u64) -> u64:
     """Take over the operands of a decoded instruction; its index."""
     s = shared.compiler[0]
-    one = slots_of(shared, array)[slot]
-    number = number_at(shared, array, slot)
+    one = slots_of(shared, decoded)[slot]
+    number = number_at(shared, decoded, slot)
     if number >= FAR:
         number -= FAR
     s.rd = u64(one.rd)
@@ -257,17 +257,17 @@ def look_at_floats(s: Compiler) -> None:
 
 
 @native
-def go_on(core: Core, array: u64, slot: u64) -> None:
+def go_on(core: Core, decoded: u64, slot: u64) -> None:
     """A way out: what is behind it is to be compiled when it is warm too."""
     shared = core.shared[0]
-    if decoded_page(shared, array).originals[slot] != 0:
+    if decoded_page(shared, decoded).originals[slot] != 0:
         return
-    handler = slots_of(shared, array)[slot].handler
-    if handler != shared.handlers[Special.DECODE] and number_at(shared, array, slot) < COUNT:
-        size = 2 - (number_at(shared, array, slot) & 1)
-        expect(core, array, slot + size)  # behind what the interpreter does
+    handler = slots_of(shared, decoded)[slot].handler
+    if handler != shared.handlers[Special.DECODE] and number_at(shared, decoded, slot) < COUNT:
+        size = 2 - (number_at(shared, decoded, slot) & 1)
+        expect(core, decoded, slot + size)  # behind what the interpreter does
     else:
-        mark_leader(shared, array, slot)
+        mark_leader(shared, decoded, slot)
 
 
 # ---- counting
@@ -291,15 +291,15 @@ def count(core: Core, slot: ptr[Slot]) -> u64:
     """Count an execution; the last one compiles."""
     shared = core.shared[0]
     offset = slot_offset(shared, slot)
-    array, index = page_number(offset), slot_index(offset)
-    plain = shared.handlers[number_at(shared, array, index)]
-    mark = mark_of(shared, array, index)
+    decoded, index = page_number(offset), slot_index(offset)
+    plain = shared.handlers[number_at(shared, decoded, index)]
+    mark = mark_of(shared, decoded, index)
     if u64(mark & COUNTED) + 1 < shared.compiler[0].threshold:
-        set_mark(shared, array, index, mark + 1)
+        set_mark(shared, decoded, index, mark + 1)
         return plain
-    set_mark(shared, array, index, mark & LEADER)
+    set_mark(shared, decoded, index, mark & LEADER)
     slot[0].handler = plain
-    if not compile_trace(core, array, index):
+    if not compile_trace(core, decoded, index):
         slot[0].handler = shared.handlers[Special.WARM]  # to be counted again
         return plain
     return slot[0].handler

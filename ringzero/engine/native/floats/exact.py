@@ -88,7 +88,7 @@ def leave(hart: Hart, fmt: Format, value: u64) -> None:
 
 @native(inline=True)
 def left(hart: Hart, fmt: Format) -> u64:
-    """What a careful function has left."""
+    """What a fallback has left."""
     return core_of(hart).double if fmt.width == 64 else u64(core_of(hart).single)
 
 
@@ -167,7 +167,7 @@ def exact_two(fmt: Format, operation: Native, x: u64, y: u64, value: u64) -> boo
 
 
 @native(cold=True)
-def careful_two(hart: Hart, fmt: Format, operation: Native, x: u64, y: u64, rm: u64) -> None:
+def fallback_two(hart: Hart, fmt: Format, operation: Native, x: u64, y: u64, rm: u64) -> None:
     """`floating.two` of unboxed operands."""
     mode = rounding(hart, rm)
     value = computed(fmt, operation, x, y)
@@ -180,7 +180,7 @@ def careful_two(hart: Hart, fmt: Format, operation: Native, x: u64, y: u64, rm: 
 
 
 @native(cold=True)
-def careful_one(hart: Hart, fmt: Format, operation: Native, x: u64, rm: u64) -> None:
+def fallback_one(hart: Hart, fmt: Format, operation: Native, x: u64, rm: u64) -> None:
     """`floating.one` of an unboxed operand."""
     mode = rounding(hart, rm)
     value = u64(float_sqrt(kind_of(fmt)(x)))
@@ -196,7 +196,7 @@ def careful_one(hart: Hart, fmt: Format, operation: Native, x: u64, rm: u64) -> 
 
 
 @native(cold=True)
-def careful_fused(
+def fallback_fused(
     hart: Hart, fmt: Format, operation: Native, x: u64, y: u64, z: u64, rm: u64
 ) -> None:
     """`floating.fused` of unboxed operands, their signs changed already."""
@@ -218,7 +218,7 @@ def careful_fused(
 
 
 @native(cold=True)
-def careful_narrowed(hart: Hart, a: u64, rm: u64) -> None:
+def fallback_narrowed(hart: Hart, a: u64, rm: u64) -> None:
     """`floating.converted` from double to single."""
     mode = rounding(hart, rm)
     value = u64(float_convert(u32, a))
@@ -231,7 +231,7 @@ def careful_narrowed(hart: Hart, a: u64, rm: u64) -> None:
 
 
 @native(cold=True)
-def careful_widened(hart: Hart, a: u64, rm: u64) -> None:
+def fallback_widened(hart: Hart, a: u64, rm: u64) -> None:
     """`floating.converted` from single to double."""
     value, flags = convert_format(SINGLE, DOUBLE, a, rounding(hart, rm))
     accrue(hart, flags)
@@ -265,7 +265,7 @@ def whole(fmt: Format, x: u64, value: u64) -> bool:
 
 
 @native(cold=True)
-def careful_integer(hart: Hart, fmt: Format, kind: type[Fixed], x: u64, rm: u64) -> u64:
+def fallback_integer(hart: Hart, fmt: Format, kind: type[Fixed], x: u64, rm: u64) -> u64:
     """`floating.integer` of an unboxed operand."""
     mode = rounding(hart, rm)
     value = u64(0)
@@ -279,7 +279,7 @@ def careful_integer(hart: Hart, fmt: Format, kind: type[Fixed], x: u64, rm: u64)
 
 
 @native(cold=True)
-def careful_floating(hart: Hart, fmt: Format, kind: type[Fixed], value: u64, rm: u64) -> None:
+def fallback_floating(hart: Hart, fmt: Format, kind: type[Fixed], value: u64, rm: u64) -> None:
     """`floating.floating`."""
     mode = rounding(hart, rm)
     number = u64(kind(value))

@@ -3,19 +3,19 @@
 An operation takes the quick way where the host's result is the architecture's, bit for bit, and
 accrues no flag that is not set: rounding to nearest even (the host's mode), fflags.NX set already,
 and a result too large to have underflowed, too small to have overflowed, no NaN. All else, such as
-the first inexact result since NX was cleared, goes to `careful_floats`, and to the integer text.
+the first inexact result since NX was cleared, goes to `exact`, and to the integer text.
 """
 
 from __future__ import annotations
 
 from ringzero.engine.native.floats.exact import (
-    careful_floating,
-    careful_fused,
-    careful_integer,
-    careful_narrowed,
-    careful_one,
-    careful_two,
-    careful_widened,
+    fallback_floating,
+    fallback_fused,
+    fallback_integer,
+    fallback_narrowed,
+    fallback_one,
+    fallback_two,
+    fallback_widened,
     host_of,
     kind_of,
     leave,
@@ -89,7 +89,7 @@ def one(hart: Hart, fmt: Format, operation: Native, a: u64, rm: u64) -> u64:
         x = unbox(fmt, a)
         value = float_sqrt(kind_of(fmt)(x))
         if unlikely(not (settled(hart, rm) and finite(fmt, u64(value)))):
-            careful_one(hart, fmt, operation, x, rm)
+            fallback_one(hart, fmt, operation, x, rm)
             value = kind_of(fmt)(left(hart, fmt))
         return box(fmt, u64(value))
 
@@ -113,7 +113,7 @@ def two(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64, rm: u64) -> 
         y = unbox(fmt, b)
         value = host_of(operation)(kind_of(fmt)(x), kind_of(fmt)(y))
         if unlikely(not (settled(hart, rm) and fine(fmt, operation, u64(value)))):
-            careful_two(hart, fmt, operation, x, y, rm)
+            fallback_two(hart, fmt, operation, x, y, rm)
             value = kind_of(fmt)(left(hart, fmt))
         return box(fmt, u64(value))
 
@@ -131,7 +131,7 @@ def fused(
         z = unbox(fmt, c) ^ (fmt.sign if signs & 2 else 0)
         value = float_fma(kind_of(fmt)(x), kind_of(fmt)(y), kind_of(fmt)(z))
         if unlikely(not (settled(hart, rm) and usual(fmt, u64(value)))):
-            careful_fused(hart, fmt, operation, x, y, z, rm)
+            fallback_fused(hart, fmt, operation, x, y, z, rm)
             value = kind_of(fmt)(left(hart, fmt))
         return box(fmt, u64(value))
 
@@ -146,7 +146,7 @@ def compared(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
         y = kind_of(fmt)(unbox(fmt, b))
         if likely(not float_unordered(x, y)):
             return u64(comparison(operation)(x, y))
-        return careful_compared(hart, fmt, operation, a, b)
+        return fallback_compared(hart, fmt, operation, a, b)
 
 
 def comparison(operation: Native) -> Intrinsic:
@@ -157,7 +157,7 @@ def comparison(operation: Native) -> Intrinsic:
 
 
 @native(cold=True)
-def careful_compared(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
+def fallback_compared(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
     return text_compared(hart, fmt, operation, a, b)
 
 
@@ -171,13 +171,13 @@ def chosen(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
         y = kind_of(fmt)(unbox(fmt, b))
         value = x if float_less(x, y) == (operation is minimum) else y
         if unlikely(not (float_less(x, y) or float_less(y, x))):
-            careful_chosen(hart, fmt, operation, a, b)
+            fallback_chosen(hart, fmt, operation, a, b)
             value = kind_of(fmt)(left(hart, fmt))
         return box(fmt, u64(value))
 
 
 @native(cold=True)
-def careful_chosen(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> None:
+def fallback_chosen(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> None:
     leave(hart, fmt, text_chosen(hart, fmt, operation, a, b))
 
 
@@ -189,14 +189,14 @@ def converted(hart: Hart, source: Format, target: Format, a: u64, rm: u64) -> u6
     elif target.width == 32:
         value = float_convert(u32, a)
         if unlikely(not (settled(hart, rm) and usual(target, u64(value)))):
-            careful_narrowed(hart, a, rm)
+            fallback_narrowed(hart, a, rm)
             value = kind_of(target)(left(hart, target))
         return box(target, u64(value))
     else:
         x = unbox(source, a)
         value = float_convert(u64, u32(x))
         if unlikely(not (rm == RNE and finite(source, x))):
-            careful_widened(hart, x, rm)
+            fallback_widened(hart, x, rm)
             value = kind_of(target)(left(hart, target))
         return value
 
@@ -218,7 +218,7 @@ def integer(hart: Hart, fmt: Format, kind: type[Fixed], a: u64, rm: u64) -> u64:
         if likely(rm == RTZ and within(fmt, kind, x) and hart.fcsr & NX != 0 and dirty(hart)):
             value = truncated(fmt, kind, x)
             return sext32(value) if kind.bits == 32 else value
-        return careful_integer(hart, fmt, kind, x, rm)
+        return fallback_integer(hart, fmt, kind, x, rm)
 
 
 @native(inline=True)
@@ -232,7 +232,7 @@ def floating(hart: Hart, fmt: Format, kind: type[Fixed], value: u64, rm: u64) ->
     else:
         made = float_of(kind_of(fmt), kind(value))
         if unlikely(not settled(hart, rm)):
-            careful_floating(hart, fmt, kind, value, rm)
+            fallback_floating(hart, fmt, kind, value, rm)
             made = kind_of(fmt)(left(hart, fmt))
         return box(fmt, u64(made))
 

@@ -19,18 +19,18 @@ ENOUGH = 3  # samples of a pair before Python hears of it
 @native
 def sampled_jump(core: Core) -> tuple[u64, u64]:
     """The slot (byte offset) of an indirect jump, and how far it often goes; or INVALID."""
-    site = core.site
-    core.site = 0
-    entry = execute_entry(core, site)
-    if site == 0 or entry.tag != site & PAGE_MASK:
+    jump_site = core.jump_site
+    core.jump_site = 0
+    entry = execute_entry(core, jump_site)
+    if jump_site == 0 or entry.tag != jump_site & PAGE_MASK:
         return u64(INVALID), u64(0)
-    place = slot_at(entry.offset, site)
+    place = slot_at(entry.offset, jump_site)
     slot = reinterpret(ptr[Slot], advance(core.slots, place))[0]
     if slot.rd == SINK and (slot.rs1 == 1 or slot.rs1 == 5):
         return u64(INVALID), u64(0)  # a return, which goes where it was called from
-    if not often(core, place, core.goal - site):
+    if not often(core, place, core.jump_target - jump_site):
         return u64(INVALID), u64(0)
-    return place, core.goal - site
+    return place, core.jump_target - jump_site
 
 
 @native

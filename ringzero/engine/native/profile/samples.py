@@ -14,16 +14,16 @@ from ringzero.engine.native.code.address import (
     slot_offset,
 )
 from ringzero.engine.native.code.decoded_pages import INVALID
-from ringzero.engine.native.code.pages import tell
+from ringzero.engine.native.code.pages import record_event
 from ringzero.engine.native.profile.indirect import sampled_jump
 from ringzero.engine.native.state import (
-    BAILS,
-    FIRST,
-    GOALS,
-    HEATS,
-    HOT,
-    OFTEN,
-    SITES,
+    FIRST_SLICE,
+    HOT_COUNTS,
+    HOT_EXIT,
+    HOT_EXIT_COUNT,
+    HOT_SLICES,
+    JUMP_TARGET,
+    SIDE_EXITS,
     Core,
     Shared,
     Slot,
@@ -38,18 +38,18 @@ def sample(core: Core, slot: u64) -> None:
     shared = core.shared[0]
     pc = core.hart.pc
     core.slices += 1
-    if page_number(slot) >= shared.slot_arrays:
+    if page_number(slot) >= shared.decoded_pages:
         return
     notice(shared, slot, pc)
     jump, distance = sampled_jump(core)
     if jump != INVALID:
-        tell(shared, jump | GOALS, distance)
-    if core.inside != 0:
-        core.inside = 0
+        record_event(shared, jump | JUMP_TARGET, distance)
+    if core.ended_in_region != 0:
+        core.ended_in_region = 0
         return
     if holds_region(shared, slot):
         # What the interpreter executed came before it: from where a region ended.
-        pc = core.left
+        pc = core.exit_pc
         entry = execute_entry(core, pc)
         if entry.tag != pc & PAGE_MASK:
             return
@@ -57,7 +57,7 @@ def sample(core: Core, slot: u64) -> None:
         if holds_region(shared, slot):
             return
         notice(shared, slot, pc)
-    heat(shared, slot, pc)
+    count_slice(shared, slot, pc)
 
 
 @native
@@ -72,37 +72,37 @@ def notice(shared: Shared, slot: u64, pc: u64) -> None:
     page = decoded_page(shared, page_number(slot))
     if page.seen == 0:
         page.seen = 1
-        tell(shared, slot | FIRST, pc)
+        record_event(shared, slot | FIRST_SLICE, pc)
 
 
 @native
-def heat(shared: Shared, slot: u64, pc: u64) -> None:
+def count_slice(shared: Shared, slot: u64, pc: u64) -> None:
     """Count a slice for a slot."""
-    warm = shared.heat[((slot >> 4) ^ (slot >> 16)) & (HEATS - 1)]
-    if warm.slot != slot:
-        if warm.count > 1:
-            warm.count -= 1
+    hot = shared.hot_counts[((slot >> 4) ^ (slot >> 16)) & (HOT_COUNTS - 1)]
+    if hot.slot != slot:
+        if hot.count > 1:
+            hot.count -= 1
             return
-        warm.slot = slot
-        warm.count = 0
-    warm.count += 1
-    if warm.count >= HOT:
-        warm.count = 0
-        tell(shared, slot, pc)
+        hot.slot = slot
+        hot.count = 0
+    hot.count += 1
+    if hot.count >= HOT_SLICES:
+        hot.count = 0
+        record_event(shared, slot, pc)
 
 
 @native
-def bailed(core: Core, slot: ptr[Slot]) -> u64:
+def count_side_exit(core: Core, slot: ptr[Slot]) -> u64:
     """A region left by a side exit: count it, and give the interpreter's handler of the slot."""
     shared = core.shared[0]
-    core.bails += 1
+    core.side_exits += 1
     place = slot_offset(shared, slot)
-    site = shared.sites[((place >> 4) ^ (place >> 16)) & (SITES - 1)]
-    if site.slot != place:
-        site.slot = place
-        site.count = 0
-    site.count += 1
-    if site.count == OFTEN:
-        tell(shared, place | BAILS, 0)
+    counted = shared.side_exits[((place >> 4) ^ (place >> 16)) & (SIDE_EXITS - 1)]
+    if counted.slot != place:
+        counted.slot = place
+        counted.count = 0
+    counted.count += 1
+    if counted.count == HOT_EXIT_COUNT:
+        record_event(shared, place | HOT_EXIT, 0)
     kept = decoded_page(shared, page_number(place)).originals[slot_index(place)]
     return kept if kept != 0 else slot[0].handler

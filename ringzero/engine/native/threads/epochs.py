@@ -21,7 +21,7 @@ from ringzero.lang import (
     u64,
 )
 
-LOCK, STAMP, BELLS = 0, 128, 4096  # in Shared.common: each in cache lines of its own
+LOCK, EPOCH, KICKS = 0, 128, 4096  # in Shared.common: each in cache lines of its own
 COMMON_SIZE = 4 * 4096
 ALL = ~0  # harts, as bits
 SPINS = 64  # tries before a waiting hart lets other threads of the host run
@@ -33,11 +33,11 @@ DECODING = 2  # the slot array in which it will go on
 OUT = 3  # nothing
 
 # How quiet a hart has to be for what is taken away.
-STORES, OPERANDS, ARRAYS = IN_DEVICE, DECODING, OUT
+STORES, OPERANDS, DECODED_PAGE = IN_DEVICE, DECODING, OUT
 
 
 @native
-def give_way(shared: Shared, tries: u64) -> None:
+def pause(shared: Shared, tries: u64) -> None:
     """Between two tries at something that another hart is to do."""
     fence()
     if tries >= SPINS:
@@ -51,7 +51,7 @@ def acquire(shared: Shared) -> None:
         return
     tries = u64(0)
     while not compare_exchange(u64, shared.common, LOCK, u64(0), u64(1)):
-        give_way(shared, tries)
+        pause(shared, tries)
         tries += 1
 
 
@@ -63,31 +63,31 @@ def release(shared: Shared) -> None:
 
 
 @native
-def new_stamp(shared: Shared) -> u64:
+def advance_epoch(shared: Shared) -> u64:
     """A stamp for what has just been taken away."""
-    return atomic("add", u64, shared.common, STAMP, u64(1)) + 1
+    return atomic("add", u64, shared.common, EPOCH, u64(1)) + 1
 
 
 @native
-def pass_by(core: Core) -> None:
+def report_quiescent(core: Core) -> None:
     """The hart uses nothing at this point."""
     if core.shared[0].parallel != 0:
         fence()
-        core.passed = read_once(u64, core.shared[0].common, STAMP)
+        core.quiescent_epoch = read_once(u64, core.shared[0].common, EPOCH)
         fence()
 
 
 @native
-def become(core: Core, quiet: u64) -> None:
+def set_quiescence(core: Core, quiescence: u64) -> None:
     """Say what the hart may be using from here on."""
     if core.shared[0].parallel != 0:
         fence()
-        core.quiet = quiet
+        core.quiescence = quiescence
         fence()
 
 
 @native
-def all_passed(shared: Shared, harts: u64, stamp: u64, level: int) -> bool:
+def grace_period_over(shared: Shared, harts: u64, epoch: u64, level: int) -> bool:
     """Whether none of these harts uses what got this stamp.
 
     `harts` are bits; `level` is how quiet one has to be for that.
@@ -95,18 +95,18 @@ def all_passed(shared: Shared, harts: u64, stamp: u64, level: int) -> bool:
     if shared.parallel != 0 and harts != 0:
         for h in typed_range(shared.harts):
             core = core_at(shared, h)
-            if (harts >> h) & 1 != 0 and core.quiet < level and core.passed < stamp:
+            if (harts >> h) & 1 != 0 and core.quiescence < level and core.quiescent_epoch < epoch:
                 return False
     return True
 
 
 @native(cold=True)
-def await_all(core: Core, harts: u64, stamp: u64, level: int, quiet: u64) -> None:
+def await_grace_period(core: Core, harts: u64, epoch: u64, level: int, quiescence: u64) -> None:
     """Wait for that; the hart itself is `quiet` meanwhile."""
     shared = core.shared[0]
     tries = u64(0)
-    become(core, quiet)
-    while not all_passed(shared, harts, stamp, level):
-        give_way(shared, tries)
+    set_quiescence(core, quiescence)
+    while not grace_period_over(shared, harts, epoch, level):
+        pause(shared, tries)
         tries += 1
-    become(core, RUNNING)
+    set_quiescence(core, RUNNING)

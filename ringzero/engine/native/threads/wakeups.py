@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ringzero.board.clint import deadline
 from ringzero.engine.native.state import Core, Shared
-from ringzero.engine.native.threads.epochs import BELLS
+from ringzero.engine.native.threads.epochs import KICKS
 from ringzero.isa.ports import now
 from ringzero.isa.privileged.timers import next_deadline
 from ringzero.lang import (
@@ -26,7 +26,7 @@ from ringzero.lang import (
     write_once,
 )
 
-BELL_BYTES, ASLEEP = 128, 8  # a hart's: the bell, and whether its thread sleeps
+KICK_BYTES, ASLEEP = 128, 8  # a hart's: the bell, and whether its thread sleeps
 WAIT_PRIVATE, WAKE_PRIVATE = 128, 129  # futex(2)
 TICK = 100  # nanoseconds
 LONGEST = 10_000_000  # ticks: a sleeping hart looks around at least this often
@@ -40,20 +40,20 @@ class Timespec(Struct):
 
 
 @native
-def ring(shared: Shared, hart: u64) -> None:
+def kick(shared: Shared, hart: u64) -> None:
     """What may interrupt a hart has changed: it sleeps no more."""
-    bell = u64(BELLS) + hart * BELL_BYTES
-    atomic("add", u64, shared.common, bell, 1)
+    kicks = u64(KICKS) + hart * KICK_BYTES
+    atomic("add", u64, shared.common, kicks, 1)
     fence()
-    if read_once(u64, shared.common, bell + ASLEEP) != 0:
-        place = address_of(shared.common) + bell
+    if read_once(u64, shared.common, kicks + ASLEEP) != 0:
+        place = address_of(shared.common) + kicks
         call_pointer(u64, shared.system_call, shared.futex, place, u64(WAKE_PRIVATE), u64(1))
 
 
 @native
-def heard(core: Core) -> u64:
+def kick_count(core: Core) -> u64:
     """How often the hart's bell has rung."""
-    return read_once(u64, core.shared[0].common, u64(BELLS) + core.number * BELL_BYTES)
+    return read_once(u64, core.shared[0].common, u64(KICKS) + core.number * KICK_BYTES)
 
 
 @native
@@ -73,7 +73,7 @@ def ticks_left(core: Core) -> u64:
 
 
 @native
-def sleep(core: Core, bell: u64) -> None:
+def sleep(core: Core, kicks: u64) -> None:
     """Let the hart's thread sleep, unless its bell has rung again, or a timer is due."""
     shared = core.shared[0]
     left = ticks_left(core)
@@ -82,12 +82,12 @@ def sleep(core: Core, bell: u64) -> None:
     at = Timespec()
     at.seconds = i64(left * TICK // 1_000_000_000)
     at.nanoseconds = i64(left * TICK % 1_000_000_000)
-    own = u64(BELLS) + core.number * BELL_BYTES
+    own = u64(KICKS) + core.number * KICK_BYTES
     place = address_of(shared.common) + own
     write_once(u64, shared.common, own + ASLEEP, u64(1))
     fence()
     call_pointer(
-        u64, shared.system_call, shared.futex, place, u64(WAIT_PRIVATE), u64(u32(bell)),
+        u64, shared.system_call, shared.futex, place, u64(WAIT_PRIVATE), u64(u32(kicks)),
         address_of(at),
     )  # fmt: skip
     write_once(u64, shared.common, own + ASLEEP, u64(0))

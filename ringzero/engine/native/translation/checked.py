@@ -9,7 +9,12 @@ from __future__ import annotations
 
 from ringzero.engine.native.state import READS, WRITES, core_of
 from ringzero.engine.native.translation.physical import atomically
-from ringzero.engine.native.translation.tlb import PAGE_MASK, entry_for, store_beside, within_page
+from ringzero.engine.native.translation.tlb import (
+    PAGE_MASK,
+    entry_for,
+    store_to_code_page,
+    within_page,
+)
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.privileged.trap import Trap
 from ringzero.lang import (
@@ -58,12 +63,12 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
     entry = entry_for(core_of(hart), WRITES, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
         write_once(kind, core_of(hart).memory, address + entry.offset, kind(value))
-    elif not store_beside(hart, kind, address, value):
+    elif not store_to_code_page(hart, kind, address, value):
         raise missed()
 
 
 @native(inline=True)
-def load_anyhow(hart: Hart, kind: type, address: u64) -> u64:
+def load_unaligned(hart: Hart, kind: type, address: u64) -> u64:
     """`load` for code that was seen to leave: misaligned inside a page, it stays in the region."""
     core = core_of(hart)
     entry = entry_for(core, READS, address)
@@ -75,7 +80,7 @@ def load_anyhow(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native(inline=True)
-def store_anyhow(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store_unaligned(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """The same of `store`."""
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
@@ -83,11 +88,11 @@ def store_anyhow(hart: Hart, kind: type, address: u64, value: u64) -> None:
         write_once(kind, core.memory, address + entry.offset, kind(value))
     elif entry.tag == address & PAGE_MASK and within_page(kind, address):
         poke(kind, core.memory, address + entry.offset, kind(value))
-    elif not store_beside(hart, kind, address, value):
+    elif not store_to_code_page(hart, kind, address, value):
         raise missed()
 
 
-class Window(Struct):
+class FoundPage(Struct):
     """In place of the hart: where a page that was looked up already is."""
 
     memory: ptr[u8]
@@ -97,15 +102,15 @@ class Window(Struct):
 @native(inline=True)
 def load_checked(hart: Hart, kind: type, address: u64) -> u64:
     """See `isa.access.load`."""
-    window = reinterpret(Window, hart)
-    return u64(read_once(kind, window.memory, address + window.offset))
+    found = reinterpret(FoundPage, hart)
+    return u64(read_once(kind, found.memory, address + found.offset))
 
 
 @native(inline=True)
 def store_checked(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """See `isa.access.store`."""
-    window = reinterpret(Window, hart)
-    write_once(kind, window.memory, address + window.offset, kind(value))
+    found = reinterpret(FoundPage, hart)
+    write_once(kind, found.memory, address + found.offset, kind(value))
 
 
 @native(inline=True)

@@ -12,8 +12,9 @@ from __future__ import annotations
 from ringzero.engine.native.code.address import page_number
 from ringzero.engine.native.code.decoded_pages import INVALID
 from ringzero.engine.native.state import (
-    ARRAY_MASKS,
+    CONTEXT_SIZE,
     CONTEXTS,
+    DECODED_MASKS,
     EXECUTES,
     GUEST_SUPERVISOR,
     GUEST_SUPERVISOR_SUM,
@@ -22,8 +23,7 @@ from ringzero.engine.native.state import (
     LARGE_WORDS,
     LOG,
     MACHINE,
-    SET_SIZE,
-    SETS,
+    MMU_MODES,
     SUPERVISOR,
     SUPERVISOR_SUM,
     TABLES,
@@ -32,8 +32,8 @@ from ringzero.engine.native.state import (
     USER,
     WRITES,
     Core,
+    TlbContext,
     TlbKey,
-    TlbSet,
 )
 from ringzero.isa.hart import Hart, M, S
 from ringzero.isa.privileged.paging import BARE, STATUS_MPRV, STATUS_MXR, STATUS_SUM, Translation
@@ -46,13 +46,13 @@ OWN, GUEST = 1, 2  # regimes: V=0's translations, V=1's
 
 
 @native
-def context_of(hart: Hart) -> u64:
+def mmu_mode_of(hart: Hart) -> u64:
     """Which of the bound sets holds translations for the hart as it is."""
     if hart.mstatus & (STATUS_MXR | STATUS_MPRV) != 0:
         if hart.mode != M or hart.mstatus & STATUS_MPRV != 0:
             return UNUSUAL
     if hart.virtual != 0:
-        return guest_context_of(hart)
+        return guest_mmu_mode_of(hart)
     if hart.mode == M:
         return MACHINE
     if hart.mode != S:
@@ -63,7 +63,7 @@ def context_of(hart: Hart) -> u64:
 
 
 @native
-def guest_context_of(hart: Hart) -> u64:
+def guest_mmu_mode_of(hart: Hart) -> u64:
     """The same while V=1."""
     if hart.vsstatus & STATUS_MXR != 0:
         return UNUSUAL
@@ -75,14 +75,14 @@ def guest_context_of(hart: Hart) -> u64:
 
 
 @native
-def key_of(hart: Hart, context: u64, key: TlbKey) -> None:
+def key_of(hart: Hart, mmu_mode: u64, key: TlbKey) -> None:
     """All that translation depends on, but for what voids all translations when it changes."""
-    key.context = context
+    key.mmu_mode = mmu_mode
     key.regime = OWN
     if hart.virtual != 0:
         key.regime = GUEST
-    if context == UNUSUAL:
-        key.context = context | unusual_state(hart)
+    if mmu_mode == UNUSUAL:
+        key.mmu_mode = mmu_mode | unusual_state(hart)
         if hart.mstatus & STATUS_MPRV != 0:
             key.regime = OWN
             if hart.mstatus & STATUS_MPV != 0:
@@ -95,7 +95,7 @@ def key_of(hart: Hart, context: u64, key: TlbKey) -> None:
         key.guest = translating(hart.hgatp)
         root = hart.vsatp
     key.space = translating(root)
-    if context == MACHINE:
+    if mmu_mode == MACHINE:
         key.regime = 0
         key.space = 0
     key.digest = digest_of(key)
@@ -116,84 +116,84 @@ def translating(root: u64) -> u64:
 
 
 @native
-def shared(context: u64) -> bool:
+def shared(mmu_mode: u64) -> bool:
     """Whether all address spaces of a format use one set."""
-    if context == SUPERVISOR:
+    if mmu_mode == SUPERVISOR:
         return True
-    return context == GUEST_SUPERVISOR
+    return mmu_mode == GUEST_SUPERVISOR
 
 
 @native
 def digest_of(key: TlbKey) -> u64:
     """A number that is the same for the same set, and 0 for none."""
     space = key.space
-    if shared(key.context):
+    if shared(key.mmu_mode):
         space = space >> 60
-    return (space * 0x9E37_79B9_7F4A_7C15 + key.guest) * 0xC2B2_AE3D_27D4_EB4F + key.context + 1
+    return (space * 0x9E37_79B9_7F4A_7C15 + key.guest) * 0xC2B2_AE3D_27D4_EB4F + key.mmu_mode + 1
 
 
 # ---- which set it uses
 
 
 @native
-def select_set(core: Core) -> None:
+def select_context(core: Core) -> None:
     """Point the hart at the tables that hold for it as it is."""
-    context = context_of(core.hart)
-    bound = core.bound[context]
-    if likely(bound != 0 and context != UNUSUAL):
-        core.set = bound - 1
+    mmu_mode = mmu_mode_of(core.hart)
+    bound = core.bound[mmu_mode]
+    if likely(bound != 0 and mmu_mode != UNUSUAL):
+        core.context = bound - 1
     else:
-        core.set = look_for_set(core, context)
-    core.context = context
-    core.tlb = advance(core.tables, core.set * SET_SIZE)
+        core.context = find_context(core, mmu_mode)
+    core.mmu_mode = mmu_mode
+    core.tlb = advance(core.tables, core.context * CONTEXT_SIZE)
 
 
 @native
 def leave_space(core: Core) -> None:
     """A root was written: the sets of what it names are to be looked for."""
-    for context in typed_range(u64(CONTEXTS)):
-        core.bound[context] = 0
+    for mmu_mode in typed_range(u64(MMU_MODES)):
+        core.bound[mmu_mode] = 0
 
 
 @native(cold=True)
-def look_for_set(core: Core, context: u64) -> u64:
+def find_context(core: Core, mmu_mode: u64) -> u64:
     """The set for the hart as it is; the longest unused, emptied, if there is none."""
     key = TlbKey()
-    key_of(core.hart, context, key)
+    key_of(core.hart, mmu_mode, key)
     core.chosen += 1
     index = search(core, key)
-    if index == SETS:
+    if index == CONTEXTS:
         index = claim(core)
         core.digests[index] = key.digest
-    found = core.sets[index]
+    found = core.contexts[index]
     if found.key.space != key.space and found.private != 0:
-        clear_set(core, index)
+        clear_context(core, index)
     if key.regime == OWN | GUEST:
-        clear_set(core, index)  # MPRV below M-mode: no fence is told from another for it
+        clear_context(core, index)  # MPRV below M-mode: no fence is told from another for it
     found.used = core.chosen
-    found.key.context = key.context
+    found.key.mmu_mode = key.mmu_mode
     found.key.space = key.space
     found.key.guest = key.guest
     found.key.regime = key.regime
-    core.bound[context] = index + 1
+    core.bound[mmu_mode] = index + 1
     return index
 
 
 @native
 def search(core: Core, key: TlbKey) -> u64:
     """The set for a key, or SETS."""
-    for index in typed_range(u64(SETS)):
-        if core.digests[index] == key.digest and same(core.sets[index].key, key):
+    for index in typed_range(u64(CONTEXTS)):
+        if core.digests[index] == key.digest and same(core.contexts[index].key, key):
             return index
-    return u64(SETS)
+    return u64(CONTEXTS)
 
 
 @native
 def same(one: TlbKey, other: TlbKey) -> bool:
     """Whether two keys stand for one set."""
-    if one.context != other.context or one.guest != other.guest:
+    if one.mmu_mode != other.mmu_mode or one.guest != other.guest:
         return False
-    if shared(one.context):
+    if shared(one.mmu_mode):
         return one.space >> 60 == other.space >> 60
     return one.space == other.space
 
@@ -202,16 +202,16 @@ def same(one: TlbKey, other: TlbKey) -> bool:
 def claim(core: Core) -> u64:
     """Take the longest unused set, and empty it."""
     chosen = u64(0)
-    for index in typed_range(u64(SETS)):
-        if core.sets[index].used < core.sets[chosen].used:
+    for index in typed_range(u64(CONTEXTS)):
+        if core.contexts[index].used < core.contexts[chosen].used:
             chosen = index
     core.claimed += 1
-    clear_set(core, chosen)
-    for context in typed_range(u64(CONTEXTS)):
-        if core.bound[context] == chosen + 1:
-            core.bound[context] = 0
+    clear_context(core, chosen)
+    for mmu_mode in typed_range(u64(MMU_MODES)):
+        if core.bound[mmu_mode] == chosen + 1:
+            core.bound[mmu_mode] = 0
     for table in range(TABLES):  # other entries of fresh memory can match no address
-        core.tables[chosen * SET_SIZE + table * TLB_SIZE].tag = INVALID
+        core.tables[chosen * CONTEXT_SIZE + table * TLB_SIZE].tag = INVALID
     return chosen
 
 
@@ -221,12 +221,12 @@ def claim(core: Core) -> u64:
 @native
 def describe(core: Core, address: u64, found: Translation) -> None:
     """Note what fences will have to know of a page that is about to be cached."""
-    present = core.sets[core.set]
+    present = core.contexts[core.context]
     if not found.everyone:
         present.private += 1
     if found.size > 4096:
         present.pieces += 1
-        core.superpages = core.superpages | (u64(1) << core.set)
+        core.superpages = core.superpages | (u64(1) << core.context)
         if found.size > 1 << 30:
             present.tera = 1
         elif found.size > 1 << 21:
@@ -248,7 +248,7 @@ def giga_number(address: u64) -> u64:
 
 
 @native
-def note_superpage(here: TlbSet, number: u64) -> None:
+def note_superpage(here: TlbContext, number: u64) -> None:
     """Pieces of it are in a set."""
     place = number & (LARGE - 1)
     other = (number * 0x9E37_79B9_7F4A_7C15) >> 54
@@ -264,7 +264,7 @@ def note_superpage(here: TlbSet, number: u64) -> None:
 
 
 @native
-def has_pieces(here: TlbSet, number: u64) -> bool:
+def has_pieces(here: TlbContext, number: u64) -> bool:
     """Whether pieces of a superpage may be in a set."""
     if here.large[number & (LARGE - 1)] == number:
         return True
@@ -276,28 +276,28 @@ def has_pieces(here: TlbSet, number: u64) -> bool:
 @native
 def enter(core: Core, table: int, tag: u64, offset: u64) -> None:
     """Cache one page. Masks first: another hart may look for it (`arrays.drop_entries`)."""
-    present = core.sets[core.set]
+    present = core.contexts[core.context]
     index = (tag >> 12) & (TLB_SIZE - 1)
     if present.filled < LOG:
         present.entered[present.filled] = u16(index + table)
     present.filled += 1
-    bit = u32(1) << u32(core.set)
+    bit = u32(1) << u32(core.context)
     core.by_page[index] = core.by_page[index] | bit
     if table == WRITES:
         frame = ((tag + offset) >> 12) & (TLB_SIZE - 1)
         core.by_frame[frame] = core.by_frame[frame] | bit
     elif table == EXECUTES:
-        array = page_number(offset) & (ARRAY_MASKS - 1)
-        core.by_array[array] = core.by_array[array] | bit
+        decoded = page_number(offset) & (DECODED_MASKS - 1)
+        core.by_decoded[decoded] = core.by_decoded[decoded] | bit
     entry = core.tlb[index + table]
     entry.tag = tag
     entry.offset = offset
 
 
 @native
-def clear_set(core: Core, index: u64) -> None:
+def clear_context(core: Core, index: u64) -> None:
     """Empty the tables of a set, at the cost of what they hold if that is little."""
-    here = core.sets[index]
+    here = core.contexts[index]
     if here.filled == 0:
         return
     if here.filled <= LOG:
@@ -320,7 +320,7 @@ def clear_set(core: Core, index: u64) -> None:
 @native
 def clear_place(core: Core, index: u64, place: u64) -> None:
     """Drop an entry, and the masks' bits that tell of it."""
-    entry = core.tables[index * SET_SIZE + place]
+    entry = core.tables[index * CONTEXT_SIZE + place]
     bits = ~(u32(1) << u32(index))
     page = place & (TLB_SIZE - 1)
     core.by_page[page] = core.by_page[page] & bits
@@ -328,19 +328,19 @@ def clear_place(core: Core, index: u64, place: u64) -> None:
         frame = ((entry.tag + entry.offset) >> 12) & (TLB_SIZE - 1)
         core.by_frame[frame] = core.by_frame[frame] & bits
     elif EXECUTES <= place < EXECUTES + TLB_SIZE:
-        array = page_number(entry.offset) & (ARRAY_MASKS - 1)
-        core.by_array[array] = core.by_array[array] & bits
+        decoded = page_number(entry.offset) & (DECODED_MASKS - 1)
+        core.by_decoded[decoded] = core.by_decoded[decoded] & bits
     entry.tag = INVALID
 
 
 @native
 def clear_all_places(core: Core, index: u64) -> None:
     """The same for all of a set."""
-    for i in typed_range(u64(SET_SIZE)):
-        core.tables[index * SET_SIZE + i].tag = INVALID
+    for i in typed_range(u64(CONTEXT_SIZE)):
+        core.tables[index * CONTEXT_SIZE + i].tag = INVALID
     bits = ~(u32(1) << u32(index))
     for i in typed_range(u64(TLB_SIZE)):
         core.by_page[i] = core.by_page[i] & bits
         core.by_frame[i] = core.by_frame[i] & bits
-    for i in typed_range(u64(ARRAY_MASKS)):
-        core.by_array[i] = core.by_array[i] & bits
+    for i in typed_range(u64(DECODED_MASKS)):
+        core.by_decoded[i] = core.by_decoded[i] & bits

@@ -7,11 +7,19 @@ never less. Where pieces of a superpage are, a fence for one address is one for 
 from __future__ import annotations
 
 from ringzero.engine.native.code.decoded_pages import INVALID
-from ringzero.engine.native.state import SET_SIZE, SETS, TABLES, TLB_SIZE, Core, TlbSet, core_of
+from ringzero.engine.native.state import (
+    CONTEXT_SIZE,
+    CONTEXTS,
+    TABLES,
+    TLB_SIZE,
+    Core,
+    TlbContext,
+    core_of,
+)
 from ringzero.engine.native.translation.contexts import (
     GUEST,
     OWN,
-    clear_set,
+    clear_context,
     giga_number,
     has_pieces,
     mega_number,
@@ -45,14 +53,14 @@ def fence_translation(hart: Hart, address: u64, number: u64, which: u64) -> None
     if which & ADDRESS_GIVEN != 0:
         fence_page(core, regime, address, number, which)
         return
-    for index in typed_range(u64(SETS)):
-        here = core.sets[index]
+    for index in typed_range(u64(CONTEXTS)):
+        here = core.contexts[index]
         if here.filled != 0 and concerned(core, here, regime, number, which):
-            empty_set(core, index)
+            flush_context(core, index)
 
 
 @native
-def concerned(core: Core, here: TlbSet, regime: u64, asid: u64, which: u64) -> bool:
+def concerned(core: Core, here: TlbContext, regime: u64, asid: u64, which: u64) -> bool:
     """Whether a fence of a regime's translations by their virtual addresses is for a set.
 
     Global pages of a set that all address spaces share are none of one address space's.
@@ -65,13 +73,13 @@ def concerned(core: Core, here: TlbSet, regime: u64, asid: u64, which: u64) -> b
         return False
     if which & ASID_GIVEN == 0:
         return True
-    if shared(here.key.context) and here.private == 0:
+    if shared(here.key.mmu_mode) and here.private == 0:
         return False
     return (here.key.space >> SPACE_AT ^ asid) & SPACES == 0
 
 
 @native
-def of_machine(here: TlbSet, vmid: u64) -> bool:
+def of_machine(here: TlbContext, vmid: u64) -> bool:
     """Whether a set holds translations of a virtual machine."""
     return (here.key.guest >> MACHINE_AT ^ vmid) & MACHINES == 0
 
@@ -79,11 +87,11 @@ def of_machine(here: TlbSet, vmid: u64) -> bool:
 @native
 def fence_guests(core: Core, vmid: u64, which: u64) -> None:
     """hfence.gvma, whatever address it gives."""
-    for index in typed_range(u64(SETS)):
-        here = core.sets[index]
+    for index in typed_range(u64(CONTEXTS)):
+        here = core.contexts[index]
         if here.filled != 0 and here.key.regime & GUEST != 0:
             if which & ASID_GIVEN == 0 or here.key.regime != GUEST or of_machine(here, vmid):
-                empty_set(core, index)
+                flush_context(core, index)
 
 
 @native
@@ -94,7 +102,7 @@ def fence_page(core: Core, regime: u64, address: u64, asid: u64, which: u64) -> 
     while left != 0:
         index = ctz(left)
         left = left & (left - 1)
-        here = core.sets[index]
+        here = core.contexts[index]
         if concerned(core, here, regime, asid, which):
             if here.pieces != 0 and in_superpage(here, address):
                 drop_superpage(core, index, address)
@@ -107,7 +115,7 @@ def drop_page(core: Core, index: u64, page: u64, tag: u64) -> bool:
     """Drop a page from a set's tables; whether another stands in its place in one of them."""
     others = False
     for table in range(TABLES):
-        entry = core.tables[index * SET_SIZE + table * TLB_SIZE + page]
+        entry = core.tables[index * CONTEXT_SIZE + table * TLB_SIZE + page]
         if entry.tag == tag:
             entry.tag = INVALID
         elif entry.tag >> 12 & (TLB_SIZE - 1) == page and entry.tag & 0xFFF == 0:
@@ -116,7 +124,7 @@ def drop_page(core: Core, index: u64, page: u64, tag: u64) -> bool:
 
 
 @native
-def in_superpage(here: TlbSet, address: u64) -> bool:
+def in_superpage(here: TlbContext, address: u64) -> bool:
     """Whether pieces of a superpage around an address may be in a set."""
     if here.tera != 0 or has_pieces(here, mega_number(address)):
         return True
@@ -126,11 +134,11 @@ def in_superpage(here: TlbSet, address: u64) -> bool:
 @native
 def drop_superpage(core: Core, index: u64, address: u64) -> None:
     """Drop what a set holds of a superpage of 2 MiB; all it holds for a larger one."""
-    here = core.sets[index]
+    here = core.contexts[index]
     if here.tera != 0 or has_pieces(here, giga_number(address)):
-        empty_set(core, index)
+        flush_context(core, index)
         return
-    first = index * SET_SIZE + ((address >> 12) & (TLB_SIZE - 512))
+    first = index * CONTEXT_SIZE + ((address >> 12) & (TLB_SIZE - 512))
     for table in range(TABLES):
         for i in typed_range(u64(512)):
             entry = core.tables[first + table * TLB_SIZE + i]
@@ -139,24 +147,24 @@ def drop_superpage(core: Core, index: u64, address: u64) -> None:
 
 
 @native
-def empty_set(core: Core, index: u64) -> None:
+def flush_context(core: Core, index: u64) -> None:
     """Empty a set, counted."""
-    core.emptied += 1
-    clear_set(core, index)
+    core.flushed += 1
+    clear_context(core, index)
 
 
 @native(cold=True)
 def flush_all(core: Core) -> None:
     """All translations are void: physical memory protection or envcfg has changed, or Python."""
-    for index in typed_range(u64(SETS)):
-        if core.sets[index].filled != 0:
-            empty_set(core, index)
+    for index in typed_range(u64(CONTEXTS)):
+        if core.contexts[index].filled != 0:
+            flush_context(core, index)
 
 
 @native(cold=True)
 def flush_guests(core: Core) -> None:
     """Those of guest virtual addresses are."""
-    for index in typed_range(u64(SETS)):
-        here = core.sets[index]
+    for index in typed_range(u64(CONTEXTS)):
+        here = core.contexts[index]
         if here.filled != 0 and here.key.regime & GUEST != 0:
-            empty_set(core, index)
+            flush_context(core, index)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from ringzero.board import clint
 from ringzero.engine.native.code.invalidate import forget_code
 from ringzero.engine.native.state import Core, Shared, core_of, hart_bit
-from ringzero.engine.native.threads.epochs import IN_DEVICE, RUNNING, become
-from ringzero.engine.native.threads.wakeups import Timespec, ring
+from ringzero.engine.native.threads.epochs import IN_DEVICE, RUNNING, set_quiescence
+from ringzero.engine.native.threads.wakeups import Timespec, kick
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged.trap import MSI, MTI
 from ringzero.lang import (
@@ -52,9 +52,9 @@ def device_read(core: Core, address: u64, size: u64) -> tuple[u64, bool]:
     if offset < shared.clint_size and shared.clint_size - offset >= size:
         return clint.read_register(shared.clint, shared.harts, now(core.hart), offset, size), True
     core.answered = False
-    become(core, u64(IN_DEVICE))
+    set_quiescence(core, u64(IN_DEVICE))
     value = call_pointer(u64, core.shared[0].read_device, address, size, address_of(core))
-    become(core, u64(RUNNING))
+    set_quiescence(core, u64(RUNNING))
     take_wires(core)
     return value, core.answered
 
@@ -80,14 +80,14 @@ def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
         if offset & ~u64(7) != clint.MTIME:
             changed = clint.write_register(shared.clint, shared.harts, offset, size, value)
             if changed < shared.harts:
-                ring(shared, changed)
+                kick(shared, changed)
             take_wires(core)
             take_timer(core)
             return True
     core.answered = False
-    become(core, u64(IN_DEVICE))
+    set_quiescence(core, u64(IN_DEVICE))
     call_pointer(None, core.shared[0].write_device, address, size, value, address_of(core))
-    become(core, u64(RUNNING))
+    set_quiescence(core, u64(RUNNING))
     take_wires(core)
     return core.answered
 
@@ -122,9 +122,9 @@ def written(core: Core, where: u64, size: u64) -> None:
     shared = core.shared[0]
     forget_code(shared, where, size, hart_bit(core))
     if unlikely(where >> 12 == shared.watched):
-        become(core, u64(IN_DEVICE))
+        set_quiescence(core, u64(IN_DEVICE))
         call_pointer(None, shared.notify, where + shared.ram_base, address_of(core))
-        become(core, u64(RUNNING))
+        set_quiescence(core, u64(RUNNING))
 
 
 @native

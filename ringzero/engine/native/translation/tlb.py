@@ -9,12 +9,12 @@ table. The meaning stays `isa.access`'s: a miss runs that text.
 from __future__ import annotations
 
 from ringzero.engine.native.code.address import page_number
-from ringzero.engine.native.code.code_writes import holds_code, stored_beside
+from ringzero.engine.native.code.code_writes import count_data_store, holds_code
 from ringzero.engine.native.code.decoded_pages import INVALID, clear_scratch_slot
 from ringzero.engine.native.code.invalidate import come_in, forget_code, is_in
 from ringzero.engine.native.code.pages import code_page
 from ringzero.engine.native.state import (
-    CODES,
+    CODE_WRITES,
     EXECUTES,
     NO_PAGE,
     READS,
@@ -112,17 +112,17 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
 
 
 @native(cold=True)
-def store_beside(hart: Hart, kind: type, address: u64, value: u64) -> bool:
+def store_to_code_page(hart: Hart, kind: type, address: u64, value: u64) -> bool:
     """A store to a page that holds code, but not where the code is; False if it is not that."""
     core = core_of(hart)
-    entry = entry_for(core, CODES, address)
+    entry = entry_for(core, CODE_WRITES, address)
     if entry.tag != address & (PAGE_MASK | (kind.bits // 8 - 1)):
         return False
     shared = core.shared[0]
     where = address + entry.offset
     if shared.pages[where >> 12] == NO_PAGE or holds_code(shared, where, kind.bits // 8):
         return False
-    stored_beside(shared, where >> 12)
+    count_data_store(shared, where >> 12)
     write_once(kind, core.memory, where, kind(value))
     if shared.parallel != 0:
         # another hart may have decoded it meanwhile
@@ -133,7 +133,7 @@ def store_beside(hart: Hart, kind: type, address: u64, value: u64) -> bool:
 @native(cold=True)
 def store_missed(hart: Hart, kind: type, address: u64, value: u64) -> None:
     """Fill the table if the page may be cached; then store as the definition says."""
-    if store_beside(hart, kind, address, value):
+    if store_to_code_page(hart, kind, address, value):
         return
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
@@ -263,7 +263,7 @@ def fill_write(core: Core, tag: u64, where: u64) -> None:
         if shared.pages[where >> 12] == NO_PAGE:
             return
         entry_for(core, WRITES, tag).tag = u64(INVALID)
-    enter(core, CODES, tag, where - tag)
+    enter(core, CODE_WRITES, tag, where - tag)
 
 
 @native

@@ -27,6 +27,6 @@ def read_entry(hart: Hart, stage: int, where: u64, address: u64, access: int) ->
 @native
 def find_page(core: Core, address: u64, kind: int, found: Translation) -> None:
     """Translate a page for the tables."""
-    if core.context != MACHINE:
+    if core.mmu_mode != MACHINE:
         core.refills = u64(core.refills + 1)
     translate_page(core.hart, address, kind, found)

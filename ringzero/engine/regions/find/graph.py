@@ -34,18 +34,18 @@ class Code:
     ran: Callable[[int], bool] = lambda offset: True  # whether an offset was ever executed
     taken: Callable[[int], bool] = lambda offset: False  # whether another region is entered there
 
-    goals: Callable[[int], tuple[int, ...]] = lambda offset: ()  # where an indirect jump goes
+    targets: Callable[[int], tuple[int, ...]] = lambda offset: ()  # where an indirect jump goes
 
-    def replacing(self, entries: Iterable[int], goals: Iterable[tuple[int, int]]) -> Code:
+    def replacing(self, entries: Iterable[int], targets: Iterable[tuple[int, int]]) -> Code:
         """The same for a region that stands there already, and whose jumps went to these."""
-        own, former = frozenset(entries), sorted(goals)
+        own, former = frozenset(entries), sorted(targets)
 
         def both(offset: int) -> tuple[int, ...]:
-            known = [*self.goals(offset), *(goal for at, goal in former if at == offset)]
+            known = [*self.targets(offset), *(target for at, target in former if at == offset)]
             return tuple(dict.fromkeys(known))[:GUESSES]
 
         return replace(
-            self, taken=lambda offset: offset not in own and self.taken(offset), goals=both
+            self, taken=lambda offset: offset not in own and self.taken(offset), targets=both
         )
 
     @staticmethod
@@ -208,8 +208,8 @@ class Explorer:
         self.pending.append(target)
 
     def _guess(self, op: Operation) -> None:
-        goals = self.graph.guesses[op.offset] = self.code.goals(op.offset)
-        for target in goals:
+        targets = self.graph.guesses[op.offset] = self.code.targets(op.offset)
+        for target in targets:
             self._distant(target)
 
     def _entry(self, offset: int) -> None:

@@ -32,7 +32,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class Window:
+class CachedTranslation:
     """One of a region's windows, by its number."""
 
     number: int
@@ -145,7 +145,7 @@ def span(group: Group) -> int:
     return max(op.imm + op.access for op in group.operations) - first
 
 
-def windows(blocks: dict[int, Block]) -> dict[int, Window]:
+def cached_translations(blocks: dict[int, Block]) -> dict[int, CachedTranslation]:
     """The windows of a region, by the offsets of the accesses that look through them."""
     users: dict[Key, list[Group]] = {}
     weights: Counter[Key] = Counter()
@@ -158,9 +158,9 @@ def windows(blocks: dict[int, Block]) -> dict[int, Window]:
                     key = (group.stores, first.rs1, span(group) > NARROW)
                     users.setdefault(key, []).append(group)
                     weights[key] += 8**loop.depth
-    found: dict[int, Window] = {}
+    found: dict[int, CachedTranslation] = {}
     for number, (key, _) in enumerate(weights.most_common(MOST)):
-        window = Window(number, max(span(group) for group in users[key]))
+        cached = CachedTranslation(number, max(span(group) for group in users[key]))
         for group in users[key]:
-            found |= {op.offset: window for op in group.operations}
+            found |= {op.offset: cached for op in group.operations}
     return found

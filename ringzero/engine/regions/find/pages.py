@@ -11,11 +11,11 @@ from typing import Any
 from ringzero.engine.native.code.address import first_slot, page_number
 from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.state import (
+    CONTEXT_SIZE,
+    CONTEXTS,
     EXECUTES,
     NO_PAGE,
     PAGE_STRIDE,
-    SET_SIZE,
-    SETS,
     TLB_SIZE,
     DecodedPage,
     TlbEntry,
@@ -23,7 +23,7 @@ from ringzero.engine.native.state import (
 from ringzero.engine.ports import Memory
 from ringzero.engine.regions.find.graph import Code
 from ringzero.engine.regions.find.operation import PAGE
-from ringzero.engine.regions.profile.targets import Goals
+from ringzero.engine.regions.profile.targets import JumpTargets
 from ringzero.lang import u64
 from ringzero.lang.host import view
 
@@ -46,20 +46,20 @@ class CodePages:
     """The decoded pages of one machine."""
 
     def __init__(
-        self, shared: Any, cores: list[Any], memory: Memory, goals: Goals | None = None
+        self, shared: Any, cores: list[Any], memory: Memory, targets: JumpTargets | None = None
     ) -> None:
-        self.goals = goals or Goals()
+        self.targets = targets or JumpTargets()
         self.shared, self.cores, self.memory = shared, cores, memory
         self.undecoded = _u64(shared.handlers + 8 * Special.DECODE)
 
-    def owner(self, array: int) -> int | None:
+    def owner(self, decoded: int) -> int | None:
         """The page that a slot array decodes; None if it is no longer in use."""
-        if array >= self.shared.slot_used:
+        if decoded >= self.shared.decoded_used:
             return None
-        owner = int(ctypes.c_uint32.from_address(self.shared.owners + 4 * array).value)
-        return owner if self.array(owner) == array else None
+        owner = int(ctypes.c_uint32.from_address(self.shared.owners + 4 * decoded).value)
+        return owner if self.decoded(owner) == decoded else None
 
-    def array(self, owner: int) -> int | None:
+    def decoded(self, owner: int) -> int | None:
         """The slot array of a page."""
         if not 0 <= owner < self.memory.size // PAGE:
             return None
@@ -70,72 +70,72 @@ class CodePages:
         """What a page holds."""
         return self.memory.read(self.memory.base + owner * PAGE, PAGE)
 
-    def holds_region(self, array: int, offset: int) -> bool:
+    def holds_region(self, decoded: int, offset: int) -> bool:
         """Whether a region may be entered at an offset."""
-        return decoded_page(self.shared, array).originals[offset // 2] != 0
+        return decoded_page(self.shared, decoded).originals[offset // 2] != 0
 
-    def holds_regions(self, array: int) -> bool:
+    def holds_regions(self, decoded: int) -> bool:
         """Whether a page has any."""
-        return decoded_page(self.shared, array).regions != 0
+        return decoded_page(self.shared, decoded).regions != 0
 
-    def ran(self, array: int, offset: int) -> bool:
+    def ran(self, decoded: int, offset: int) -> bool:
         """Whether an offset was ever executed."""
-        slot = decoded_page(self.shared, array).slots[offset // 2]
+        slot = decoded_page(self.shared, decoded).slots[offset // 2]
         return bool(slot.handler != self.undecoded)
 
-    def data_beside(self, array: int) -> bool:
+    def often_stored_to(self, decoded: int) -> bool:
         """Whether stores often go to this page, beside what was executed."""
-        return decoded_page(self.shared, array).data_stores >= OFTEN
+        return decoded_page(self.shared, decoded).data_stores >= OFTEN
 
-    def code_changed(self, array: int, before: bytes, now: bytes) -> bool:
+    def code_changed(self, decoded: int, before: bytes, now: bytes) -> bool:
         """Whether two contents of a page differ in something that was executed."""
         for first in range(0, PAGE, PIECE):
             if before[first : first + PIECE] != now[first : first + PIECE]:
                 for at in range(first, first + PIECE, 2):
                     if before[at : at + 2] != now[at : at + 2] and (
-                        self.ran(array, at) or (at >= 2 and self.ran(array, at - 2))
+                        self.ran(decoded, at) or (at >= 2 and self.ran(decoded, at - 2))
                     ):
                         return True
         return False
 
-    def around(self, array: int, page: bytes, pc: int) -> Code:
+    def around(self, decoded: int, page: bytes, pc: int) -> Code:
         """The code around a page that was run at an address."""
-        base, arrays = pc & -PAGE, {0: array}
-        context = self._context(base, array)
+        base, decoded_pages = pc & -PAGE, {0: decoded}
+        context = self._context(base, decoded)
 
         def bytes_at(distance: int) -> bytes | None:
             if distance == 0:
                 return page
-            there = self._array_at(context, base, distance, array)
+            there = self._decoded_at(context, base, distance, decoded)
             owner = None if there is None else self.owner(there)
             if there is None or owner is None:
                 return None
-            arrays[distance] = there
+            decoded_pages[distance] = there
             return self.content(owner)
 
         def ran(offset: int) -> bool:
-            there = arrays.get(offset // PAGE)
+            there = decoded_pages.get(offset // PAGE)
             return there is not None and self.ran(there, offset % PAGE)
 
         def taken(offset: int) -> bool:
-            there = arrays.get(offset // PAGE)
+            there = decoded_pages.get(offset // PAGE)
             return there is not None and self.holds_region(there, offset % PAGE)
 
-        def goals(offset: int) -> tuple[int, ...]:
-            there = arrays.get(offset // PAGE)
-            known = () if there is None else self.goals.of((there, offset % PAGE))
+        def targets(offset: int) -> tuple[int, ...]:
+            there = decoded_pages.get(offset // PAGE)
+            known = () if there is None else self.targets.of((there, offset % PAGE))
             return tuple(offset + distance for distance in known)
 
-        return Code(bytes_at, ran, taken, goals)
+        return Code(bytes_at, ran, taken, targets)
 
-    def _context(self, base: int, array: int) -> int | None:
+    def _context(self, base: int, decoded: int) -> int | None:
         """The execute table that leads from a virtual page to an array."""
         for core in self.cores:
-            for index in range(SETS):
+            for index in range(CONTEXTS):
                 if core.digests[index] == 0:
                     continue  # its memory was never touched
-                table = core.tables + (index * SET_SIZE + EXECUTES) * ENTRY
-                if self._entry(table, base) == int(first_slot(u64(array))):
+                table = core.tables + (index * CONTEXT_SIZE + EXECUTES) * ENTRY
+                if self._entry(table, base) == int(first_slot(u64(decoded))):
                     return int(table)
         return None
 
@@ -143,14 +143,16 @@ class CodePages:
         at = table + (base // PAGE % TLB_SIZE) * ENTRY
         return _u64(at + 8) if _u64(at) == base else None
 
-    def _array_at(self, context: int | None, base: int, distance: int, array: int) -> int | None:
+    def _decoded_at(
+        self, context: int | None, base: int, distance: int, decoded: int
+    ) -> int | None:
         wanted = (base + distance * PAGE) & (2 * KERNEL - 1)
         offset = None if context is None else self._entry(context, wanted)
         if offset is not None:
             return int(page_number(u64(offset)))
-        owner = self.owner(array)
+        owner = self.owner(decoded)
         if owner is None:
             return None
         if base & KERNEL or base == self.memory.base + owner * PAGE:
-            return self.array(owner + distance)  # mapped as a whole, or not at all
+            return self.decoded(owner + distance)  # mapped as a whole, or not at all
         return None

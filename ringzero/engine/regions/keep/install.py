@@ -23,40 +23,40 @@ class Installer:
         self.ready: deque[tuple[int, int, Region]] = deque()  # slot array, the page it is of
         self.leaving: Generation | None = None  # until no hart is in it
         self.installed = self.evicted = 0
-        self._stamp: int | None = None  # of what leaves, when it is out of its slots
+        self._epoch: int | None = None  # of what leaves, when it is out of its slots
         self._standing: dict[int, set[int]] = {}  # by generation: slot arrays that its regions had
 
-    def waits_for(self, array: int) -> bool:
+    def waits_for(self, decoded: int) -> bool:
         """Whether something is to be installed in a slot array."""
-        return any(one == array for one, _, _ in self.ready.copy())
+        return any(one == decoded for one, _, _ in self.ready.copy())
 
     def retire(self, oldest: Generation) -> None:
         """Take the oldest code away from where harts find it; say when they have left it."""
-        if self._stamp is None:
+        if self._epoch is None:
             waiting = [one for one in self.ready if one[2].born != oldest.number]
             self.ready.clear()
             self.ready.extend(waiting)
-            arrays = bytearray(int(self.shared.slot_arrays))
-            for array in self._standing.pop(oldest.number, ()):
-                arrays[array] = 1
-            self._stamp = int(self.code.retire_regions(self.address, bytes(arrays)))
-        if self.code.unlink_regions(self.address, self._stamp, oldest.first_link, oldest.links):
-            self._stamp = self.leaving = None
+            decoded_pages = bytearray(int(self.shared.decoded_pages))
+            for decoded in self._standing.pop(oldest.number, ()):
+                decoded_pages[decoded] = 1
+            self._epoch = int(self.code.retire_regions(self.address, bytes(decoded_pages)))
+        if self.code.unlink_regions(self.address, self._epoch, oldest.first_link, oldest.links):
+            self._epoch = self.leaving = None
             self.evicted += 1
 
     def install(self, pages: CodePages) -> None:
         """All that is ready, where the page still holds what it was compiled from."""
         while self.ready:
-            array, owner, region = self.ready.popleft()
-            if pages.owner(array) != owner or not region.fits(pages.content(owner)):
+            decoded, owner, region = self.ready.popleft()
+            if pages.owner(decoded) != owner or not region.fits(pages.content(owner)):
                 continue
             wanted = bytearray(SLOTS)
             for offset in region.offsets:
                 wanted[offset // 2] = 1
-            changes = self.code.decode_all(self.address, array, bytes(wanted))
+            changes = self.code.decode_all(self.address, decoded, bytes(wanted))
             if not region.fits(pages.content(owner)):
                 continue  # a store before that; one after it counts as a change
             for entry in region.entries:
-                self.code.install_region(self.address, array, entry // 2, region.address, changes)
-            self._standing.setdefault(region.born, set()).add(array)
+                self.code.install_region(self.address, decoded, entry // 2, region.address, changes)
+            self._standing.setdefault(region.born, set()).add(decoded)
             self.installed += 1

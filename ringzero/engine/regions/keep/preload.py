@@ -24,7 +24,7 @@ MOST = 1024  # pages that a profile names
 KEEPING = 0.5  # seconds between two looks at whether it has changed
 
 
-class Ahead:
+class Preload:
     """The profile of one machine's guest, and what was loaded by it."""
 
     def __init__(self, memory: Memory, store: RegionStore) -> None:
@@ -44,7 +44,7 @@ class Ahead:
                 return
             self.loaded[name] = stored(name)
 
-    def take(self, page: bytes) -> list[Region] | None:
+    def pop(self, page: bytes) -> list[Region] | None:
         """What was loaded for a page with this content; None if nothing was."""
         return self.loaded.pop(self.store.name(page), None)
 

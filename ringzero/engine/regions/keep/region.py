@@ -29,7 +29,7 @@ class Region:
     operations: tuple[tuple[int, int], ...]  # (offset, size), of all its pages
     links: tuple[tuple[int, int], ...]  # (distance, address) of other pages
     apart: frozenset[int] = frozenset()  # segments whose accesses are checked one by one
-    goals: frozenset[tuple[int, int]] = frozenset()  # indirect jumps, and known targets
+    targets: frozenset[tuple[int, int]] = frozenset()  # indirect jumps, and known targets
     born: int = 0  # the number of its generation
     pieces: Pieces = ()  # of its own page
     digest: str = ""  # of what they hold
@@ -43,11 +43,11 @@ class Region:
         """Where its instructions begin on its own page."""
         return [offset for offset, _ in self.operations if 0 <= offset < PAGE]
 
-    def place_of(self, home: int, array: int, offset: int) -> int | None:
+    def place_of(self, home: int, decoded: int, offset: int) -> int | None:
         """Where it has an instruction of some slot array, if it stands in that of `home`."""
-        distances = [0] if home == array else []
+        distances = [0] if home == decoded else []
         for distance, link in self.links:
-            if ctypes.c_uint64.from_address(link).value == int(first_slot(u64(array))):
+            if ctypes.c_uint64.from_address(link).value == int(first_slot(u64(decoded))):
                 distances.append(distance)
         for distance in distances:
             if any(at == distance * PAGE + offset for at, _ in self.operations):

@@ -29,7 +29,7 @@ class Stored:
     links: tuple[tuple[int, tuple[int, ...]], ...]  # other pages' distances, and `Graph.words`
     code: bytes
     apart: tuple[int, ...] = ()  # segments whose accesses are checked one by one
-    goals: tuple[
+    targets: tuple[
         tuple[int, int], ...
     ] = ()  # indirect jumps, and targets that they are compared with
     pieces: tuple[tuple[int, int], ...] = ()  # of its own page, and what they hold
@@ -50,7 +50,7 @@ def pack(regions: list[Stored]) -> bytes:
     """Regions as bytes: a line of JSON, then the objects one after the other."""
     head = [
         [
-            *(r.head, r.entries, r.operations, r.helpers, r.links, r.apart, r.goals),
+            *(r.head, r.entries, r.operations, r.helpers, r.links, r.apart, r.targets),
             *(r.pieces, r.digest, len(r.code)),
         ]
         for r in regions
@@ -62,10 +62,10 @@ def unpack(data: bytes) -> list[Stored]:
     """The regions in what `pack` made."""
     line, _, rest = data.partition(b"\n")
     regions, at = [], 0
-    for head, entries, operations, helpers, links, apart, goals, *rest_of_it in json.loads(line):
+    for head, entries, operations, helpers, links, apart, targets, *rest_of_it in json.loads(line):
         pieces, digest, size = rest_of_it
         pairs, targets, parts = (
-            tuple((int(a), int(b)) for a, b in two) for two in (operations, goals, pieces)
+            tuple((int(a), int(b)) for a, b in two) for two in (operations, targets, pieces)
         )
         pages = tuple((int(distance), tuple(words)) for distance, words in links)
         code = rest[at : at + size]

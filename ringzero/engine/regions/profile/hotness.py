@@ -14,7 +14,7 @@ COOLING = 0.5  # seconds after which heat counts half
 Place = tuple[int, int]  # slot array, offset in the page
 
 
-class Heat:
+class Hotness:
     """Places to compile, and indirect jumps that go where no region expects."""
 
     def __init__(self) -> None:
@@ -31,15 +31,15 @@ class Heat:
         self.places[place] += much
         self.pcs[place] = pc
 
-    def take_place(self) -> tuple[Place, int, int]:
+    def pop_place(self) -> tuple[Place, int, int]:
         """The hottest place, its pc, and how hot it was; it is forgotten."""
         hottest = max(self.places, key=self.places.__getitem__)
         return hottest, self.pcs.pop(hottest), self.places.pop(hottest)
 
-    def take_jump(self) -> Place | None:
+    def pop_jump(self) -> Place | None:
         """The most frequent jump, if it is much hotter than any place; it is forgotten."""
-        jump, tells = self.jumps.most_common(1)[0] if self.jumps else ((0, 0), 0)
-        if tells <= RARELY * max(self.places.values(), default=0):
+        jump, events = self.jumps.most_common(1)[0] if self.jumps else ((0, 0), 0)
+        if events <= RARELY * max(self.places.values(), default=0):
             return None
         del self.jumps[jump]
         return jump

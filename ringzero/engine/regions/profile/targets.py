@@ -15,7 +15,7 @@ KNOWN = 4  # times that a jump was told of before anything is concluded
 NEARLY = 1 << 24  # bytes: farther away is another library, which lies elsewhere in each run
 
 
-class Goals:
+class JumpTargets:
     """Targets by place, with how often they were told."""
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Goals:
         total = seen.total() if seen else 0
         if seen is None or total < KNOWN:
             return ()
-        found = [(goal, n) for goal, n in seen.most_common(MOST) if n * LEAST >= total]
+        found = [(target, n) for target, n in seen.most_common(MOST) if n * LEAST >= total]
         if sum(n for _, n in found) < COVERED * total:
             return ()
-        return tuple(goal for goal, _ in found)
+        return tuple(target for target, _ in found)

@@ -141,7 +141,7 @@ class RegionExits(LlvmText):
 
     def _goes_on(self, pc: str) -> None:
         """Say what is executed next outside: heat where slices end in regions counts for it."""
-        self.write("left", pc)
+        self.write("exit_pc", pc)
 
     # ---- other pages
 

@@ -39,12 +39,12 @@ BIND_CHECKED: dict[Native, Native] = {
     access.load: region_access.load_checked,
     access.store: region_access.store_checked,
 }
-BIND_ANYHOW: dict[Native, Native] = {
-    access.load: region_access.load_anyhow,
-    access.store: region_access.store_anyhow,
+BIND_UNALIGNED: dict[Native, Native] = {
+    access.load: region_access.load_unaligned,
+    access.store: region_access.store_unaligned,
 }
 # An instruction's function; the same where its access is looked up, or may be misaligned.
-PLAIN, CHECKED, ANYHOW = "r", "c", "a"
+PLAIN, CHECKED, UNALIGNED = "r", "c", "a"
 TABLE = "t"  # the entry of a table for an address
 LOOK_UPS: dict[Native, str] = {
     tlb.read_entry: f"{TABLE}.read",
@@ -97,7 +97,7 @@ def _optimised() -> bytes:
     plain = str(binding.optimised(text, binding.host_machine()))
     others = [
         _numbered(_other_source(BIND_CHECKED, CHECKED), 10_000),
-        _numbered(_other_source(BIND_ANYHOW, ANYHOW), 20_000),
+        _numbered(_other_source(BIND_UNALIGNED, UNALIGNED), 20_000),
     ]
     return "\n;;\n".join([head, plain, *others]).encode()
 
@@ -123,11 +123,11 @@ class RegionLibrary:
         if self.results:
             return
         data = cache.cached("region-library", self.key, _optimised).decode()
-        head, text, checked, anyhow = data.split("\n;;\n")
+        head, text, checked, unaligned = data.split("\n;;\n")
         # The pointers in a core (its tables, its memory) stay as they are while a region runs.
         self._split(_POINTER.sub(rf"\1, !invariant.load {INVARIANT}", text))
         self._split(checked)
-        self._split(_POINTER.sub(rf"\1, !invariant.load {INVARIANT}", anyhow))
+        self._split(_POINTER.sub(rf"\1, !invariant.load {INVARIANT}", unaligned))
         self.epilogue.append(f"{INVARIANT} = !{{}}")
         self.epilogue.append(f'{LIKELY} = !{{!"branch_weights", i32 2000, i32 1}}')
         self.epilogue.append(f'{UNLIKELY} = !{{!"branch_weights", i32 1, i32 2000}}')
@@ -168,7 +168,7 @@ class RegionLibrary:
     def _compile_helpers(self) -> bytes:
         """The helpers' names in a line of JSON, and their object."""
         self.read()
-        ways = tuple(f"{way}." for way in (PLAIN, CHECKED, ANYHOW, TABLE))
+        ways = tuple(f"{way}." for way in (PLAIN, CHECKED, UNALIGNED, TABLE))
         names = [n for n in self.definitions if not n.startswith(ways)]
         texts = [self.definitions[n].replace("define internal ", "define ", 1) for n in names]
         module = "\n".join([*self.prologue, *self.declarations.values(), *texts, *self.epilogue])

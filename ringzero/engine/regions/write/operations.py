@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from ringzero.engine.llvm_text import ENTRY, offsets
 from ringzero.engine.native.translation import tlb
-from ringzero.engine.native.translation.checked import Window as FoundPage
+from ringzero.engine.native.translation.checked import FoundPage
 from ringzero.engine.native.translation.tlb import PAGE_MASK
 from ringzero.engine.regions.find.flow import Group, Register, written
 from ringzero.engine.regions.find.graph import Graph
-from ringzero.engine.regions.find.loops import Window, windows
+from ringzero.engine.regions.find.loops import CachedTranslation, cached_translations
 from ringzero.engine.regions.find.operation import PAGE, Operation
 from ringzero.engine.regions.write.exits import KINDS, RegionExits, Segment
 from ringzero.engine.regions.write.library import (
-    ANYHOW,
     CHECKED,
     PLAIN,
+    UNALIGNED,
     RegionLibrary,
     symbol,
 )
 
-WINDOW = offsets(FoundPage)
+FOUND = offsets(FoundPage)
 
 
 class RegionOperations(RegionExits):
@@ -41,7 +41,7 @@ class RegionOperations(RegionExits):
         self.groups: dict[int, Group] = {}
         self.checked: dict[int, tuple[str, str]] = {}  # by group: where, and how much further on
         self.memory = ""  # the guest's memory on the host
-        self.windows = windows(self.blocks)
+        self.cached_translations = cached_translations(self.blocks)
 
     # ---- registers
 
@@ -97,7 +97,9 @@ class RegionOperations(RegionExits):
 
     def _call(self, op: Operation) -> list[str]:
         raises, kind = self.library.results[op.one.name]
-        name = symbol(op.one, ANYHOW if op.access and self.segment.offset in self.apart else PLAIN)
+        name = symbol(
+            op.one, UNALIGNED if op.access and self.segment.offset in self.apart else PLAIN
+        )
         self.used.add(name)
         arguments = self._arguments(op, "%core")
         if raises:
@@ -142,24 +144,24 @@ class RegionOperations(RegionExits):
             del self.groups[op.offset]
             return None
         alone = len(group.operations) == 1 and op.stores
-        return None if alone and op.offset not in self.windows else group
+        return None if alone and op.offset not in self.cached_translations else group
 
     def _in_group(self, op: Operation, group: Group) -> list[str]:
         if id(group) not in self.checked:
-            window = self.windows.get(op.offset)
-            if window is None:
+            cached = self.cached_translations.get(op.offset)
+            if cached is None:
                 self.checked[id(group)] = self.memory, self._look_up(op, group)
             elif len(group.operations) == 1 and op.stores:
-                return self._store_through(op, group, window)
+                return self._store_by_cached(op, group, cached)
             else:
-                self._look_through(op, group, window)
-                host = self.value(f"load ptr, ptr %host{window.number}")
+                self._use_cached(op, group, cached)
+                host = self.value(f"load ptr, ptr %host{cached.number}")
                 self.checked[id(group)] = host, "0"
         return self._access(op, *self.checked[id(group)])
 
     def _access(self, op: Operation, memory: str, offset: str) -> list[str]:
         self.line(f"store ptr {memory}, ptr %place")
-        self.line(f"store i64 {offset}, ptr {self.at('%place', WINDOW['offset'])}")
+        self.line(f"store i64 {offset}, ptr {self.at('%place', FOUND['offset'])}")
         kind = self.library.results[op.one.name][1]
         name = symbol(op.one, CHECKED)
         self.used.add(name)
@@ -192,35 +194,35 @@ class RegionOperations(RegionExits):
 
     # ---- windows
 
-    def _if_seen(self, op: Operation, group: Group, window: Window) -> tuple[str, str]:
+    def _if_seen(self, op: Operation, group: Group, cached: CachedTranslation) -> tuple[str, str]:
         """Go to a label if all of a group are on the window's page; emits what follows if not."""
         low = min(o.imm for o in group.operations)
         first = self._address(op, low)
-        within = self.value(f"add i64 {first}, {self.value(f'load i64, ptr %near{window.number}')}")
-        room = self.value(f"load i64, ptr %room{window.number}")
+        within = self.value(f"add i64 {first}, {self.value(f'load i64, ptr %near{cached.number}')}")
+        room = self.value(f"load i64, ptr %room{cached.number}")
         seen, unseen = self.new("seen"), self.new("unseen")
         inside = self.value(f"icmp ult i64 {within}, {room}")
         self.branch(inside, seen, unseen, self.likely)
         self.label(unseen)
         return first, seen
 
-    def _open(self, window: Window, first: str, offset: str) -> None:
+    def _cache(self, cached: CachedTranslation, first: str, offset: str) -> None:
         """From now on the window shows the page around an address."""
         page = self.value(f"and i64 {first}, {PAGE_MASK}")
-        self.line(f"store i64 {self.value(f'sub i64 0, {page}')}, ptr %near{window.number}")
-        self.line(f"store i64 {window.room}, ptr %room{window.number}")
-        self.line(f"store ptr {self.at(self.memory, offset)}, ptr %host{window.number}")
+        self.line(f"store i64 {self.value(f'sub i64 0, {page}')}, ptr %near{cached.number}")
+        self.line(f"store i64 {cached.room}, ptr %room{cached.number}")
+        self.line(f"store ptr {self.at(self.memory, offset)}, ptr %host{cached.number}")
 
-    def _look_through(self, op: Operation, group: Group, window: Window) -> None:
-        first, seen = self._if_seen(op, group, window)
-        self._open(window, first, self._look_up(op, group))
+    def _use_cached(self, op: Operation, group: Group, cached: CachedTranslation) -> None:
+        first, seen = self._if_seen(op, group, cached)
+        self._cache(cached, first, self._look_up(op, group))
         self.line(f"br label %{seen}")
         self.label(seen)
 
-    def _store_through(self, op: Operation, group: Group, window: Window) -> list[str]:
+    def _store_by_cached(self, op: Operation, group: Group, cached: CachedTranslation) -> list[str]:
         """A store alone: where no table has its page, the instruction's function does it."""
         self._arguments(op, "%core")  # all that is read is read before the ways part
-        first, seen = self._if_seen(op, group, window)
+        first, seen = self._if_seen(op, group, cached)
         found, other, done = self.new("found"), self.new("other"), self.new("done")
         missed, entry = self._missed(op, group)
         self.branch(missed, other, found, self.unlikely)
@@ -228,10 +230,10 @@ class RegionOperations(RegionExits):
         self._call(op)
         self.line(f"br label %{done}")
         self.label(found)
-        self._open(window, first, self.load(entry, ENTRY["offset"]))
+        self._cache(cached, first, self.load(entry, ENTRY["offset"]))
         self.line(f"br label %{seen}")
         self.label(seen)
-        self._access(op, self.value(f"load ptr, ptr %host{window.number}"), "0")
+        self._access(op, self.value(f"load ptr, ptr %host{cached.number}"), "0")
         self.line(f"br label %{done}")
         self.label(done)
         return []

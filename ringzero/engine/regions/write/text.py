@@ -33,7 +33,7 @@ class RegionText(RegionOperations):
         self, graph: Graph, library: RegionLibrary, name: str, apart: frozenset[int] = frozenset()
     ) -> None:
         super().__init__(graph, library, name, apart)
-        self.opened = sorted({window.number for window in self.windows.values()})
+        self.opened = sorted({cached.number for cached in self.cached_translations.values()})
 
     def text(self) -> str:
         """The function, and what it takes from outside."""
@@ -204,6 +204,6 @@ class RegionText(RegionOperations):
             self.line(f"switch i64 {relative}, label %{other} [{cases}]")
             self.label(other)
         if not op.returns:
-            self.write("site", self._pc(op.offset))
-            self.write("goal", target)
+            self.write("jump_site", self._pc(op.offset))
+            self.write("jump_target", target)
         self._exit("jump", target)
