@@ -1,7 +1,7 @@
 """An instruction's typed function in a handler of its own: operands in, results out.
 
-The interpreter's handlers take operands from the slot; stencils override that, with operands that
-are filled in when they are copied.
+The interpreter's handlers take operands from the slot; the compiler's pieces override that with
+holes, which are filled in when a piece is copied.
 """
 
 from __future__ import annotations

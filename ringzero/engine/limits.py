@@ -1,5 +1,5 @@
-"""What translated code may take in memory, one setting for all tiers: stitched code a quarter of
-it, regions the rest. Beyond that the oldest eighth is given back, while the guest runs on.
+"""How much memory translated code may take, in one setting for all tiers: the compiler's code a
+quarter of it, regions the rest. Beyond that the oldest eighth is freed while the guest runs on.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ def code_limit() -> int:
 
 
 def compiled_limit() -> int:
-    """Bytes of stitched code."""
+    """Bytes of the compiler's code."""
     return code_limit() // 4
 
 

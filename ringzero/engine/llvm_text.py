@@ -1,4 +1,4 @@
-"""LLVM text of handlers, of every tier: the interpreter's, stencils, regions.
+"""LLVM text of handlers: those of the interpreter, pieces of the compiler, regions.
 
 A handler is a function that gets (core, ip, budget, vpage) in registers and goes on by a guaranteed
 tail call, so that nothing is saved between two of them; preserve_nonecc is the calling convention
@@ -97,7 +97,7 @@ class LlvmText:
         page: str = "%vpage",
         more: str = "",
     ) -> None:
-        """Go on elsewhere, with the arguments of a handler; `more` are those of a stencil."""
+        """Go on elsewhere, with the arguments of a handler; `more` are further ones."""
         self.line(
             f"musttail call {CONVENTION} void {target}"
             f"(ptr %core, ptr {ip}, i64 {budget}, i64 {page}{more})"

@@ -89,9 +89,9 @@ class Profile:
     loaded: int = 0  # regions in all, compiled now or in an earlier run
     waiting: int = 0  # places that were hot and are not compiled yet
     compiled_bytes: int = 0  # regions in memory now
-    evicted: int = 0  # how often the oldest of them were given back
+    evicted: int = 0  # how often the oldest of them were freed
     compiled_at_once: int = 0  # instructions that the compiler made code of
-    emptied: int = 0  # how often the oldest eighth of stitched code was given back
+    emptied: int = 0  # how often the oldest eighth of compiled code was freed
     fences: tuple[int, ...] = ()  # of translation: by nothing, address, address space, both
     spaces: int = 0  # looks for the translations of an address space
     fresh: int = 0  # of those, for one of which there were none

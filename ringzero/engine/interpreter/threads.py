@@ -1,7 +1,7 @@
 """Harts on threads of their own: each runs, and waits, in native code without Python's lock.
 
 `HartThreads.run` starts them and serves the machine from the calling thread meanwhile: devices'
-news, regions to install. When it comes back all harts are at rest, wherever the reason came from.
+work, regions to install. When it comes back, all harts are at rest, whatever the reason was.
 """
 
 from __future__ import annotations

@@ -265,7 +265,7 @@ def ready_to_run(core: Core) -> bool:
 def rest(core: Core, kicks: u64) -> bool:
     """A hart's thread has nothing to run: wait, if there is something to wait for; False if not.
 
-    `bell` is what `heard` gave before the hart looked for interrupts.
+    `kicks` is what `kick_count` gave before the hart looked for interrupts.
     """
     set_quiescence(core, u64(OUT))
     if core.why != u64(Why.WAITING) or core.shared[0].stop != 0:
@@ -322,7 +322,7 @@ def straddling(core: Core, pc: u64) -> tuple[ptr[Slot], bool]:
 
 @native
 def locate(core: Core, target: u64) -> tuple[u64, bool]:
-    """The slot array of an address that the execute table missed; or its fault, taken."""
+    """The decoded page of an address that the execute table missed; or its fault, taken."""
     try:
         offset = find_code(core, target)
         return offset, True

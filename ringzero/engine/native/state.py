@@ -15,15 +15,16 @@ TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
 READS, WRITES, EXECUTES, CODE_WRITES = (table * TLB_SIZE for table in range(TABLES))
 CONTEXT_SIZE = TABLES * TLB_SIZE
 CONTEXTS = 32  # per hart; a bit each in the masks below
-LOG = 1024  # entries of a set that are remembered, so that emptying it looks at no others
+LOG = 1024  # entries of a context that are remembered, so that emptying it looks at no others
 DECODED_MASKS = 4096
 
-# What of the hart's state a set is for (`tlb_sets`). UNUSUAL: MPRV or MXR; GUEST: V=1, both stages.
+# The states of a hart that translate differently: QEMU's MMU indexes (`contexts`).
+# UNUSUAL: MPRV or MXR; GUEST: V=1, both stages.
 MMU_MODES = 8
 USER, SUPERVISOR, SUPERVISOR_SUM, MACHINE, UNUSUAL = range(5)
 GUEST_USER, GUEST_SUPERVISOR, GUEST_SUPERVISOR_SUM = range(5, MMU_MODES)
 
-LARGE = 1024  # places for the superpages that a set holds pieces of
+LARGE = 1024  # places for the superpages that a context holds pieces of
 LARGE_WORDS = 64
 
 SLICE = 16384  # instructions between looks at interrupts and deadlines
@@ -34,19 +35,17 @@ PAGE_STRIDE = 65536  # bytes between decoded pages, each at a multiple of it: ma
 NO_PAGE = 0
 LINK_COUNT = 1 << 16
 WORD_COUNT = 1 << 24
-STITCHED = 0xF020  # in a slot array: the arenas of code memory where its blocks lie, as bits
-THRASHED = 0xF028  # in a slot array: how often stores into its code dropped them
-EVENTS = 8192  # entries of the ring; a power of two
+STITCHED = 0xF020  # in a decoded page: the arenas of code memory where its blocks lie, as bits
+THRASHED = 0xF028  # in a decoded page: how often stores into its code dropped them
+EVENTS = 8192  # entries of the ring of events; a power of two
 HOT_COUNTS = 8192  # entries of the table; a power of two
 SIDE_EXITS = 4096  # entries of the table of side exits; a power of two
 TARGETS = 4096  # entries of the table of indirect jumps; a power of two
 HOT_SLICES = 3  # slices that ended at one slot before Python hears of it
-FIRST_SLICE = 1 << 63  # on an entry of the ring: not hot, but the first of its array
-HOT_EXIT = 1 << 62  # on an entry of the ring: regions often leave there
-NEW_PAGE = 1 << 60  # on an entry of the ring: the array was made just now
-JUMP_TARGET = (
-    1 << 61
-)  # on an entry of the ring: how far an indirect jump often goes, in place of the pc
+FIRST_SLICE = 1 << 63  # an event: the first slice that ended in a decoded page
+HOT_EXIT = 1 << 62  # an event: regions often leave there
+NEW_PAGE = 1 << 60  # an event: the decoded page is new
+JUMP_TARGET = 1 << 61  # an event: the second number is how far an indirect jump goes
 HOT_EXIT_COUNT = 8192  # side exits at one place before Python hears of it
 
 CAUSES = 64  # exceptions 0–31, interrupts 32–63, in the counters
@@ -64,17 +63,17 @@ class TlbEntry(Struct):
 
 
 class TlbKey(Struct):
-    """Whose translations a set of tables holds."""
+    """Whose translations a context holds."""
 
     mmu_mode: u64  # and, where that is UNUSUAL, the bits of the hart that matter then
-    space: u64  # satp or vsatp, as of the last use where address spaces share the set
+    space: u64  # satp or vsatp, as of the last use where address spaces share the context
     guest: u64  # hgatp
-    regime: u64  # which fences concern it (`tlb_sets`)
+    regime: u64  # which fences concern it (`contexts`)
     digest: u64
 
 
 class TlbContext(Struct):
-    """A set of four tables: whose, and which entries may be in use."""
+    """A context of the TLB: four tables for one address space and state of the hart."""
 
     key: TlbKey
     used: u64  # Core.chosen when it was last looked for; 0 for never
@@ -138,10 +137,10 @@ class JumpCount(Struct):
 
 
 class Link(Struct):
-    """What a region expects of one page beside its own (`region_links.py`)."""
+    """What a region expects of one page that is not its own (`code/links.py`)."""
 
-    bound: u64  # byte offset of the slot array that it holds for; INVALID for none
-    next: u64  # 1 + the next link bound to the same array
+    bound: u64  # offset of the first slot of the page that it holds for; INVALID for none
+    next: u64  # 1 + the next link bound to the same page
     first: u64  # its words, in Shared.words
     count: u64
     refused: u64
@@ -153,16 +152,16 @@ class Shared(Struct):
     memory: ptr[u8]  # RAM
     ram_base: u64
     ram_size: u64
-    pages: ptr[u32]  # per page of RAM: 1 + index of its slot array, or NO_PAGE
+    pages: ptr[u32]  # per page of RAM: 1 + the number of its decoded page, or NO_PAGE
     slots: ptr[u8]
-    owners: ptr[u32]  # per slot array: the page it decodes
+    owners: ptr[u32]  # per decoded page: the page of RAM that it is of
     decoded_pages: u64  # how many fit
     decoded_used: u64
-    spare: ptr[u32]  # a ring of slot arrays given back, the oldest first
+    spare: ptr[u32]  # a ring of decoded pages freed, the oldest first
     spare_first: u64
     spares: u64
     releases: ptr[u8]  # per page of RAM: how often it stopped being a code page
-    idle_page: u64  # 1 + a slot array that is stored beside, but perhaps not run
+    idle_page: u64  # 1 + a decoded page that many stores go to, and that perhaps is not run
     handlers: ptr[u64]  # by 2 * index + (size == 2), then the special handlers
     cores: ptr[u8]  # the Cores, one after the other
     harts: u64
@@ -176,7 +175,7 @@ class Shared(Struct):
     hot_counts: ptr[HotCount]
     side_exits: ptr[HotCount]  # side exits, by the slot that they left at
     targets: ptr[JumpCount]
-    events: ptr[u64]  # a ring of pairs: a slot (byte offset) that is hot, or whose array is new; pc
+    events: ptr[u64]  # a ring of events, two numbers each: a slot's offset with flags, and a pc
     event_count: u64  # how many numbers were ever written
     links: ptr[Link]
     words: ptr[u32]  # of links: two bytes of code << 16 | their offset | instruction begins
@@ -186,7 +185,7 @@ class Shared(Struct):
     limit: u64  # come back when `elapsed` reaches this
     stopped: u64  # the hart whose Core.why says why we came back
     parallel: u64  # harts run on threads of their own just now
-    common: ptr[u8]  # see `quiescence`
+    common: ptr[u8]  # see `epochs`
     yield_thread: u64  # C function: sched_yield
     system_call: u64  # C function: syscall
     futex: u64  # the number of that system call
@@ -207,16 +206,16 @@ class Core(Struct):
     shared: ptr[Shared]
     memory: ptr[u8]  # Shared.memory again, one load nearer
     slots: ptr[u8]  # Shared.slots again
-    tlb: ptr[TlbEntry]  # the tables of the present set
-    tables: ptr[TlbEntry]  # of all sets
+    tlb: ptr[TlbEntry]  # the tables of the present context
+    tables: ptr[TlbEntry]  # of all contexts
     contexts: ptr[TlbContext]
     mmu_mode: u64
     context: u64
-    bound: u64[MMU_MODES]  # per context 1 + its set in this address space, or 0
-    digests: u64[CONTEXTS]  # of the sets' keys; 0 for a set never used
-    superpages: u64  # sets that hold pieces of superpages
-    chosen: u64  # how often a set was looked for
-    scratch: ptr[Slot]  # a slot array of its own: instructions that are fetched for just once
+    bound: u64[MMU_MODES]  # per context 1 + its context in this address space, or 0
+    digests: u64[CONTEXTS]  # of the contexts' keys; 0 for one never used
+    superpages: u64  # contexts that hold pieces of superpages
+    chosen: u64  # how often a context was looked for
+    scratch: ptr[Slot]  # a decoded page of its own: instructions that are fetched for just once
     scratch_slot: u64  # the one slot of it that does not halt
     number: u64  # among the cores
     horizon: u64  # hart.retired = horizon - budget, while running
@@ -245,23 +244,23 @@ class Core(Struct):
     region_slices: u64  # those that ended in a region
     side_exits: u64  # side exits of regions
     handlers: ptr[u64]  # Shared.handlers again
-    exit_pc: u64  # where the last region that gave way went on
+    exit_pc: u64  # where the last region that was left went on
     jump_site: u64  # the last indirect jump that was looked up, or 0
     jump_target: u64  # where it went
     ended_in_region: u64  # whether the budget was spent in a region
     link: ptr[Link]  # what a region found wanting
     link_page: u64  # and the page it is about
-    claimed: u64  # sets taken for one that had none
-    flushed: u64  # sets emptied by fences, and by what voids all translations
+    claimed: u64  # contexts taken for one that had none
+    flushed: u64  # contexts emptied by fences, and by what voids all translations
     fences: u64[FENCES]  # by what they name: address 1, address space 2
-    by_page: u32[TLB_SIZE]  # sets that may hold a page; by index in tables
+    by_page: u32[TLB_SIZE]  # contexts that may hold a page; by index in tables
     by_frame: u32[TLB_SIZE]  # those with a page of RAM in the write table
-    by_decoded: u32[DECODED_MASKS]  # those with a slot array in the execute table
+    by_decoded: u32[DECODED_MASKS]  # those with a decoded page in the execute table
     wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
     page: u64  # the virtual page that compiled code runs in
     frame: u64  # the host's rbp while compiled code uses that register
-    quiescence: u64  # what the hart may be using (`quiescence`)
-    quiescent_epoch: u64  # the newest stamp when it last used nothing
+    quiescence: u64  # what the hart may be using (`epochs`)
+    quiescent_epoch: u64  # the newest epoch when it last used nothing
     gap: u64[GAP]  # no cache line holds two harts' fields
 
 

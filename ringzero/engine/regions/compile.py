@@ -20,7 +20,7 @@ OPTIONS = ("-disable-lsr",)
 
 
 class RegionCompiler:
-    """Makes regions, in a background thread; its objects live until they are given back."""
+    """Makes regions, in a background thread; its objects live until they are freed."""
 
     def __init__(self, shared: Any) -> None:
         for option in OPTIONS:

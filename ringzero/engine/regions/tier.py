@@ -1,9 +1,14 @@
 """The region tier: the interpreter, with hot code compiled by LLVM on a background thread.
 
-Native code counts where slices end, and tells of code pages that are new and of places that are
-hot. The thread loads what is known of the former and compiles the hottest of the latter; the harts'
-thread installs that between two stretches of native code, if the page still holds what was
-compiled.
+Native code samples where slices end, and records events: a decoded page is new, a place is hot, a
+side exit is hot, an indirect jump has a frequent target (`native.profile`). One thread reads the
+events; another compiles what they name, or recompiles it; the thread that runs the harts installs
+what is ready between two stretches of native code, if the page still holds what was compiled.
+
+A page's life, as this tier sees it: new (an event names its decoded page), recalled (what earlier
+runs compiled of this content is queued), hot (a region is compiled and queued), installed, and
+recompiled where a region leaves too often. A store to its code drops its regions natively, after
+which it is recalled or compiled once more. `docs/engine.md` has it as a picture.
 """
 
 from __future__ import annotations
@@ -62,14 +67,16 @@ class Regions(Interpreter):
         self._installer = Installer(self.code, self.shared, self.shared_address)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._hotness = Hotness()
-        self._events: deque[tuple[int, int]] = deque()  # what native code told: slot and pc
-        self._new_pages: deque[int] = deque()
+        self._events: deque[tuple[int, int]] = deque()  # slot's offset with flags, and pc
+        self._new_pages: deque[int] = deque()  # decoded pages that were not recalled yet
         self._knowing = threading.RLock()  # held where what is known of pages changes
-        self._hot_exits: deque[tuple[int, int]] = deque()
+        self._hot_exits: deque[tuple[int, int]] = deque()  # decoded page, offset in the page
         self._compared_with: set[tuple[int, int, int]] = set()
-        self._made: dict[bytes, Known] = {}  # by the content of pages that were looked up on disk
-        self._current: dict[int, Known] = {}  # what a slot array was given last
-        self._bases: dict[int, int] = {}  # where in virtual memory a slot array was run
+        self._made: dict[
+            bytes, Known
+        ] = {}  # by content of pages: what this and earlier runs compiled
+        self._current: dict[int, Known] = {}  # by decoded page: what was queued for it last
+        self._bases: dict[int, int] = {}  # by decoded page: where it was run in virtual memory
         self._seen = self._warmth = 0
         self._running = threading.Event()
         self._closed = False
@@ -100,7 +107,7 @@ class Regions(Interpreter):
         super().stop()
 
     def between(self) -> None:
-        """Between two stretches of native code, or beside harts on threads of their own."""
+        """Between two stretches of native code, or while harts run on threads of their own."""
         if self._installer.leaving is not None:
             self._installer.retire(self._installer.leaving)
         if self._installer.ready:
@@ -179,7 +186,7 @@ class Regions(Interpreter):
             time.sleep(POLL / 2)
 
     def _listen(self) -> None:
-        """Take over what native code has told; what is loaded for a new page is ready at once."""
+        """Read new events. What is loaded already for a new page is queued at once."""
         with self._knowing:
             total = int(self.shared.event_count)
             buffer = (ctypes.c_uint64 * EVENTS).from_address(self.shared.events)
@@ -188,14 +195,14 @@ class Regions(Interpreter):
                 if slot & NEW_PAGE:
                     self._current.pop(
                         int(page_number(u64(slot % NEW_PAGE))), None
-                    )  # another page had the array
+                    )  # it was another page's
                     self._look_up(int(page_number(u64(slot % NEW_PAGE))), loaded=True)
                 else:
                     self._events.append((slot, pc))
             self._seen = total
 
     def _read_events(self) -> None:
-        """Heed what native code has told: slot arrays, heat, and where regions leave."""
+        """Sort the events: pages to look up, hot places, hot side exits, targets of jumps."""
         self._listen()
         while self._events:
             slot, pc = self._events.popleft()
@@ -212,7 +219,7 @@ class Regions(Interpreter):
                 self._hotness.add((decoded, offset), pc)
 
     def _learn(self, decoded: int, offset: int, distance: int) -> None:
-        """An indirect jump often goes so far."""
+        """Add a sample to an indirect jump's profile; a jump with a new target is a candidate."""
         known = (decoded, offset, distance)
         if self._targets.learn((decoded, offset), distance) and known not in self._compared_with:
             self._hotness.jumps[decoded, offset] += 1
@@ -224,7 +231,7 @@ class Regions(Interpreter):
             self._recall(decoded, owner, self._pages.content(owner), loaded=loaded)
 
     def _make_room(self) -> None:
-        """Where the limit is reached, let the harts leave the oldest code, and free it."""
+        """Where the limit is reached, evict the oldest code, and free it after a grace period."""
         oldest = self._compiler.code.surplus(self._code_limit)
         if oldest is None:
             return
@@ -246,7 +253,11 @@ class Regions(Interpreter):
         self._compiler.code.free(oldest)
 
     def _known_of(self, decoded: int, page: bytes, loaded: bool = False) -> Known | None:
-        """What is known of a page; as before where only what never ran has changed."""
+        """What is known of a page.
+
+        Where only bytes have changed that never ran (data among the code), the page is still the
+        one that its regions are kept under: else each such store would look like a new page.
+        """
         before = self._current.get(decoded)
         if before is not None and before.page != page:
             if not self._pages.code_changed(decoded, before.page, page):
@@ -287,10 +298,10 @@ class Regions(Interpreter):
         page = self._pages.content(owner)
         self._bases[decoded] = pc & -PAGE
         if self._recall(decoded, owner, page):
-            return  # what is hot still will be told of again
+            return  # what is still hot then becomes an event once more
         known = self._current.get(decoded)
         if known is None:
-            return  # the page has no array any more
+            return  # the page is not decoded any more
         region = known.at(offset, page)
         if region is None and (offset, page[offset : offset + 4]) not in known.hopeless:
             region = self._compile(decoded, page, offset, pc)
@@ -322,13 +333,17 @@ class Regions(Interpreter):
         return self._compiler.region(graph, page, known, apart)
 
     def _recompile_at_exit(self, decoded: int, offset: int) -> None:
-        """A region often leaves at a place: check the accesses there one by one."""
+        """A region often leaves at a place: recompile it, each access there looked up alone.
+
+        A group of accesses shares one look-up and one side exit; where that misses often, each
+        access of its own misses less.
+        """
         for home, region, at in self._holding(decoded, offset):
             if at not in region.apart:
                 self._recompile(home, region, region.apart | {at}, region.targets)
 
     def _recompile_for_targets(self, decoded: int, offset: int) -> None:
-        """A jump often goes where no region expects it."""
+        """A jump often goes where no region expects: recompile those that hold it, to compare."""
         found = self._targets.of((decoded, offset))
         self._compared_with.update((decoded, offset, distance % (1 << 64)) for distance in found)
         for home, region, at in self._holding(decoded, offset):
@@ -337,7 +352,7 @@ class Regions(Interpreter):
                 self._recompile(home, region, region.apart, region.targets | targets)
 
     def _holding(self, decoded: int, offset: int) -> list[tuple[int, Region, int]]:
-        """The regions that hold an instruction, with their slot array, and its place in each."""
+        """The regions that hold an instruction, with their decoded page, and its place in each."""
         found = []
         with self._knowing:
             given = list(self._current.items())
@@ -351,7 +366,10 @@ class Regions(Interpreter):
     def _recompile(
         self, home: int, region: Region, apart: frozenset[int], targets: frozenset[tuple[int, int]]
     ) -> None:
-        """Compile a region anew with what is known now; the old one stands in its own way."""
+        """Compile a region anew with what is known now.
+
+        The explorer stops at other regions' entries; its own are not in its way (`replacing`).
+        """
         owner, base = self._pages.owner(home), self._bases.get(home)
         if owner is None or base is None:
             return

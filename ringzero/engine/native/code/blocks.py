@@ -1,4 +1,4 @@
-"""Stitched blocks as slot arrays see them: handlers that lie in code memory, and how they go.
+"""Compiled blocks in decoded pages: handlers that lie in code memory, and how they are dropped.
 
 Also the interpreter's handler of a decoded slot, by number: whatever stands in the slot itself.
 """
@@ -10,7 +10,7 @@ from ringzero.engine.native.state import PAGE_SLOTS, Shared
 from ringzero.lang import native, typed_range, u8, u16, u64
 
 LEADER, COUNTED = 0x80, 0x7F  # in a mark: whether a block begins there; how often it was entered
-MOST_DROPS = 64  # stores into a page's code until it is not stitched again
+MOST_DROPS = 64  # stores into a page's code until it is not compiled again
 
 
 @native
@@ -37,13 +37,13 @@ def clear_marks(shared: Shared, decoded: u64) -> None:
 
 @native(inline=True)
 def is_compiled(shared: Shared, handler: u64) -> bool:
-    """Whether a handler is a stitched block."""
+    """Whether a handler is a compiled block."""
     return handler - shared.compiler[0].run < shared.compiler[0].size
 
 
 @native(cold=True)
 def drop_blocks(shared: Shared, decoded: u64, warm: int, soon: bool) -> None:
-    """A page's blocks go: `soon` to be stitched again, or because its code changed.
+    """A page's blocks are dropped: to be compiled again `soon`, or because its code changed.
 
     Their slots get the handler numbered `warm`, or the interpreter's where that happens often.
     """

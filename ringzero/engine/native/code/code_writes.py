@@ -31,7 +31,7 @@ def holds_code(shared: Shared, where: u64, size: u64) -> bool:
 
 @native
 def count_data_store(shared: Shared, page: u64) -> None:
-    """Count stores beside a page's code: many mean that the page may hold none any more."""
+    """Count a store to a page of code that touches no code: after many, its code may be gone."""
     present = u64(shared.pages[page])
     if present != NO_PAGE:
         code = decoded_page(shared, present - 1)

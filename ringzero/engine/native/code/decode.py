@@ -1,7 +1,7 @@
 """From memory to slots: what an instruction is decoded from, by whom, and when it may be.
 
 Where harts run in parallel, one of them may be storing what another decodes, and a third may be
-reading the operands of a slot that is to be decoded anew (`changes.py` says who is waited for).
+reading the operands of a slot that is to be decoded anew (`invalidate.py` says who is waited for).
 """
 
 from __future__ import annotations
@@ -127,10 +127,10 @@ def decode_slot(core: Core, slot: ptr[Slot]) -> None:
 
 @native
 def decode_here(core: Core, slot: ptr[Slot]) -> bool:
-    """`decode_shared` by a hart that goes on in the array.
+    """`decode_shared` by a hart that goes on in the page.
 
-    It may have been sent away from there meanwhile: it is a user again, and running, before anyone
-    can change the slot once more.
+    The hart may have been sent away from the page meanwhile. It is a user again, and running, while
+    the lock is held: so nobody can change the slot before.
     """
     shared = core.shared[0]
     by = hart_bit(core)
@@ -221,7 +221,7 @@ def decode_all(shared: Shared, decoded: u64, wanted: ptr[u8]) -> u64:
 
 @native
 def fill_scratch(core: Core, pc: u64, word: u32) -> ptr[Slot]:
-    """Decode a word into the hart's own array, where all other slots halt; its slot."""
+    """Decode a word into the hart's scratch page, where all other slots halt; its slot."""
     clear_scratch_slot(core)
     core.scratch_slot = (pc & 0xFFF) >> 1
     fill_slot(core.shared[0], core.scratch[core.scratch_slot], word, NEVER_NEAR)

@@ -1,8 +1,8 @@
-"""Slot arrays: the decoded form of code pages, one 16-byte slot per two bytes of a physical page.
+"""Decoded pages: what pages of code are executed from, a 16-byte slot for two bytes of code.
 
-An array is aligned to 64 KiB, so a slot's address gives the offset in its page: pc = virtual page |
-((slot & 0x7fff) >> 3). Behind the 2048 slots stand two guards that continue on the next page. A
-store into a decoded page resets the slots that it touches, so fence.i finds nothing to do.
+The slots of a page are aligned, so a slot's address tells the instruction's place in its page
+(`address`). Behind the 2048 slots stand two guards that continue on the next page. A store into a
+page of code resets the slots that it touches, so fence.i finds nothing to do.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def change_shared(page: DecodedPage, operation: str, field: str, value: u64) -> 
 
 @native
 def clear_slots(shared: Shared, slots: ptr[Slot], handler: int, guard: int) -> None:
-    """Every slot of an array to one special handler."""
+    """All slots of a page get one special handler."""
     fill = shared.handlers[handler]
     for i in typed_range(u64(PAGE_SLOTS)):
         slots[i].handler = fill
@@ -94,20 +94,20 @@ def forget_slots(shared: Shared, decoded: u64, first: u64, size: u64) -> bool:
 
 @native
 def count_change(shared: Shared, decoded: u64) -> None:
-    """Decoded code of an array changed: regions that were made of it are too late."""
+    """Decoded code of a page changed: regions that were made of it are not installed any more."""
     page = decoded_page(shared, decoded)
     write_shared(page, "changes", read_shared(page, "changes") + 1)
 
 
 @native
 def clear_scratch(core: Core) -> None:
-    """A new scratch array."""
+    """A new scratch page."""
     clear_slots(core.shared[0], core.scratch, Special.HALT, Special.CROSS)
 
 
 @native
 def clear_scratch_slot(core: Core) -> None:
-    """The one instruction that the scratch array holds is forgotten: it is fetched anew."""
+    """The one instruction that the scratch page holds is forgotten: it is fetched anew."""
     core.scratch[core.scratch_slot].handler = core.shared[0].handlers[Special.HALT]
 
 
@@ -138,14 +138,14 @@ def link_number(core: Core) -> u64:
 
 @native
 def add_link(shared: Shared, decoded: u64, number: u64) -> None:
-    """A link is bound to an array."""
+    """A link is bound to a decoded page."""
     shared.links[number].next = decoded_page(shared, decoded).first_link
     decoded_page(shared, decoded).first_link = number + 1
 
 
 @native
 def remove_link(shared: Shared, decoded: u64, number: u64) -> None:
-    """A link will be bound to another array."""
+    """A link will be bound to another decoded page."""
     at = decoded_page(shared, decoded).first_link
     if at == number + 1:
         decoded_page(shared, decoded).first_link = shared.links[number].next
@@ -159,7 +159,7 @@ def remove_link(shared: Shared, decoded: u64, number: u64) -> None:
 
 @native
 def unbind_links(shared: Shared, decoded: u64) -> None:
-    """An array no longer is what links expect."""
+    """A page is no longer what links expect."""
     at = decoded_page(shared, decoded).first_link
     while at != 0:
         link = shared.links[at - 1]

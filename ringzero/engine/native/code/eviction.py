@@ -1,7 +1,7 @@
-"""Regions that are to be given back: out of their slots first, later out of the lists of links.
+"""Eviction of regions: out of their slots first, after a grace period out of the lists of links.
 
-Harts go on meanwhile, perhaps in these very regions until their slice ends; what harts have not
-passed yet is not freed.
+Harts run on meanwhile, perhaps in these very regions until their slice ends. Their code is freed
+when every hart has been in a quiescent state since (`epochs`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ringzero.lang import native, ptr, typed_range, u8, u64
 
 @native
 def retire_regions(shared: Shared, decoded_pages: ptr[u8]) -> u64:
-    """Drop the regions of the slot arrays that are marked. The stamp of what they were."""
+    """Drop the regions of the decoded pages that are marked; the epoch in which that was done."""
     acquire(shared)
     for decoded in typed_range(shared.decoded_used):
         if decoded_pages[decoded] != 0:

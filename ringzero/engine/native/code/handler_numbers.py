@@ -28,7 +28,7 @@ class Special(IntEnum):
     SIDE_EXIT = auto()  # of a region: the interpreter does this instruction
     LINK = auto()  # a region is at the end of its page; then JUMP_TO
     LINK_SIDE_EXIT = auto()  # the same; then SIDE_EXIT
-    WARM = auto()  # a leader that is not stitched yet
+    WARM = auto()  # a leader that is not compiled yet
 
     @property
     def symbol(self) -> str:

@@ -1,9 +1,9 @@
-"""Memory changed: what was decoded from it goes, and who may still be using that.
+"""Memory changed: what was decoded from it is dropped once nobody uses it any more.
 
-A hart gets to a slot array by its own execute table only, and is among the array's users from then
-on. Who changes code sends the other users away: their entries go, and until they have passed the
-end of a slice they may be reading what was there. So code that is patched by the hart that runs it
-waits for nobody, and code that others run waits for those, once.
+A hart gets to a decoded page by its own execute table only, and is among the page's users from then
+on. Whoever changes code sends the other users away: their entries are dropped, and until the end of
+their slice they may still be reading what was there. So a hart that patches code which only it runs
+waits for nobody; code that others run waits for those, once.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def forget_range(shared: Shared, where: u64, size: u64) -> None:
 
 @native
 def send_away(shared: Shared, decoded: u64, by: u64) -> None:
-    """The users of an array but `by` have to come to it anew; all that were there are leaving."""
+    """All users of a page but `by` have to look it up anew; those that were in it are leaving."""
     if shared.parallel == 0:
         return
     page = decoded_page(shared, decoded)
@@ -76,7 +76,7 @@ def send_away(shared: Shared, decoded: u64, by: u64) -> None:
 
 @native
 def come_in(core: Core, offset: u64) -> None:
-    """A hart is about to have an array, given by its byte offset, in its execute table."""
+    """A hart is about to enter a page, given by its first slot's offset, in its execute table."""
     shared = core.shared[0]
     if shared.parallel != 0:
         page = decoded_page(shared, page_number(offset))
@@ -85,6 +85,6 @@ def come_in(core: Core, offset: u64) -> None:
 
 @native
 def is_in(core: Core, offset: u64) -> bool:
-    """Whether a hart is among the users of an array: nobody has sent it away meanwhile."""
+    """Whether a hart is among a page's users: nobody has sent it away meanwhile."""
     page = decoded_page(core.shared[0], page_number(offset))
     return read_shared(page, "users") & hart_bit(core) != 0

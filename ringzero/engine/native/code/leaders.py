@@ -1,7 +1,7 @@
-"""Where blocks begin, and which of them are warm: the marks beside a slot array.
+"""Where blocks begin, and which of them are warm: the marks of a decoded page.
 
 Decoding marks what a branch, a call or a return leads to, and what was reached by no known way. A
-marked slot counts its executions by the handler WARM, until the stitcher makes code of it. Nothing
+marked slot counts its executions by the handler WARM, until the compiler makes code of it. Nothing
 is counted elsewhere.
 """
 
@@ -42,7 +42,7 @@ def set_mark(shared: Shared, decoded: u64, slot: u64, mark: u8) -> None:
 
 @native
 def kind_at(shared: Shared, decoded: u64, slot: u64) -> u8:
-    """What a decoded instruction is to the stitcher."""
+    """What a decoded instruction is to the compiler."""
     number = number_at(shared, decoded, slot)
     if number >= FAR:
         number -= FAR

@@ -1,8 +1,8 @@
 """Links: what a region expects of the other pages that it runs through.
 
-A region goes to another page only where the execute table leads to the slot array that its link is
-bound to. A link is bound where the page holds the words that were compiled; a store to them, or
-the array's end, unbinds it (`slots.drop_regions`).
+A region goes to another page only where the execute table leads to the decoded page that its link
+is bound to. A link is bound where the page holds the words that were compiled; a store to them, or
+the end of the decoded page, unbinds it (`decoded_pages.drop_regions`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def bind_link(core: Core) -> None:
 
 @native
 def bind(core: Core, decoded: u64, changes: u64) -> None:
-    """Bind Core.link to an array, if that is as it was when its changes were counted."""
+    """Bind Core.link to a decoded page, if its code has not changed since `changes` was read."""
     shared = core.shared[0]
     link = core.link[0]
     acquire(shared)
@@ -67,7 +67,7 @@ def bind(core: Core, decoded: u64, changes: u64) -> None:
 
 @native
 def holds_words(shared: Shared, link: Link, decoded: u64) -> bool:
-    """Whether the page of an array holds what was compiled."""
+    """Whether the page that was decoded holds what was compiled."""
     page = u64(shared.owners[decoded]) << 12
     words = advance(shared.words, link.first)
     for i in typed_range(link.count):

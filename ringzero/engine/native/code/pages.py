@@ -1,7 +1,7 @@
-"""Which page has which slot array: made when a page is first executed, given back when it is data.
+"""Which page of RAM is decoded where: from its first execution until it turns out to be data.
 
-A page that holds code is in no hart's write table. Arrays that are given back may have harts in
-them still; they are used anew when all harts have passed the end of a slice (`quiescence`).
+A page that holds code is in no hart's write table. A decoded page that is freed may have harts in
+it still; it is used anew after a grace period (`epochs`).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ from ringzero.lang import ctz, fence, native, typed_range, u32, u64
 
 @native
 def code_page(core: Core, page: u64) -> u64:
-    """Byte offset (from Shared.slots) of the slot array of a backed page, made if need be."""
+    """The offset of the first slot of a page of RAM, which is decoded if need be."""
     shared = core.shared[0]
     present = u64(shared.pages[page])
     if present == NO_PAGE:
@@ -71,7 +71,7 @@ def code_page(core: Core, page: u64) -> u64:
 
 @native(cold=True)
 def make_code_page(core: Core, page: u64) -> u64:
-    """1 + the slot array of a page that had none: perhaps another hart's, made just now.
+    """1 + the decoded page of a page that had none; perhaps another hart has just made it.
 
     The hart is on its way to the page, and in no other.
     """
@@ -114,7 +114,7 @@ def make_code_page(core: Core, page: u64) -> u64:
 
 @native
 def record_event(shared: Shared, what: u64, pc: u64) -> None:
-    """Add to the ring; Python reads fast enough, and what it misses becomes hot again."""
+    """Add to the ring of events. Python reads fast enough; what it misses becomes hot once more."""
     acquire(shared)
     shared.events[shared.event_count & (EVENTS - 1)] = what
     shared.events[(shared.event_count + 1) & (EVENTS - 1)] = pc
@@ -125,7 +125,7 @@ def record_event(shared: Shared, what: u64, pc: u64) -> None:
 
 @native
 def await_ready(core: Core, decoded: u64) -> None:
-    """Another hart may be making the array still: its page's last stores are on their way."""
+    """Another hart may still be making the decoded page, while the last stores to it are done."""
     page = decoded_page(core.shared[0], decoded)
     if read_shared(page, "ready") == 0:
         tries = u64(0)
@@ -138,7 +138,7 @@ def await_ready(core: Core, decoded: u64) -> None:
 
 @native
 def claim_page(shared: Shared) -> tuple[u64, bool]:
-    """A slot array that no page has, and no hart is in; False if there is none."""
+    """A decoded page that is free, and that no hart is in; False if there is none."""
     if shared.spares != 0:
         decoded = u64(shared.spare[shared.spare_first])
         epoch = read_shared(decoded_page(shared, decoded), "epoch")
@@ -154,7 +154,7 @@ def claim_page(shared: Shared) -> tuple[u64, bool]:
 
 @native
 def return_page(shared: Shared, decoded: u64) -> None:
-    """Nothing leads to a slot array any more: harts that are in it yet leave it in time."""
+    """Nothing leads to a decoded page any more: harts that are still in it leave it in time."""
     write_shared(decoded_page(shared, decoded), "epoch", advance_epoch(shared))
     shared.spare[(shared.spare_first + shared.spares) % shared.decoded_pages] = u32(decoded)
     shared.spares += 1
@@ -175,7 +175,7 @@ def protect_code(shared: Shared, page: u64) -> u64:
 
 @native
 def drop_entries(core: Core, table: int, what: u64) -> bool:
-    """Drop the entries of a table, in all sets, that stand for a page or a slot array."""
+    """Drop the entries of a table, in all contexts, that stand for a page or a decoded page."""
     if table == WRITES:
         left = core.by_frame[what & (TLB_SIZE - 1)]
     else:
@@ -189,7 +189,7 @@ def drop_entries(core: Core, table: int, what: u64) -> bool:
 
 @native
 def drop_from_context(core: Core, index: u64, table: int, what: u64) -> bool:
-    """The same in one set."""
+    """The same in one context."""
     dropped = False
     here = core.contexts[index]
     filled = here.filled
@@ -208,7 +208,7 @@ def drop_from_context(core: Core, index: u64, table: int, what: u64) -> bool:
 
 @native(inline=True)
 def drop_entry(entry: TlbEntry, table: int, what: u64) -> bool:
-    """Drop an entry if it stands for a page of RAM (writes), or a slot array (execution)."""
+    """Drop an entry if it stands for a page of RAM (writes), or a decoded page (execution)."""
     stands_for = (entry.tag + entry.offset) >> 12 if table == WRITES else entry.offset
     if entry.tag == INVALID or stands_for != what:
         return False
@@ -218,7 +218,7 @@ def drop_entry(entry: TlbEntry, table: int, what: u64) -> bool:
 
 @native(cold=True)
 def forget_everything(shared: Shared) -> u64:
-    """All slot arrays are in use: start over. The stamp after which the first may be used."""
+    """All decoded pages are in use: drop them all. The epoch after which the first may be used."""
     for i in typed_range(shared.decoded_used):
         page = u64(shared.owners[i])
         if u64(shared.pages[page]) == i + 1:
@@ -236,7 +236,7 @@ def forget_everything(shared: Shared) -> u64:
 
 @native(cold=True)
 def release_idle_page(shared: Shared, running: u64) -> None:
-    """Between slices: give the idle array back, unless a hart runs in it just now."""
+    """Between slices: free the idle page, unless a hart runs in it just now."""
     acquire(shared)
     if shared.idle_page != 0:
         decoded = shared.idle_page - 1

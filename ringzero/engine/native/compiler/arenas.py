@@ -1,7 +1,7 @@
 """Code memory in arenas, used in turn: where the next one begins, its old blocks leave first.
 
 A page's blocks jump to each other wherever they lie, so a page with blocks in an arena loses them
-all; what of it is hot is stitched again at its next execution. Harts go on meanwhile: an arena is
+all; what of it is hot is compiled again at its next execution. Harts go on meanwhile: an arena is
 written to when all of them have passed the end of a slice since.
 """
 

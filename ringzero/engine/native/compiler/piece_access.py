@@ -1,5 +1,5 @@
-"""Memory access in stencils: as in regions, but for stores. A miss gives the instruction to the
-interpreter, which does what `isa.access` says; so a stencil calls nothing.
+"""Memory access in pieces: as in regions, but for stores. A miss is a side exit to the
+interpreter, which does what `isa.access` says; so a piece calls nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,6 @@ __all__ = ["amo", "load", "load_reserved", "missed", "store", "store_conditional
 
 @native(inline=True)
 def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
-    """See `isa.access.store`. One beside code is a miss."""
+    """See `isa.access.store`. A store to a page of code is a miss."""
     where = place(hart, WRITES, kind, address)
     write_once(kind, core_of(hart).memory, where, kind(value))

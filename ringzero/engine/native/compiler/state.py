@@ -80,7 +80,7 @@ class Compiler(Struct):
     end: u64  # of the arena in use
     pool: u64  # where constants of pieces are
     enter: u64  # where registers are taken over
-    leave_slot: u64  # where they are given back, to go on at a slot
+    leave_slot: u64  # where they are freed, to go on at a slot
     leave_handler: u64  # the same, to a handler by its number
     kinds: ptr[u8]  # by instruction: see `codes`
     recipes: ptr[Recipe]  # by instruction
@@ -113,4 +113,4 @@ class Compiler(Struct):
     traces: u64
     instructions: u64
     begun_arenas: u64  # how often one was begun
-    emptied: u64  # the stamp of what was in the next arena, or 0 while it is in use
+    emptied: u64  # the epoch in which the next arena was emptied, or 0 while it is in use

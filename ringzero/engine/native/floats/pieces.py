@@ -1,7 +1,7 @@
-"""Floating point in stencils: the host's own, where it is the architecture's bit for bit.
+"""Floating point in pieces: the host's own, where it is the architecture's bit for bit.
 
 Everything else, which `host_floats` gives to `exact`, goes to the interpreter, as does a
-reserved rounding mode; so a stencil calls nothing.
+reserved rounding mode; so a piece calls nothing.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def made(hart: Hart, fmt: Format, kind: type[Fixed], value: u64, rm: u64) -> Non
 
 @native(inline=True)
 def rounding(hart: Hart, rm: u64) -> u64:
-    """See `isa.floating.rounding`; stencils round to nearest even only."""
+    """See `isa.floating.rounding`; pieces round to nearest even only."""
     mode = (hart.fcsr >> floating.FRM) & 7 if rm == DYNAMIC else rm
     if mode != RNE:
         raise missed()

@@ -1,8 +1,8 @@
 """Where indirect jumps go: samples for the compiler of regions.
 
-Stitched blocks and regions leave in the core the address of an indirect jump that they looked up,
-and its target. The last one before a slice ends is a sample; a pair that is sampled often is told
-to Python, and regions that hold the jump compare with it (`region_goals.py`).
+Compiled blocks and regions leave in the core the address of an indirect jump that they looked up,
+and its target. The last one before a slice ends is a sample; a pair that is sampled often becomes
+an event for Python, and regions that hold the jump compare with it (`regions/profile/targets.py`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Samples of where harts are, natively: what Python is told of, to load, compile or mend.
+"""The profile that native code takes, and the events by which Python learns of it.
 
-A slice's end is a sample: of a slot array that is new, of a place that is hot, of an indirect jump.
-A side exit of a region is counted where it happens.
+The end of a slice is a sample: of a decoded page that is new, of a place that is hot, of an
+indirect jump. Side exits of regions are counted where they happen. What was counted often enough
+becomes an event: Python loads, compiles or recompiles what it names.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from ringzero.lang import native, ptr, u64
 
 @native
 def sample(core: Core, slot: u64) -> None:
-    """A slice ended at a slot: tell Python of new slot arrays, and of what has become hot."""
+    """A slice ended at a slot: record what is new, and what has become hot."""
     shared = core.shared[0]
     pc = core.hart.pc
     core.slices += 1
@@ -68,7 +69,7 @@ def holds_region(shared: Shared, slot: u64) -> bool:
 
 @native
 def notice(shared: Shared, slot: u64, pc: u64) -> None:
-    """Tell of a slot array where no slice has ended before."""
+    """Record a decoded page where no slice has ended before."""
     page = decoded_page(shared, page_number(slot))
     if page.seen == 0:
         page.seen = 1

@@ -1,9 +1,10 @@
-"""Harts on threads of their own: a lock for what they share, and when what one takes away is free.
+"""Harts on threads of their own: a lock for what they share, and when what one drops is free.
 
-A hart may be in the midst of using what another takes away: an entry of its write table, a slot's
-operands, a slot array. What is taken away gets a stamp. Each hart notes the newest stamp where it
-uses nothing, at the end of a slice, and tells when it is elsewhere (`Core.quiet`). What all harts
-have passed nobody uses any more. Nobody is stopped for that. All of it is nothing while
+A hart may be in the midst of using what another drops: an entry of its write table, a slot's
+operands, a decoded page. As in RCU, nobody is stopped for that. Dropping something begins an epoch.
+Each hart notes the newest epoch in its quiescent states, which are the ends of slices, and how
+little it may be using elsewhere (`Core.quiescence`). When all harts have noted an epoch, the grace
+period is over: what was dropped before it is used by nobody. All of it costs nothing while
 `Shared.parallel` is 0, when one thread runs the harts in turns.
 """
 
@@ -26,13 +27,13 @@ COMMON_SIZE = 4 * 4096
 ALL = ~0  # harts, as bits
 SPINS = 64  # tries before a waiting hart lets other threads of the host run
 
-# Core.quiet: what a hart may be using now, less and less of it.
+# Core.quiescence: what a hart may be using now, less and less of it.
 RUNNING = 0  # anything
 IN_DEVICE = 1  # a slot and its operands; no store to RAM is on its way
-DECODING = 2  # the slot array in which it will go on
+DECODING = 2  # the decoded page in which it will go on
 OUT = 3  # nothing
 
-# How quiet a hart has to be for what is taken away.
+# How quiescent a hart has to be for what is dropped.
 STORES, OPERANDS, DECODED_PAGE = IN_DEVICE, DECODING, OUT
 
 
@@ -46,7 +47,7 @@ def pause(shared: Shared, tries: u64) -> None:
 
 @native
 def acquire(shared: Shared) -> None:
-    """Take the lock of slot arrays and of what is known about them; no waiting while it is held."""
+    """Take the lock of decoded pages and what is known about them; nobody waits who holds it."""
     if shared.parallel == 0:
         return
     tries = u64(0)
@@ -64,13 +65,13 @@ def release(shared: Shared) -> None:
 
 @native
 def advance_epoch(shared: Shared) -> u64:
-    """A stamp for what has just been taken away."""
+    """The epoch that begins after something was dropped."""
     return atomic("add", u64, shared.common, EPOCH, u64(1)) + 1
 
 
 @native
 def report_quiescent(core: Core) -> None:
-    """The hart uses nothing at this point."""
+    """A quiescent state: the hart uses nothing at this point."""
     if core.shared[0].parallel != 0:
         fence()
         core.quiescent_epoch = read_once(u64, core.shared[0].common, EPOCH)
@@ -88,9 +89,9 @@ def set_quiescence(core: Core, quiescence: u64) -> None:
 
 @native
 def grace_period_over(shared: Shared, harts: u64, epoch: u64, level: int) -> bool:
-    """Whether none of these harts uses what got this stamp.
+    """Whether none of these harts uses what was dropped before an epoch.
 
-    `harts` are bits; `level` is how quiet one has to be for that.
+    `harts` are bits; `level` is how quiescent one has to be for that.
     """
     if shared.parallel != 0 and harts != 0:
         for h in typed_range(shared.harts):
@@ -102,7 +103,7 @@ def grace_period_over(shared: Shared, harts: u64, epoch: u64, level: int) -> boo
 
 @native(cold=True)
 def await_grace_period(core: Core, harts: u64, epoch: u64, level: int, quiescence: u64) -> None:
-    """Wait for that; the hart itself is `quiet` meanwhile."""
+    """Wait for that; `quiescence` is the hart's own meanwhile."""
     shared = core.shared[0]
     tries = u64(0)
     set_quiescence(core, quiescence)

@@ -1,8 +1,8 @@
-"""Harts that wait in native code, each for its bell: a futex of the host's.
+"""Harts that wait in native code, and the kicks that wake them: a futex of the host's for each.
 
-Whoever changes what may interrupt a hart rings it afterwards. A hart notes its bell, looks for
-interrupts, and sleeps only if the bell has not rung since. Ringing a hart that runs costs no system
-call: it looks at the end of its slice.
+Whoever changes what may interrupt a hart kicks it afterwards. A hart reads how often it was kicked,
+looks for interrupts, and sleeps only if it was not kicked since. A kick of a hart that runs costs
+no system call: it looks for interrupts at the end of its slice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ringzero.lang import (
     write_once,
 )
 
-KICK_BYTES, ASLEEP = 128, 8  # a hart's: the bell, and whether its thread sleeps
+KICK_BYTES, ASLEEP = 128, 8  # a hart's: how often it was kicked, and whether its thread sleeps
 WAIT_PRIVATE, WAKE_PRIVATE = 128, 129  # futex(2)
 TICK = 100  # nanoseconds
 LONGEST = 10_000_000  # ticks: a sleeping hart looks around at least this often
@@ -52,7 +52,7 @@ def kick(shared: Shared, hart: u64) -> None:
 
 @native
 def kick_count(core: Core) -> u64:
-    """How often the hart's bell has rung."""
+    """How often the hart was kicked."""
     return read_once(u64, core.shared[0].common, u64(KICKS) + core.number * KICK_BYTES)
 
 
@@ -74,7 +74,7 @@ def ticks_left(core: Core) -> u64:
 
 @native
 def sleep(core: Core, kicks: u64) -> None:
-    """Let the hart's thread sleep, unless its bell has rung again, or a timer is due."""
+    """Let the hart's thread sleep, unless it was kicked since, or a timer is due."""
     shared = core.shared[0]
     left = ticks_left(core)
     if left == 0:

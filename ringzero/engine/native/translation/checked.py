@@ -59,7 +59,7 @@ def load(hart: Hart, kind: type, address: u64) -> u64:
 
 @native(inline=True)
 def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
-    """See `isa.access.store`. A store beside code stays in the region."""
+    """See `isa.access.store`. A store to a page of code, but to none of it, stays in the region."""
     entry = entry_for(core_of(hart), WRITES, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
         write_once(kind, core_of(hart).memory, address + entry.offset, kind(value))

@@ -1,4 +1,4 @@
-"""Sets of tables: one for each address space and state of the hart that translates differently.
+"""Contexts of the TLB: one for each address space and state that translates differently.
 
 A hart points at the set that holds for it (`Core.tlb`); a change of mode or SUM takes the pointer
 that is bound to it, a write of satp leaves all sets as they are and looks for those of the new
@@ -103,7 +103,7 @@ def key_of(hart: Hart, mmu_mode: u64, key: TlbKey) -> None:
 
 @native
 def unusual_state(hart: Hart) -> u64:
-    """What matters beside the context where that is UNUSUAL, above its bits."""
+    """What else matters where the MMU mode is UNUSUAL, above the mode's bits."""
     status = hart.mstatus & (STATUS_MPRV | STATUS_MXR | STATUS_SUM | STATUS_MPP | STATUS_MPV)
     guests = (hart.vsstatus & (STATUS_MXR | STATUS_SUM)) >> 12
     return status << 12 | guests | hart.mode << 3 | hart.virtual << 5
@@ -169,7 +169,7 @@ def find_context(core: Core, mmu_mode: u64) -> u64:
     if found.key.space != key.space and found.private != 0:
         clear_context(core, index)
     if key.regime == OWN | GUEST:
-        clear_context(core, index)  # MPRV below M-mode: no fence is told from another for it
+        clear_context(core, index)  # MPRV below M-mode: any fence may concern it
     found.used = core.chosen
     found.key.mmu_mode = key.mmu_mode
     found.key.space = key.space
@@ -275,7 +275,7 @@ def has_pieces(here: TlbContext, number: u64) -> bool:
 
 @native
 def enter(core: Core, table: int, tag: u64, offset: u64) -> None:
-    """Cache one page. Masks first: another hart may look for it (`arrays.drop_entries`)."""
+    """Cache one page. Masks first: another hart may look for it (`pages.drop_entries`)."""
     present = core.contexts[core.context]
     index = (tag >> 12) & (TLB_SIZE - 1)
     if present.filled < LOG:
@@ -319,7 +319,7 @@ def clear_context(core: Core, index: u64) -> None:
 
 @native
 def clear_place(core: Core, index: u64, place: u64) -> None:
-    """Drop an entry, and the masks' bits that tell of it."""
+    """Drop an entry, and its bits in the masks."""
     entry = core.tables[index * CONTEXT_SIZE + place]
     bits = ~(u32(1) << u32(index))
     page = place & (TLB_SIZE - 1)

@@ -1,4 +1,4 @@
-"""Fences of translation: which sets of tables, and which of their entries, they concern.
+"""Fences of translation: which contexts, and which of their entries, they concern.
 
 Privileged spec 12.2.1 (sfence.vma) and 21.3.2 (hfence). A fence may drop more than it must and
 never less. Where pieces of a superpage are, a fence for one address is one for all of its pieces.

@@ -73,7 +73,7 @@ def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
 
 @native(cold=True)
 def device_write(core: Core, address: u64, size: u64, value: u64) -> bool:
-    """Tell Python's bus; but the CLINT's registers are at hand, the clock aside."""
+    """Hand it to Python's bus; but the CLINT's registers are at hand, the clock aside."""
     shared = core.shared[0]
     offset = address - shared.clint_base
     if offset < shared.clint_size and shared.clint_size - offset >= size:
@@ -118,7 +118,7 @@ def take_timer(core: Core) -> None:
 
 @native
 def written(core: Core, where: u64, size: u64) -> None:
-    """Memory changed past the write tables: drop what was decoded from it, tell who watches."""
+    """Memory changed past the write tables: drop what was decoded from it, notify who watches."""
     shared = core.shared[0]
     forget_code(shared, where, size, hart_bit(core))
     if unlikely(where >> 12 == shared.watched):

@@ -1,9 +1,9 @@
-"""The translation cache, and memory access through it: what native engines bind for `isa.access`.
+"""The TLB, and memory access through it: what native engines bind for `isa.access`.
 
-Direct-mapped tables: read, write, execute, store beside code; a set of them for each address space,
-mode and SUM (`tlb_sets`, `tlb_fences`). A tag is compared with the address masked so that a
-misaligned access misses. Pages that hold decoded code, and watched pages, never enter the write
-table. The meaning stays `isa.access`'s: a miss runs that text.
+Direct-mapped tables: read, write, execute, and stores to pages that hold code; a context of four
+tables for each address space, mode and SUM (`contexts`, `fences`). A tag is compared with the
+address masked so that a misaligned access misses. Pages that hold decoded code, and watched pages,
+never enter the write table. The meaning stays `isa.access`'s: a miss runs that text.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
 
 @native(cold=True)
 def store_to_code_page(hart: Hart, kind: type, address: u64, value: u64) -> bool:
-    """A store to a page that holds code, but not where the code is; False if it is not that."""
+    """A store to a page that holds code, at no decoded instruction; False if it is not that."""
     core = core_of(hart)
     entry = entry_for(core, CODE_WRITES, address)
     if entry.tag != address & (PAGE_MASK | (kind.bits // 8 - 1)):
@@ -274,9 +274,9 @@ def unwatched(core: Core, where: u64) -> bool:
 
 @native(cold=True)
 def find_code(core: Core, address: u64) -> u64:
-    """The slot array (byte offset) of the page around an instruction address, or the fault.
+    """The offset of the first slot of the page around an instruction address, or the fault.
 
-    What is not RAM, and a page that PMP divides, is not decoded as a page: the hart's scratch array
+    What is not RAM, and a page that PMP divides, is not decoded as a page: the hart's scratch page
     stands for it, whose slots fetch each instruction anew, and raise what that raises.
     """
     found = Translation()
@@ -291,7 +291,7 @@ def find_code(core: Core, address: u64) -> u64:
     come_in(core, offset)
     enter(core, EXECUTES, address & PAGE_MASK, offset)
     if shared.parallel != 0:
-        fence()  # another hart may give the array back, or change code in it, and then look here
+        fence()  # another hart may free the page, or change code in it, and then look here
         while u64(shared.pages[where >> 12]) != page_number(offset) + 1 or not is_in(core, offset):
             offset = code_page(core, where >> 12)
             come_in(core, offset)

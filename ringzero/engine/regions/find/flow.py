@@ -1,7 +1,7 @@
 """What flows through a region: blocks, which registers they changed so far, and which they need.
 
 At an exit the registers go back that some path may have set; at an entry only those are fetched
-that a path may read, or may have to give back. Sets of registers are masks, x below f.
+that a path may read, or may have to write back. Sets of registers are masks, x below f.
 """
 
 from __future__ import annotations

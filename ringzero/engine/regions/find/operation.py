@@ -24,7 +24,7 @@ class Operation:
     rs2: int
     rs3: int
     imm: int  # signed
-    known: int | None = None  # of an indirect jump: where it always goes (`region_constants`)
+    known: int | None = None  # of an indirect jump: where it always goes (`constants.py`)
     since: int = 0  # where the code begins that makes this address
 
     @property

@@ -29,7 +29,7 @@ from ringzero.lang.host import view
 
 ENTRY = ctypes.sizeof(view(TlbEntry))
 KERNEL = 1 << 63
-OFTEN = 256  # stores beside code; patches are fewer
+OFTEN = 256  # stores to the page that touch no code; patches are fewer
 PIECE = 64  # bytes of a page that are compared at once
 
 
@@ -53,14 +53,14 @@ class CodePages:
         self.undecoded = _u64(shared.handlers + 8 * Special.DECODE)
 
     def owner(self, decoded: int) -> int | None:
-        """The page that a slot array decodes; None if it is no longer in use."""
+        """The page that a decoded page decodes; None if it is no longer in use."""
         if decoded >= self.shared.decoded_used:
             return None
         owner = int(ctypes.c_uint32.from_address(self.shared.owners + 4 * decoded).value)
         return owner if self.decoded(owner) == decoded else None
 
     def decoded(self, owner: int) -> int | None:
-        """The slot array of a page."""
+        """The decoded page of a page."""
         if not 0 <= owner < self.memory.size // PAGE:
             return None
         present = int(ctypes.c_uint32.from_address(self.shared.pages + 4 * owner).value)
@@ -84,7 +84,7 @@ class CodePages:
         return bool(slot.handler != self.undecoded)
 
     def often_stored_to(self, decoded: int) -> bool:
-        """Whether stores often go to this page, beside what was executed."""
+        """Whether stores often go to this page, where nothing was executed."""
         return decoded_page(self.shared, decoded).data_stores >= OFTEN
 
     def code_changed(self, decoded: int, before: bytes, now: bytes) -> bool:
@@ -129,7 +129,7 @@ class CodePages:
         return Code(bytes_at, ran, taken, targets)
 
     def _context(self, base: int, decoded: int) -> int | None:
-        """The execute table that leads from a virtual page to an array."""
+        """The execute table that leads from a virtual page to a decoded page."""
         for core in self.cores:
             for index in range(CONTEXTS):
                 if core.digests[index] == 0:

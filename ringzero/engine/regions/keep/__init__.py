@@ -1,1 +1,1 @@
-"""Compiled regions on disk and in memory: what is known, loaded, installed, given back."""
+"""Compiled regions on disk and in memory: what is known, loaded, installed, freed."""

@@ -20,14 +20,14 @@ class Installer:
 
     def __init__(self, code: Any, shared: Any, address: int) -> None:
         self.code, self.shared, self.address = code, shared, address
-        self.ready: deque[tuple[int, int, Region]] = deque()  # slot array, the page it is of
+        self.ready: deque[tuple[int, int, Region]] = deque()  # decoded page, the page it is of
         self.leaving: Generation | None = None  # until no hart is in it
         self.installed = self.evicted = 0
         self._epoch: int | None = None  # of what leaves, when it is out of its slots
-        self._standing: dict[int, set[int]] = {}  # by generation: slot arrays that its regions had
+        self._standing: dict[int, set[int]] = {}  # decoded pages by generation
 
     def waits_for(self, decoded: int) -> bool:
-        """Whether something is to be installed in a slot array."""
+        """Whether something is to be installed in a decoded page."""
         return any(one == decoded for one, _, _ in self.ready.copy())
 
     def retire(self, oldest: Generation) -> None:

@@ -1,6 +1,6 @@
 """Which regions are known of a page, and which of them its bytes admit.
 
-A page may hold data beside its code, or be patched where nothing ran yet: what is known of it then
+A page may hold data among its code, or be patched where nothing ran yet: what is known of it then
 stays known. A region says of which bytes it was made, and stands only where these are.
 """
 

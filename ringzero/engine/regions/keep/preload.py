@@ -54,7 +54,7 @@ class Preload:
             self.used.setdefault(self.store.name(known.page), None)
 
     def forget(self, generation: int) -> None:
-        """Code of a generation was given back."""
+        """Code of a generation was freed."""
         for name, regions in list(self.loaded.items()):
             if any(region.born == generation for region in regions):
                 del self.loaded[name]

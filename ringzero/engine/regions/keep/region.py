@@ -44,7 +44,7 @@ class Region:
         return [offset for offset, _ in self.operations if 0 <= offset < PAGE]
 
     def place_of(self, home: int, decoded: int, offset: int) -> int | None:
-        """Where it has an instruction of some slot array, if it stands in that of `home`."""
+        """Where it has an instruction of some decoded page, if it stands in that of `home`."""
         distances = [0] if home == decoded else []
         for distance, link in self.links:
             if ctypes.c_uint64.from_address(link).value == int(first_slot(u64(decoded))):

@@ -1,6 +1,6 @@
-"""What is hot, as the compiling thread sees it: places by how often samples named them.
+"""Hotness, as the compiling thread sees it: places by how often events named them.
 
-Heat halves as time goes by, so that what was hot long ago gives way.
+Counters halve as time goes by, so that what was hot long ago is compiled last.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import time
 from collections import Counter
 
-RARELY = 4  # how much hotter a jump must be to have regions compiled again, while others wait
-COOLING = 0.5  # seconds after which heat counts half
+RARELY = 4  # how much hotter a jump must be to have regions recompiled while others wait
+COOLING = 0.5  # seconds after which counters are halved
 
-Place = tuple[int, int]  # slot array, offset in the page
+Place = tuple[int, int]  # decoded page, offset in the page
 
 
 class Hotness:

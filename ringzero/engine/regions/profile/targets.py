@@ -1,6 +1,6 @@
-"""What the compiling thread knows of indirect jumps: the targets that samples found.
+"""Target profiles of indirect jumps, for inline caches: the targets that samples found.
 
-A jump is known by its place, slot array and offset; targets by their distance, so that they hold
+A jump is known by its place, decoded page and offset; targets by their distance, so that they hold
 wherever the code is mapped. A wrong or missing one costs time: compiled code compares.
 """
 
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections import Counter
 
 MOST = 4  # targets that a region compares with at one jump
-LEAST = 8  # a target with less than this part of what was told of a jump is left out
-COVERED = 0.6  # of what was told; a jump that goes to many places is quicker looked up
-KNOWN = 4  # times that a jump was told of before anything is concluded
+LEAST = 8  # a target with less than this part of a jump's events is left out
+COVERED = 0.6  # of a jump's events; one that goes to many places (megamorphic) is quicker looked up
+KNOWN = 4  # events of a jump before anything is concluded
 NEARLY = 1 << 24  # bytes: farther away is another library, which lies elsewhere in each run
 
 
 class JumpTargets:
-    """Targets by place, with how often they were told."""
+    """Target profiles by place: how often each target was in an event."""
 
     def __init__(self) -> None:
         self.seen: dict[tuple[int, int], Counter[int]] = {}

@@ -1,6 +1,16 @@
 """The ways out of a region as LLVM text: to slots, addresses, other pages, and the interpreter.
 
-`RegionText` adds the ways in and the blocks.
+Ways out that are alike share their code: a `phi` says where they came from, registers are written
+back once, and one tail call goes on. Side exits are emitted apart, behind everything else, so that
+the hot path stays together. `RegionText` adds the ways in and the blocks:
+
+    entry:            registers that a block needs, from the hart into allocas
+      switch ip  ->   E<offset> ... one for each entry
+    B<offset>:        a block; ends in a branch to other blocks, or to
+      G<offset>:      the guard of a block on another page: is the link bound?
+      leave<n>:       a shared exit: write back, then to a slot's handler, or to
+      jump:           the look-up of any address
+    side<n>:          a side exit: the interpreter's handler of one instruction
 """
 
 from __future__ import annotations
@@ -36,7 +46,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Exit:
-    """Ways out that are alike: how, from which page, and with which registers to give back."""
+    """Ways out that are alike: how, from which page, and which registers they write back."""
 
     kind: str
     page: int
@@ -77,6 +87,8 @@ class RegionExits(LlvmText):
         return self.entry(tlb.execute_entry, address)
 
     def _exit(self, kind: str, text: str, page: int | None = None) -> None:
+        # A label of its own: LLVM's phi names the block that each value comes from, and the same
+        # block may hold several exits.
         here = self.new("exit")
         self.line(f"br label %{here}")
         self.label(here)
@@ -90,6 +102,7 @@ class RegionExits(LlvmText):
         self.label(f"leave{list(self.exits).index(key)}")
         where = self._choice(ways)
         self._write_back(key.dirty, {})
+        # Registers first: what follows may be any handler, and those find them in the hart.
         pc = where if key.kind == "jump" else self.value(f"add i64 %vpage, {where}")
         self._goes_on(pc)
         if key.kind == "jump":
@@ -140,7 +153,7 @@ class RegionExits(LlvmText):
         return base, self.value(f"add i64 %vpage, {distance * PAGE}")
 
     def _goes_on(self, pc: str) -> None:
-        """Say what is executed next outside: heat where slices end in regions counts for it."""
+        """Say what is executed next outside: slices that end in regions are counted there."""
         self.write("exit_pc", pc)
 
     # ---- other pages
@@ -149,7 +162,7 @@ class RegionExits(LlvmText):
         return self.at(f"@{self.name}_links", LINK_SIZE * self.links.index(distance))
 
     def _array(self, distance: int) -> str:
-        """Where the region keeps the slot array of a page: its link may change meanwhile."""
+        """Where the region keeps the decoded page of a page: its link may change meanwhile."""
         return f"%array{self.links.index(distance)}"
 
     def _is_elsewhere(self, distance: int) -> tuple[str, str]:
@@ -177,6 +190,7 @@ class RegionExits(LlvmText):
         self.tail(self.handler(Special.LINK), ip, self.value("load i64, ptr %bud"))
 
     def _guard_second_half(self, op: Operation) -> None:
+        # The first half lies on a page that is known; the second is as good as another page.
         elsewhere, _ = self._is_elsewhere(op.page + 1)
         segment = self.segment
         label = self.new("unlinked")
@@ -221,6 +235,8 @@ class RegionExits(LlvmText):
 
     def _give_up(self, segment: Segment, handler: int) -> None:
         """The interpreter's handler of a slot, under whatever region stands there."""
+        # The segment's first instruction is executed once more, by the interpreter: so registers go
+        # back as they were then (`segment.values`), and only what was done before it is counted.
         dirty = self.block.dirty
         for register in segment.values:
             dirty |= bit(register)

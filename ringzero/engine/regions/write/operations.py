@@ -1,5 +1,5 @@
 """The operations of a region as LLVM text: registers, calls of the instructions' functions, and
-accesses that share a look at the tables or at a window.
+accesses that share a look-up of the TLB, or a cached translation.
 
 `RegionText` adds what is around them.
 """
@@ -10,9 +10,12 @@ from ringzero.engine.llvm_text import ENTRY, offsets
 from ringzero.engine.native.translation import tlb
 from ringzero.engine.native.translation.checked import FoundPage
 from ringzero.engine.native.translation.tlb import PAGE_MASK
+from ringzero.engine.regions.find.cached_translations import (
+    CachedTranslation,
+    cached_translations,
+)
 from ringzero.engine.regions.find.flow import Group, Register, written
 from ringzero.engine.regions.find.graph import Graph
-from ringzero.engine.regions.find.loops import CachedTranslation, cached_translations
 from ringzero.engine.regions.find.operation import PAGE, Operation
 from ringzero.engine.regions.write.exits import KINDS, RegionExits, Segment
 from ringzero.engine.regions.write.library import (
@@ -192,10 +195,14 @@ class RegionOperations(RegionExits):
         self._go_on_unless(missed)
         return self.load(entry, ENTRY["offset"])
 
-    # ---- windows
+    # ---- cached translations
 
     def _if_seen(self, op: Operation, group: Group, cached: CachedTranslation) -> tuple[str, str]:
-        """Go to a label if all of a group are on the window's page; emits what follows if not."""
+        """Go to a label if all of a group are on the cached page; emits what follows if not.
+
+        One comparison does it: `near` is the page's negated address, `room` how far from its start
+        the group may begin. An empty cached translation has no room, so nothing is on its page.
+        """
         low = min(o.imm for o in group.operations)
         first = self._address(op, low)
         within = self.value(f"add i64 {first}, {self.value(f'load i64, ptr %near{cached.number}')}")
@@ -207,7 +214,7 @@ class RegionOperations(RegionExits):
         return first, seen
 
     def _cache(self, cached: CachedTranslation, first: str, offset: str) -> None:
-        """From now on the window shows the page around an address."""
+        """From now on the page around an address is the cached one."""
         page = self.value(f"and i64 {first}, {PAGE_MASK}")
         self.line(f"store i64 {self.value(f'sub i64 0, {page}')}, ptr %near{cached.number}")
         self.line(f"store i64 {cached.room}, ptr %room{cached.number}")

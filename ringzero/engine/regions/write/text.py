@@ -178,7 +178,7 @@ class RegionText(RegionOperations):
         return f"G{target}"
 
     def _check(self, target: int, here: bool) -> None:
-        """Give way where the budget is spent."""
+        """Leave where the budget is spent."""
         out, going = self.new("out"), self.new("go")
         self._branch_if_spent(out, going)
         self.label(out)

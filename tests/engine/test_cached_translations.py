@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from ringzero.engine.interpreter import Interpreter
+from ringzero.engine.regions.find.cached_translations import cached_translations
 from ringzero.engine.regions.find.flow import blocks
 from ringzero.engine.regions.find.graph import Code, explore
-from ringzero.engine.regions.find.loops import loops, windows
+from ringzero.engine.regions.find.loops import loops
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
@@ -113,24 +114,24 @@ def test_a_step_onto_another_page(step: int, second: int, change: str) -> None:
     assert regions.installed > 0
 
 
-def graph_windows(text: str) -> dict[int, int]:
-    """The windows' numbers by offsets, of a region at the start of a program."""
+def numbers_of(text: str) -> dict[int, int]:
+    """The cached translations' numbers by offsets, of a region at the start of a program."""
     code = assemble_text(text, 0)
     graph = explore(Code.single(code + bytes(4096 - len(code))), 0)
-    return {at: window.number for at, window in windows(blocks(graph)).items()}
+    return {at: one.number for at, one in cached_translations(blocks(graph)).items()}
 
 
-def test_steps_have_windows_and_chases_have_none() -> None:
-    stepping = graph_windows("again:\n lw t0, 0(a0)\n addi a0, a0, 4\n bne a0, a1, again\n")
+def test_steps_have_cached_translations_and_chases_have_none() -> None:
+    stepping = numbers_of("again:\n lw t0, 0(a0)\n addi a0, a0, 4\n bne a0, a1, again\n")
     assert set(stepping) == {0}
-    chasing = graph_windows("again:\n ld a0, 0(a0)\n bnez a0, again\n")
+    chasing = numbers_of("again:\n ld a0, 0(a0)\n bnez a0, again\n")
     assert chasing == {}
-    once = graph_windows("lw t0, 0(a0)\n sw t0, 4(a0)\n ret\n")
+    once = numbers_of("lw t0, 0(a0)\n sw t0, 4(a0)\n ret\n")
     assert once == {}
 
 
 def test_what_is_computed_of_what_was_loaded_has_none() -> None:
-    found = graph_windows(
+    found = numbers_of(
         """
         again:
             lbu t0, 0(a0)
