@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringzero.board.addresses import FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE
+from ringzero.board.addresses import KERNEL_BASE, RAM_BASE
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.machine.loading.boot import check_command_line
@@ -159,6 +159,7 @@ def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
     append = arguments.text("append", vm.append)
     check_command_line(append, file.linux)
     initrd = None if vm.initrd is None else arguments.file_path("initrd", vm.initrd)
+    _check(file)
     offset, kernel = _flat(file)
     guest = Guest(
         kernel=kernel,
@@ -166,6 +167,7 @@ def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
         append=append,
         memory=parse_size(vm.memory),
         kernel_offset=offset,
+        entry=file.entry,
         technique=technique,
     )
     return replace(guest, seed=bytes(64)) if repeatable else guest
@@ -178,9 +180,8 @@ def _kernel_file(kernel: Path | Image) -> KernelFile:
 
 
 def _flat(file: KernelFile) -> tuple[int, bytes]:
-    """(offset from the start of the guest's memory, content); the first byte is the entry point."""
+    """(offset from the start of the guest's memory, content)."""
     start = min(segment.address for segment in file.segments)
-    _check(file, start, RAM_BASE)
     content = bytearray()
     for segment in sorted(file.segments, key=lambda segment: segment.address):
         content += bytes(segment.address - start - len(content))
@@ -188,21 +189,21 @@ def _flat(file: KernelFile) -> tuple[int, bytes]:
     return start - RAM_BASE, bytes(content)
 
 
-def _check(file: KernelFile, start: int, ram: int) -> None:
+def _check(file: KernelFile) -> None:
     """Refuse what a guest of the hypervisor cannot be."""
-    named = f"The kernel {file.path}"
+    named, start = f"The kernel {file.path}", min(one.address for one in file.segments)
     if "tohost" in file.symbols:
         raise UsageError(
             f"{named} is a program for M-mode, which is the hypervisor's here: run it with "
             "--cpu emulate."
         )
-    if file.entry != start:
+    if not any(one.address <= file.entry < one.address + one.size for one in file.segments):
         raise UsageError(
-            f"{named} is entered at {file.entry:#x} and begins at {start:#x}: a guest of the "
-            "hypervisor is entered at its first byte."
+            f"{named} is entered at {file.entry:#x}, where it has nothing: link it with an entry "
+            "in one of its segments."
         )
-    if start < ram + FIRMWARE_SIZE or file.end - start > BIGGEST_GAP:
+    if start < RAM_BASE or file.end - start > BIGGEST_GAP:
         raise UsageError(
-            f"{named} is linked for {start:#x} to {file.end:#x}: link it for {KERNEL_BASE:#x}, "
-            "behind the memory of firmware."
+            f"{named} is linked for {start:#x} to {file.end:#x}: link it for an address in RAM, "
+            f"such as {KERNEL_BASE:#x}."
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
+from ringzero.board.addresses import RAM_BASE
 from ringzero.errors import UsageError
 from ringzero.hypervisor.shadow.guest_tables import rights_now
 from ringzero.hypervisor.techniques import TECHNIQUES
@@ -48,7 +49,7 @@ class GuestWalk:
     def expected(self) -> int | None:
         """The machine's address by the guest's own tables; None for a fault, or what is no RAM."""
         physical = self.guest.physical
-        if physical is None or not 0 <= physical - layout.OPEN_RAM < self.size - layout.FIRMWARE:
+        if physical is None or not 0 <= physical - RAM_BASE < self.size:
             return None
         return physical + self.offset
 
@@ -123,7 +124,7 @@ def walk_of_guest(
     memory = machine.read_memory
 
     def read(where: int, size: int) -> int | None:
-        if not 0 <= where - layout.OPEN_RAM <= int(state.size) - size:
+        if not 0 <= where - RAM_BASE <= int(state.size) - size:
             return None
         return int.from_bytes(memory(where + int(state.offset) & 2**64 - 1, size), "little")
 
@@ -132,7 +133,7 @@ def walk_of_guest(
         real: Walk | None = _two_stages(machine, state, hart, address, access)
     else:
         real = _shadow(machine, state, hart, address, access)
-    offset, size = int(state.offset), int(state.size) + layout.FIRMWARE
+    offset, size = int(state.offset), int(state.size)
     return GuestWalk(index, technique, guest, real, offset, size)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.host.build import Guest, build
-from ringzero.hypervisor.vm.state import GUEST_RAM
 from ringzero.isa.tools.program import assemble_text
 from tests.hypervisor.carriers import ENTRY, RUNTIME, SMALL, on_machine, technique
 
@@ -54,7 +54,7 @@ START = f"""
     ori t0, t0, 1
     la t1, root
     sd t0, 0(t1)
-    li t0, {GUEST_RAM >> 2 | 0xCF}
+    li t0, {RAM_BASE >> 2 | 0xCF}
     sd t0, 16(t1)
     srli t1, t1, 12
     li t0, {8 << 60}

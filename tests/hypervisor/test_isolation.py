@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from ringzero.hypervisor.vm.state import BASE, GUEST_RAM, POOLS, SLICES
+from ringzero.board.addresses import RAM_BASE
+from ringzero.hypervisor.vm.state import BASE, POOLS, SLICES
 from tests.hypervisor.carriers import CARRIERS, SMALL, Ended, carrier, small, technique
 
 LOAD_ACCESS, STORE_ACCESS, FETCH_ACCESS, ILLEGAL = 5, 7, 1, 2
@@ -56,10 +57,9 @@ def got(ended: Ended) -> list[tuple[int, int]]:
 
 
 OUTSIDE = [
-    GUEST_RAM + SMALL,  # behind its memory, where the next VM's would be
-    GUEST_RAM,  # firmware's place
+    RAM_BASE + SMALL,  # behind its memory, where the next VM's would be
     SLICES, SLICES + SMALL, POOLS, BASE + 0x1000,  # the machine's addresses mean nothing here
-    0x200_4000, 0x1000_1000, 0x3000_0000, 0x10_1000,  # CLINT, virtio, PCIe, RTC
+    0x200_4000, 0x1000_9000, 0x3000_0000, 0x10_1000,  # CLINT, behind virtio, PCIe, RTC
     0x4000_0000, 0x1_0000_0000, 1 << 55,
 ]  # fmt: skip
 
@@ -70,7 +70,7 @@ OUTSIDE = [
 def test_memory_of_others_is_not_there(
     carrier: str, technique: str, code: str, tmp_path: Path
 ) -> None:
-    places = [place for place in OUTSIDE if not GUEST_RAM + 0x8_0000 <= place < GUEST_RAM + SMALL]
+    places = [place for place in OUTSIDE if not RAM_BASE <= place < RAM_BASE + SMALL]
     ended = CARRIERS[carrier](
         small(attacker(*(f"li t0, {place}\n{code}" for place in places)), technique=technique),
         tmp_path,
@@ -82,7 +82,7 @@ def test_memory_of_others_is_not_there(
 @technique
 @carrier
 def test_jump_out_of_memory(carrier: str, technique: str, tmp_path: Path) -> None:
-    places = [GUEST_RAM, GUEST_RAM + SMALL, 0x1000_0000, BASE + (1 << 30)]
+    places = [RAM_BASE + SMALL, 0x1000_0000, BASE + (1 << 30)]
     codes = [f"li t0, {place}\njr t0" for place in places]
     ended = CARRIERS[carrier](small(attacker(*codes), technique=technique), tmp_path)
     assert got(ended) == [(FETCH_ACCESS, place) for place in places]
@@ -123,7 +123,7 @@ def paging(entry: int, root: str = "la t0, table") -> str:
     la t0, table
     li t1, {entry}
     sd t1, 0(t0)
-    li t1, {GUEST_RAM >> 12 << 10 | 0xCF}
+    li t1, {RAM_BASE >> 12 << 10 | 0xCF}
     sd t1, 16(t0)
     {root}
     srli t0, t0, 12
@@ -142,13 +142,12 @@ TABLE = "\n.balign 4096\ntable:\n.zero 4096\n"
 @technique
 @carrier
 def test_forged_tables_reach_nothing(carrier: str, technique: str, tmp_path: Path) -> None:
-    """Tables that map the machine's own addresses, or lie outside of the guest's memory."""
-    leaves = [SLICES, POOLS & ~0x3FFF_FFFF, 1 << 40]
-    codes = [paging(leaf >> 12 << 10 | 0xC7) + "\ncsrw satp, x0\n" for leaf in leaves[1:]]
+    """Tables that map memory behind the guest's own, or lie there themselves."""
+    leaves = [RAM_BASE + (1 << 30), 1 << 40]
+    codes = [paging(leaf >> 12 << 10 | 0xC7) + "\ncsrw satp, x0\n" for leaf in leaves]
     pointer = SLICES + SMALL >> 12 << 10 | 1  # a table in the next VM's slice
     codes.append(paging(pointer) + "\ncsrw satp, x0\n")
     body = attacker(*codes).replace("trapped:", "trapped:\ncsrw satp, x0\nsfence.vma")
     ended = CARRIERS[carrier](small(body + TABLE, technique=technique), tmp_path)
     found = got(ended)
-    # the second gigabyte of guest memory begins with firmware's place; elsewhere is nothing
     assert found == [(LOAD_ACCESS, 8)] * 3

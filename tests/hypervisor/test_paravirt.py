@@ -12,9 +12,10 @@ import pytest
 
 from ringzero import guests
 from ringzero.board import hypercalls
+from ringzero.board.addresses import RAM_BASE
 from ringzero.board.hypercalls import OFFSETS
 from ringzero.hypervisor.host.build import Guest, build
-from ringzero.hypervisor.vm.state import BASE, GUEST_RAM, SLICES
+from ringzero.hypervisor.vm.state import SLICES
 from tests.hypervisor.carriers import (
     CARRIERS,
     ENTRY,
@@ -86,7 +87,7 @@ def answers(output: str) -> list[tuple[int, int]]:
 
 REGISTER, FLUSH, FLUSH_MANY = hypercalls.REGISTER, hypercalls.FLUSH, hypercalls.FLUSH_MANY
 EVERY = hypercalls.EVERY_SPACE
-END_OF_MEMORY = GUEST_RAM + SMALL
+END_OF_MEMORY = RAM_BASE + SMALL
 CALLS = [
     ((hypercalls.DESCRIBE,), (SUCCESS, hypercalls.VERSION)),
     ((hypercalls.FUNCTIONS,), (NOT_SUPPORTED, 0)),
@@ -107,7 +108,7 @@ CALLS = [
     ((hypercalls.CONSOLE, PAGE, 2**63), (INVALID_PARAM, 0)),
     ((REGISTER, hypercalls.NO_PAGE, 0, 0), (SUCCESS, 0)),
     *(((REGISTER, place, PAGE, 0), (INVALID_ADDRESS, 0))
-      for place in (0, BASE, GUEST_RAM, END_OF_MEMORY, SLICES, 0x1000_0000, 2**64 - 4096)),
+      for place in (0, END_OF_MEMORY, SLICES, 0x1000_0000, 2**64 - 4096)),
 ]  # fmt: skip
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.host import report
 from ringzero.hypervisor.host.build import build
-from ringzero.hypervisor.vm.state import GUEST_RAM, POOL_SIZE
+from ringzero.hypervisor.vm.state import POOL_SIZE
 from tests.hypervisor.carriers import CARRIERS, carrier, guest, technique
 
 LEAF = 0xC7  # V R W A D
@@ -33,7 +34,7 @@ MANY = f"""
     sd t1, 0(t0)
     sd t1, 8(t0)
     sd t1, 24(t0)
-    li t1, {GUEST_RAM >> 2 | 0xCF}
+    li t1, {RAM_BASE >> 2 | 0xCF}
     sd t1, 16(t0)
     srli t0, t0, 12
     li t1, {8 << 60}

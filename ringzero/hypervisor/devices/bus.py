@@ -1,18 +1,27 @@
-"""The devices that a guest finds outside its memory: UART, PLIC, test finisher; all are emulated.
+"""What a guest finds outside its memory: UART, PLIC, finisher, and empty slots for virtio devices.
 
-None of them writes memory, so none can be made to write outside the guest's slice.
+They are the board's own texts (`ringzero/board/`), each VM with its own state. None of them writes
+memory, so none can be made to write outside the guest's slice.
 """
 
 from __future__ import annotations
 
-from ringzero.hypervisor.devices import plic, uart
+from ringzero.board import finisher, plic, uart, virtio_mmio
+from ringzero.board.addresses import (
+    FINISHER_BASE,
+    PLIC_BASE,
+    UART_BASE,
+    VIRTIO_BASE,
+    VIRTIO_SIZE,
+    VIRTIO_SLOTS,
+)
+from ringzero.hypervisor.devices import interrupts, serial
 from ringzero.hypervisor.vm import life
-from ringzero.hypervisor.vm.state import FINISHER, PLIC, UART, Vm, status
+from ringzero.hypervisor.vm.state import Vm, status
 from ringzero.lang import native, u16, u64
 
-SERIAL, CONTROLLER, POWER = range(3)
-NAMES = ("uart", "plic", "finisher")
-PASS, FAIL, RESTART = 0x5555, 0x3333, 0x7777
+SERIAL, CONTROLLER, POWER, SLOTS = range(4)
+NAMES = ("uart", "plic", "finisher", "virtio slots")
 
 
 @native
@@ -21,35 +30,47 @@ def count(vm: Vm, device: int) -> None:
     status[vm.index].devices[device] += 1
 
 
+@native
+def covers(base: int, size: int, address: u64, width: u64) -> bool:
+    """Whether an access lies in a device's window as a whole."""
+    return address - base < size and width <= size - (address - base)
+
+
 @native(inline=False)
-def read(vm: Vm, address: u64, size: u64) -> tuple[u64, bool]:
-    """A load from a device; nothing answers at other addresses, or to other widths."""
-    if address - UART < 8 and size == 1:
+def read(vm: Vm, address: u64, width: u64) -> tuple[u64, bool]:
+    """A load from a device; False where nothing answers."""
+    if covers(UART_BASE, uart.SIZE, address, width):
         count(vm, SERIAL)
-        return uart.read(vm, address - UART), True
-    if address - PLIC < plic.SIZE and size == 4:
+        return serial.read(vm, address - UART_BASE), True
+    if covers(PLIC_BASE, plic.SIZE, address, width):
         count(vm, CONTROLLER)
-        return plic.read(vm, address - PLIC), True
-    if address - FINISHER < 0x1000 and size <= 4:
+        return interrupts.read(vm, address - PLIC_BASE, width), True
+    if covers(FINISHER_BASE, finisher.SIZE, address, width):
         return u64(0), True
+    if covers(VIRTIO_BASE, VIRTIO_SIZE * VIRTIO_SLOTS, address, width):
+        count(vm, SLOTS)
+        return virtio_mmio.read_empty(address & (VIRTIO_SIZE - 1), width), True
     return u64(0), False
 
 
 @native(inline=False)
-def write(vm: Vm, address: u64, size: u64, value: u64) -> bool:
-    """A store to a device."""
-    if address - UART < 8 and size == 1:
+def write(vm: Vm, address: u64, width: u64, value: u64) -> bool:
+    """A store to a device; False where nothing answers."""
+    if covers(UART_BASE, uart.SIZE, address, width):
         count(vm, SERIAL)
-        uart.write(vm, address - UART, value & 0xFF)
+        serial.write(vm, address - UART_BASE, value & 0xFF)
         return True
-    if address - PLIC < plic.SIZE and size == 4:
+    if covers(PLIC_BASE, plic.SIZE, address, width):
         count(vm, CONTROLLER)
-        plic.write(vm, address - PLIC, value & 0xFFFF_FFFF)
+        interrupts.write(vm, address - PLIC_BASE, width, value)
         return True
-    if address - FINISHER < 0x1000 and size <= 4:
+    if covers(FINISHER_BASE, finisher.SIZE, address, width):
         count(vm, POWER)
-        if address == FINISHER:
+        if address == FINISHER_BASE and (width == 2 or width == 4):
             finish(vm, value)
+        return True
+    if covers(VIRTIO_BASE, VIRTIO_SIZE * VIRTIO_SLOTS, address, width):
+        count(vm, SLOTS)
         return True
     return False
 
@@ -57,10 +78,10 @@ def write(vm: Vm, address: u64, size: u64, value: u64) -> bool:
 @native
 def finish(vm: Vm, value: u64) -> None:
     """The guest ends itself: with success, with a code, or to begin again."""
-    what = u16(value)
-    if what == PASS:
+    action, code = u16(value), value >> 16 & 0xFFFF
+    if action == finisher.PASS:
         life.stop(vm, u64(0))
-    elif what == FAIL:
-        life.stop(vm, value >> 16 & 0xFFFF)
-    elif what == RESTART:
+    elif action == finisher.FAIL:
+        life.stop(vm, code if code != 0 else u64(1))
+    elif action == finisher.RESET:
         life.stop(vm, u64(life.RESTARTED))

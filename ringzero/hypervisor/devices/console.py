@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 from ringzero.bare.text import put, put_decimal
-from ringzero.hypervisor.vm.state import (
-    PLIC,
-    PREFIX,
-    UART,
-    UART_SOURCE,
-    Vm,
-    config,
-    machine,
-)
+from ringzero.board import plic, uart
+from ringzero.board.addresses import PLIC_BASE, UART_BASE, UART_SOURCE
+from ringzero.hypervisor.vm.state import PREFIX, Vm, config, machine
 from ringzero.lang import load, native, store, u8, u32, u64
 
-DATA, INTERRUPT_ENABLE, FIFO_CONTROL, LINE_CONTROL, LINE_STATUS = 0, 1, 2, 3, 5
-DATA_READY, TRANSMITTER_EMPTY = 0x01, 0x20
-EIGHT_BITS, FIFOS_ON, RECEIVE = 3, 1, 1
-NEWLINE, RETURN, ESCAPE_CHARACTER = 10, 13, 0x1D
-CLAIM = PLIC + 0x20_0004  # context 0: this hart's machine mode
+NEWLINE, RETURN = 10, 13
 
 
 @native
 def setup() -> None:
-    """Eight bits, FIFOs, an interrupt for each byte that comes in."""
-    store(u8, UART + LINE_CONTROL, EIGHT_BITS)
-    store(u8, UART + FIFO_CONTROL, FIFOS_ON)
-    store(u8, UART + INTERRUPT_ENABLE, RECEIVE)
-    store(u32, PLIC + 4 * UART_SOURCE, 1)
-    store(u32, PLIC + 0x2000, 1 << UART_SOURCE)
-    store(u32, PLIC + 0x20_0000, 0)
+    """Eight bits, FIFOs, an interrupt for each byte that comes in, for machine mode."""
+    store(u8, UART_BASE + uart.LCR, uart.EIGHT_BITS)
+    store(u8, UART_BASE + uart.IIR_FCR, uart.FIFO_ON)
+    store(u8, UART_BASE + uart.IER, uart.RECEIVED)
+    store(u32, PLIC_BASE + 4 * UART_SOURCE, 1)
+    store(u32, PLIC_BASE + plic.ENABLE, 1 << UART_SOURCE)
+    store(u32, PLIC_BASE + plic.CONTEXT + plic.THRESHOLD, 0)
 
 
 @native
 def write(byte: u8) -> None:
     """Send one byte."""
-    while load(u8, UART + LINE_STATUS) & TRANSMITTER_EMPTY == 0:
+    while load(u8, UART_BASE + uart.LSR) & uart.TRANSMITTER_EMPTY == 0:
         pass
-    store(u8, UART + DATA, byte)
+    store(u8, UART_BASE + uart.DATA, byte)
 
 
 @native(inline=False)

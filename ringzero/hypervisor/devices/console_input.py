@@ -7,18 +7,17 @@ focus, `k` kills it, Ctrl-] itself goes through.
 from __future__ import annotations
 
 from ringzero.bare.text import put, put_decimal
-from ringzero.hypervisor.devices import uart
-from ringzero.hypervisor.devices.console import DATA, LINE_STATUS
+from ringzero.board import plic, uart
+from ringzero.board.addresses import PLIC_BASE, UART_BASE
+from ringzero.hypervisor.devices import serial
 from ringzero.hypervisor.vm.state import (
     ABSENT,
     ESCAPE,
     KILL,
     PAUSE,
     PAUSED,
-    PLIC,
     RESUME,
     STATES,
-    UART,
     config,
     machine,
     status,
@@ -26,9 +25,8 @@ from ringzero.hypervisor.vm.state import (
 )
 from ringzero.lang import load, native, store, u8, u32, u64
 
-DATA_READY = 0x01
 ESCAPE_CHARACTER = 0x1D
-CLAIM = PLIC + 0x20_0004  # context 0: this hart's machine mode
+CLAIM = PLIC_BASE + plic.CONTEXT + plic.CLAIM  # context 0: this hart's machine mode
 
 
 @native
@@ -36,8 +34,8 @@ def interrupt() -> None:
     """Bytes came in; a VM may wake."""
     machine.deadline = 0
     source = load(u32, CLAIM)
-    while load(u8, UART + LINE_STATUS) & DATA_READY != 0:
-        typed(load(u8, UART + DATA))
+    while load(u8, UART_BASE + uart.LSR) & uart.DATA_READY != 0:
+        typed(load(u8, UART_BASE + uart.DATA))
     if source != 0:
         store(u32, CLAIM, source)
 
@@ -53,7 +51,7 @@ def typed(byte: u8) -> None:
         command(byte)
         return
     machine.escape = 0
-    uart.receive(vms[machine.focus], byte)
+    serial.receive(vms[machine.focus], byte)
 
 
 @native(inline=False)

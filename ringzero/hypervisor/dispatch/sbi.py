@@ -1,160 +1,192 @@
 """The Supervisor Binary Interface that guests call: what firmware does on the bare machine.
 
 SBI 2.0: base (chapter 4), TIME (6), IPI (7), RFENCE (8), HSM (9), SRST (10), DBCN (12); FWFT of
-3.0; and the calls of 0.1 that small programs still make.
+3.0; and the calls of 0.1 that small programs still make. Numbers and the checks of arguments are
+the board's, which firmware compiles too (`ringzero/board/sbi/`); here is what a VM does then.
 """
 
 from __future__ import annotations
 
+from ringzero.bare.stubs import fence_code
+from ringzero.board import sbi
+from ringzero.board.addresses import RAM_BASE
 from ringzero.board.hypercalls import DELIVER
-from ringzero.hypervisor.devices import console, uart
+from ringzero.board.sbi import arguments
+from ringzero.hypervisor.devices import console, serial
 from ringzero.hypervisor.vm import life, technique
-from ringzero.hypervisor.vm.state import OPEN_RAM, Vm
+from ringzero.hypervisor.vm.state import PAGE, Vm
+from ringzero.isa.hart import S
 from ringzero.isa.privileged.paging import ADUE
-from ringzero.isa.privileged.trap import SSI
-from ringzero.lang import load, native, store, u8, u32, u64
+from ringzero.isa.privileged.trap import SSI, STATUS_SIE
+from ringzero.lang import load, native, store, typed_range, u8, u32, u64
 
-SUCCESS, NOT_SUPPORTED, INVALID_PARAM, DENIED, ALREADY_AVAILABLE = 0, -2, -3, -4, -6
-SPECIFICATION, IMPLEMENTATION, VERSION = 2 << 24, 0x727A, 1
-
-BASE, TIME, IPI, RFENCE = 0x10, 0x5449_4D45, 0x73_5049, 0x5246_4E43
-HSM, SRST, DBCN, FWFT = 0x48_534D, 0x5352_5354, 0x4442_434E, 0x4657_4654
-OLD_TIMER, OLD_PUT, OLD_GET, OLD_SHUTDOWN = 0, 1, 2, 8
-KNOWN = (BASE, TIME, IPI, RFENCE, HSM, SRST, DBCN, FWFT, OLD_TIMER, OLD_PUT, OLD_GET, OLD_SHUTDOWN)
-
-SYSTEM_FAILURE = 1
-EXIT_CODE_REASON = 0xE000_0000  # ours: the low byte is the exit code
-SUSPEND, UPDATE_AD, MISALIGNED = 3, 4, 0
+HARTS = 1  # a bit for each hart that a VM has
+MOST_PAGES = 64  # of a remote fence; more are fenced all at once
+BY_ADDRESS, BY_ASID = 1, 2  # see isa.ports.fence_translation
 
 TIMER, CONSOLE, FENCE, OTHER, _, DELIVERY, CALL = range(7)  # state.CALL_KINDS
 
 
 @native
 def describe(vm: Vm, function: u64, extension: u64) -> tuple[u64, u64]:
-    """The base extension."""
-    value = u64(0)
-    if function == 0:
-        value = u64(SPECIFICATION)
-    elif function == 1:
-        value = u64(IMPLEMENTATION)
-    elif function == 2:
-        value = u64(VERSION)
-    elif function == 3:
-        for known in KNOWN:
-            if extension == known:
-                value = u64(1)
-        if technique.has_extension(vm, extension):
-            value = u64(1)
-    elif function > 6:
-        return u64(NOT_SUPPORTED), u64(0)
-    return u64(SUCCESS), value
+    """The base extension; vendor, architecture and implementation of the hart are all zero."""
+    if sbi.GET_MVENDORID <= function <= sbi.GET_MIMPID:
+        return u64(sbi.SUCCESS), u64(0)
+    if function == sbi.PROBE_EXTENSION and technique.has_extension(vm, extension):
+        return u64(sbi.SUCCESS), u64(1)
+    return arguments.describe(function, extension)
 
 
 @native
-def put_text(vm: Vm, function: u64, a0: u64, a1: u64, a2: u64) -> tuple[u64, u64]:
+def use_console(vm: Vm, function: u64, a0: u64, a1: u64, a2: u64) -> tuple[u64, u64]:
     """DBCN: a0 bytes at the guest-physical address a2:a1, or one byte."""
-    if function == 2:
+    if function == sbi.CONSOLE_WRITE_BYTE:
         console.write_for(vm, u8(a0))
-        return u64(SUCCESS), u64(0)
-    if function > 2:
-        return u64(NOT_SUPPORTED), u64(0)
-    if a2 != 0 or a1 - OPEN_RAM >= vm.size or a0 > vm.size - (a1 - OPEN_RAM):
-        return u64(INVALID_PARAM), u64(0)
-    place, done = a1 + vm.offset, u64(0)
-    if function == 0:
-        while done < a0:
+        return u64(sbi.SUCCESS), u64(0)
+    if function > sbi.CONSOLE_WRITE_BYTE:
+        return u64(sbi.NOT_SUPPORTED), u64(0)
+    if not arguments.is_within(a1, a2, a0, u64(RAM_BASE), RAM_BASE + vm.size):
+        return u64(sbi.INVALID_PARAM), u64(0)
+    place, done, most = a1 + vm.offset, u64(0), a0
+    if most > arguments.MOST_CONSOLE_BYTES:
+        most = u64(arguments.MOST_CONSOLE_BYTES)
+    if function == sbi.CONSOLE_WRITE:
+        while done < most:
             console.write_for(vm, load(u8, place + done))
             done += 1
     else:
-        while done < a0 and vm.serial.used != 0:
-            store(u8, place + done, u8(uart.take(vm)))
+        while done < most and serial.has_input(vm):
+            store(u8, place + done, u8(serial.take(vm)))
             done += 1
-    return u64(SUCCESS), done
+    return u64(sbi.SUCCESS), done
 
 
 @native
 def reset(vm: Vm, kind: u64, reason: u64) -> u64:
     """SRST: the guest shuts down or wants to begin again; either way it does not come back."""
-    if kind > 2:
-        return u64(INVALID_PARAM)
-    if kind != 0:
+    error = arguments.reset_error(kind, reason)
+    if error != 0:
+        return error
+    if kind != sbi.SHUTDOWN:
         life.stop(vm, u64(life.RESTARTED))
-    elif reason == 0:
-        life.stop(vm, u64(0))
-    elif reason == SYSTEM_FAILURE:
+    elif reason == sbi.SYSTEM_FAILURE:
         life.crash(vm)
-    elif reason & ~u64(0xFF) == EXIT_CODE_REASON:
-        life.stop(vm, reason & 0xFF)
     else:
-        return u64(INVALID_PARAM)
-    return u64(SUCCESS)
+        life.stop(vm, reason & 0xFF)
+    return error
 
 
 @native
-def feature(vm: Vm, function: u64, number: u64, value: u64) -> tuple[u64, u64]:
+def feature(vm: Vm, function: u64, number: u64, value: u64, flags: u64) -> tuple[u64, u64]:
     """FWFT: whether A and D bits are set by the hart or by the guest's kernel."""
-    if number == MISALIGNED:
-        return u64(SUCCESS) if function == 1 or value == 1 else u64(DENIED), u64(function == 1)
-    if number != UPDATE_AD or function > 1:
-        return u64(NOT_SUPPORTED), u64(0)
-    if function == 1:
-        return u64(SUCCESS), u64(vm.hart.menvcfg & ADUE != 0)
-    if value > 1:
-        return u64(INVALID_PARAM), u64(0)
-    vm.hart.menvcfg = vm.hart.menvcfg & ~u64(ADUE)
-    if value == 1:
-        vm.hart.menvcfg = vm.hart.menvcfg | ADUE
-    return u64(SUCCESS), u64(0)
+    error = arguments.feature_error(function, number)
+    if error != 0:
+        return error, u64(0)
+    updates = number == sbi.PTE_AD_HW_UPDATING
+    if function == sbi.FWFT_GET:
+        return error, u64(not updates or vm.hart.menvcfg & ADUE != 0)
+    error = arguments.feature_value_error(number, value, flags, vm.locked)
+    if error != 0:
+        return error, u64(0)
+    if flags & sbi.FWFT_LOCK != 0:
+        vm.locked = vm.locked | u64(1) << number
+    if updates:
+        vm.hart.menvcfg = vm.hart.menvcfg & ~u64(ADUE)
+        if value == 1:
+            vm.hart.menvcfg = vm.hart.menvcfg | ADUE
+    return error, u64(0)
+
+
+@native(inline=False)
+def fence_range(vm: Vm, start: u64, size: u64, asid: u64, which: u64) -> None:
+    """Every page of [start, start + size), in one address space or in all."""
+    page, count = arguments.pages_of(start, size)
+    if count > MOST_PAGES:
+        technique.fence(vm, u64(0), asid, which)
+        return
+    for _ in typed_range(count):
+        technique.fence(vm, page, asid, which | BY_ADDRESS)
+        page += PAGE
 
 
 @native
-def remote(vm: Vm, function: u64, start: u64, size: u64) -> u64:
-    """RFENCE: the only hart there is has its code and translations fenced."""
-    if function == 0:  # fence.i: the real hart did it when the guest's own was executed
-        return u64(SUCCESS)
-    if function > 2:
-        return u64(NOT_SUPPORTED)
-    technique.fence(vm, start, u64(0), u64(size <= 4096 and size != 0))
-    return u64(SUCCESS)
+def fence_harts(vm: Vm, function: u64, mask: u64, base: u64) -> u64:
+    """RFENCE: code or translations of the harts that a mask names; the fence's range follows."""
+    if function > sbi.REMOTE_SFENCE_VMA_ASID:  # the others are for harts with H
+        return u64(sbi.NOT_SUPPORTED)
+    named, exist = arguments.select_harts(mask, base, u64(HARTS))
+    if not exist:
+        return u64(sbi.INVALID_PARAM)
+    if named != 0:
+        x = vm.hart.x
+        if function == sbi.REMOTE_FENCE_I:
+            fence_code()
+        elif function == sbi.REMOTE_SFENCE_VMA:
+            fence_range(vm, x[12], x[13], u64(0), u64(0))
+        else:
+            fence_range(vm, x[12], x[13], x[14], u64(BY_ASID))
+    return u64(sbi.SUCCESS)
 
 
 @native
-def harts(vm: Vm, function: u64, a0: u64) -> tuple[u64, u64]:
-    """HSM: hart 0 runs, and there is no other."""
-    if function == SUSPEND:
-        vm.waiting = 1
-        return u64(SUCCESS), u64(0)
-    if function == 1:
+def manage_harts(vm: Vm, function: u64, hart: u64) -> tuple[u64, u64]:
+    """HSM, but for suspension: hart 0 runs, and there is no other."""
+    if function == sbi.HART_STOP:
         life.stop(vm, u64(0))
-        return u64(SUCCESS), u64(0)
-    if a0 != 0 or function > 2:
-        return u64(INVALID_PARAM), u64(0)
-    return u64(ALREADY_AVAILABLE) if function == 0 else u64(SUCCESS), u64(0)
+        return u64(sbi.SUCCESS), u64(0)
+    if function > sbi.HART_SUSPEND:
+        return u64(sbi.NOT_SUPPORTED), u64(0)
+    if not arguments.exists(hart, u64(HARTS)):
+        return u64(sbi.INVALID_PARAM), u64(0)
+    if function == sbi.HART_START:
+        return u64(sbi.ALREADY_AVAILABLE), u64(0)
+    return u64(sbi.SUCCESS), u64(sbi.STARTED)
+
+
+@native
+def suspend(vm: Vm, kind: u64, address: u64, opaque: u64) -> tuple[u64, u64]:
+    """HSM: wait for an interrupt, and go on after the call, or at an address as a new hart does.
+
+    What is returned is what the guest finds in a0 and a1 (9.4).
+    """
+    hart, error = vm.hart, arguments.suspend_error(kind)
+    if error != 0:
+        return error, u64(0)
+    if kind == sbi.RETENTIVE:
+        vm.waiting = 1
+        return error, u64(0)
+    if not arguments.is_entry(address, u64(RAM_BASE), RAM_BASE + vm.size):
+        return u64(sbi.INVALID_ADDRESS), u64(0)
+    vm.waiting = 1
+    hart.pc, hart.mode, hart.satp = address, S, 0
+    hart.mstatus = hart.mstatus & ~u64(STATUS_SIE)
+    return u64(0), opaque  # the number of the hart, and what the guest has passed
 
 
 @native
 def send(vm: Vm, mask: u64, base: u64) -> u64:
     """IPI: a software interrupt to oneself."""
-    if base != 0xFFFF_FFFF_FFFF_FFFF and (base != 0 or mask > 1):
-        return u64(INVALID_PARAM)
-    if base != 0 or mask & 1 != 0:
+    named, exist = arguments.select_harts(mask, base, u64(HARTS))
+    if not exist:
+        return u64(sbi.INVALID_PARAM)
+    if named != 0:
         vm.hart.mip = vm.hart.mip | 1 << SSI
-    return u64(SUCCESS)
+    return u64(sbi.SUCCESS)
 
 
 @native
 def legacy(vm: Vm, number: u64, a0: u64) -> u64:
     """SBI 0.1: the answer is in a0 alone."""
-    if number == OLD_PUT:
+    if number == sbi.LEGACY_CONSOLE_PUTCHAR:
         console.write_for(vm, u8(a0))
-    elif number == OLD_GET:
-        return uart.take(vm) if vm.serial.used != 0 else ~u64(0)
-    elif number == OLD_TIMER:
+    elif number == sbi.LEGACY_CONSOLE_GETCHAR:
+        return serial.take(vm) if serial.has_input(vm) else ~u64(0)
+    elif number == sbi.LEGACY_SET_TIMER:
         vm.hart.stimecmp = a0
-    elif number == OLD_SHUTDOWN:
+    elif number == sbi.LEGACY_SHUTDOWN:
         life.stop(vm, u64(0))
     else:
-        return u64(NOT_SUPPORTED)
+        return u64(sbi.NOT_SUPPORTED)
     return u64(0)
 
 
@@ -164,28 +196,30 @@ def answer_call(vm: Vm) -> u64:
     x = vm.hart.x
     a0, a1, a2, function, extension = x[10], x[11], x[12], x[16], x[17]
     vm.hart.pc += 4
-    error, value, kind = u64(NOT_SUPPORTED), u64(0), u64(OTHER)
-    if extension < 16:
+    error, value, kind = u64(sbi.NOT_SUPPORTED), u64(0), u64(OTHER)
+    if extension < sbi.LEGACY_END:
         x[10] = legacy(vm, extension, a0)
         return u64(CONSOLE)
-    if extension == TIME and function == 0:
+    if extension == sbi.TIME and function == sbi.SET_TIMER:
         vm.hart.stimecmp = a0
-        error, kind = u64(SUCCESS), u64(TIMER)
-    elif extension == DBCN:
-        error, value = put_text(vm, function, a0, a1, a2)
+        error, kind = u64(sbi.SUCCESS), u64(TIMER)
+    elif extension == sbi.DBCN:
+        error, value = use_console(vm, function, a0, a1, a2)
         kind = u64(CONSOLE)
-    elif extension == RFENCE:
-        error, kind = remote(vm, function, a2, x[13]), u64(FENCE)
-    elif extension == IPI and function == 0:
+    elif extension == sbi.RFENCE:
+        error, kind = fence_harts(vm, function, a0, a1), u64(FENCE)
+    elif extension == sbi.IPI and function == sbi.SEND_IPI:
         error = send(vm, a0, a1)
-    elif extension == BASE:
+    elif extension == sbi.BASE:
         error, value = describe(vm, function, a0)
-    elif extension == HSM:
-        error, value = harts(vm, function, a0)
-    elif extension == SRST and function == 0:
+    elif extension == sbi.HSM and function == sbi.HART_SUSPEND:
+        error, value = suspend(vm, u64(u32(a0)), a1, a2)
+    elif extension == sbi.HSM:
+        error, value = manage_harts(vm, function, a0)
+    elif extension == sbi.SRST and function == sbi.SYSTEM_RESET:
         error = reset(vm, u64(u32(a0)), u64(u32(a1)))
-    elif extension == FWFT:
-        error, value = feature(vm, function, u64(u32(a0)), a1)
+    elif extension == sbi.FWFT:
+        error, value = feature(vm, function, u64(u32(a0)), a1, a2)
     elif technique.has_extension(vm, extension):
         error, value = technique.call(vm, function)
         kind = u64(DELIVERY) if function == DELIVER else u64(CALL)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ringzero.board.addresses import RAM_BASE
 from ringzero.errors import RingzeroError
 from ringzero.hypervisor.host.device_tree import EXTENSIONS, guest_tree
 from ringzero.hypervisor.host.program import program
@@ -19,7 +20,6 @@ from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.hypervisor.vm.state import (
     COUNT_SITES,
     ESCAPE,
-    GUEST_RAM,
     HEARTBEAT,
     MAGIC,
     PREFIX,
@@ -54,6 +54,8 @@ class Guest:
     updates_accessed: bool = False
     """Whether the virtual hart begins by setting A and D bits itself (Svadu), or faults (Svade)."""
     kernel_offset: int = KERNEL_OFFSET
+    entry: int | None = None
+    """Where it is entered, if not at its first byte."""
     technique: str = "trap"
     """How it gets its CPU: one of techniques.TECHNIQUES."""
     eagerness: int = 2
@@ -122,8 +124,8 @@ def build(
     for index, guest in enumerate(guests):
         one = config.vms[index]
         one.memory, one.size = address, guest.memory
-        one.entry = GUEST_RAM + guest.kernel_offset
-        one.tree = GUEST_RAM + guest.memory - TREE_SPACE
+        one.entry = RAM_BASE + guest.kernel_offset if guest.entry is None else guest.entry
+        one.tree = RAM_BASE + guest.memory - TREE_SPACE
         one.writes_accessed = guest.updates_accessed
         one.technique = TECHNIQUES.index(guest.technique)
         pieces += _pieces(index, guest, address)
@@ -138,7 +140,7 @@ def build(
     image = _with(base, bytes(config), small)
     files = tuple(piece for piece in pieces if piece not in small)
     techniques = tuple(guest.technique for guest in guests)
-    return Built(image, files, address - GUEST_RAM + 32 * MEGABYTE, techniques)
+    return Built(image, files, address - RAM_BASE + 32 * MEGABYTE, techniques)
 
 
 def _area(memory: int) -> int:
@@ -159,7 +161,7 @@ def _pieces(index: int, guest: Guest, slice_start: int) -> list[Piece]:
         disk = Piece(0, guest.initrd, f"vm{index} initrd")
         place = (limit - disk.size) & ~(SUPERPAGE - 1)
         pieces.append(Piece(place, guest.initrd, disk.name))
-        initrd = (place - slice_start + GUEST_RAM, disk.size)
+        initrd = (place - slice_start + RAM_BASE, disk.size)
         limit = place
     if kernel.address + kernel.size > limit:
         raise GuestError(

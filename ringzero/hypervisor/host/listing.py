@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.host.build import KERNEL_OFFSET
 from ringzero.hypervisor.host.kallsyms import NoSymbols, Symbol, covering, symbols
 from ringzero.hypervisor.techniques.translate import sites
@@ -58,7 +59,7 @@ def _names(kernel: Path | None) -> list[Symbol]:
 
 def _site(row: tuple[int, ...], names: list[Symbol]) -> Site:
     pc, word, made, physical, count, _ = row
-    offset = physical - state.GUEST_RAM - KERNEL_OFFSET
+    offset = physical - RAM_BASE - KERNEL_OFFSET
     inside = names and 0 <= offset <= names[-1].offset
     symbol = covering(names, offset) if inside else None
     before = disassemble(word if word & 3 == 3 else word & 0xFFFF, pc)

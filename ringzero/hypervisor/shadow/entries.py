@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import fence_space, fence_space_page
 from ringzero.hypervisor.shadow.guest_tables import LEAF, found
 from ringzero.hypervisor.shadow.roots import SPACE_SHIFT, SPACES, begin_again, empty, new_table
-from ringzero.hypervisor.vm.state import GUEST_RAM, LOG, PAGE, SUPERPAGE, Root, Vm
+from ringzero.hypervisor.vm.state import LOG, PAGE, SUPERPAGE, Root, Vm
 from ringzero.isa.privileged.paging import SV39, A, D, Translation, U, V
 from ringzero.lang import load, native, store, u64
 
@@ -54,8 +54,6 @@ def fill_elsewhere(vm: Vm, root: Root, address: u64, found: Translation) -> None
     place = found.physical + vm.offset
     offset = address & (SUPERPAGE - 1)
     whole = found.size >= SUPERPAGE and place & (SUPERPAGE - 1) == offset
-    if found.physical < GUEST_RAM + SUPERPAGE:  # not all of this one is open
-        whole = False
     if found.size > PAGE and (not whole or found.size > SUPERPAGE):
         remember_split(root, address & ~(found.size - 1), found.size)
     slot, level = descend(vm, root, address, u64(whole))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ringzero.hypervisor.vm.state import OPEN_RAM, PAGE, SUPERPAGE, Root, Vm
+from ringzero.board.addresses import RAM_BASE
+from ringzero.hypervisor.vm.state import PAGE, SUPERPAGE, Root, Vm
 from ringzero.isa.hart import S
 from ringzero.isa.privileged.paging import (
     BARE,
@@ -42,7 +43,7 @@ def rights_now(mode: u64, status: u64) -> u64:
 @native
 def is_open(vm: Vm, address: u64) -> bool:
     """Whether a guest-physical address is in the guest's own memory."""
-    return address - OPEN_RAM < vm.size
+    return address - RAM_BASE < vm.size
 
 
 @native

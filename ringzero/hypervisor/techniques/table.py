@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ringzero.board import sbi
 from ringzero.hypervisor.dispatch import enter as shadowed
-from ringzero.hypervisor.dispatch import fast, sbi
+from ringzero.hypervisor.dispatch import fast
 from ringzero.hypervisor.shadow import fences
 from ringzero.hypervisor.techniques import HARDWARE, PARAVIRT, TRANSLATE, TRAP
 from ringzero.hypervisor.techniques.hardware import enter as hardware

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
-from ringzero.hypervisor.devices import console
+from ringzero.board.addresses import RAM_BASE
+from ringzero.hypervisor.devices import console, interrupts, serial
 from ringzero.hypervisor.dispatch import exits
 from ringzero.hypervisor.dispatch.sensitive import SSTATUS
 from ringzero.hypervisor.techniques import table
@@ -12,8 +13,6 @@ from ringzero.hypervisor.vm.entry import trap
 from ringzero.hypervisor.vm.state import (
     BASE,
     CREATED,
-    FIRMWARE,
-    GUEST_RAM,
     POOL_SIZE,
     POOLS,
     RUNNING,
@@ -62,8 +61,8 @@ def take_machine() -> None:
 def create(vm: Vm, index: u64) -> None:
     """A VM with its virtual hart as firmware would leave a real one to a supervisor."""
     wanted, hart = config.vms[index], vm.hart
-    vm.index, vm.offset = index, wanted.memory - GUEST_RAM
-    vm.size = wanted.size - FIRMWARE
+    vm.index, vm.offset = index, wanted.memory - RAM_BASE
+    vm.size = wanted.size
     vm.pool_next = POOLS + index * POOL_SIZE
     vm.pool_end = vm.pool_next + POOL_SIZE
     reset(hart, u64(0), wanted.entry)
@@ -88,6 +87,8 @@ def create(vm: Vm, index: u64) -> None:
     vm.technique = wanted.technique
     status[index].technique = wanted.technique
     status[index].state = CREATED
+    serial.setup(vm)
+    interrupts.setup(vm)
     table.create(vm)
 
 

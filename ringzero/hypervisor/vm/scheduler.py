@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr, wait
 from ringzero.bare.text import put, put_hex
+from ringzero.board import clint
+from ringzero.board.addresses import CLINT_BASE, FINISHER_BASE
+from ringzero.board.finisher import FAIL, PASS
 from ringzero.hypervisor.devices import console_input
 from ringzero.hypervisor.vm import exit_table, life
 from ringzero.hypervisor.vm.entry import SWITCH_IN, load_floats, save_floats
 from ringzero.hypervisor.vm.state import (
-    CLINT_MTIMECMP,
     CRASHED,
-    FINISHER,
     HEARTBEAT,
     KILL,
     NEVER,
@@ -37,7 +38,6 @@ from ringzero.isa.privileged.trap import MEI, STATUS_FS, STI, interrupts_pending
 from ringzero.lang import address_of, native, store, typed_range, u32, u64
 
 EXTERNAL = 1 << MEI
-PASS, FAIL = 0x5555, 0x3333
 
 
 @native
@@ -86,7 +86,7 @@ def arm_timer() -> None:
         deadline = time + config.slice_ticks
     if deadline != machine.deadline:
         machine.deadline = deadline
-        store(u64, CLINT_MTIMECMP, deadline)
+        store(u64, CLINT_BASE + clint.MTIMECMP, deadline)
 
 
 @native(inline=False)
@@ -162,7 +162,7 @@ def power_off() -> None:
     for i in typed_range(config.count):
         if code == 0:
             code = status[i].exit_code
-    store(u32, FINISHER, u32(PASS) if code == 0 else u32(code) << 16 | FAIL)
+    store(u32, FINISHER_BASE, u32(PASS) if code == 0 else u32(code) << 16 | FAIL)
     while True:
         wait()
 
@@ -184,6 +184,6 @@ def fail(cause: u64, pc: u64, value: u64) -> None:
     put(" mtval ")
     put_hex(value)
     put("\r\n")
-    store(u32, FINISHER, 125 << 16 | FAIL)
+    store(u32, FINISHER_BASE, 125 << 16 | FAIL)
     while True:
         wait()

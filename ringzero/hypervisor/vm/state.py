@@ -6,26 +6,19 @@ the program starts and reads the other at any time (host/report.py), by the layo
 
 from __future__ import annotations
 
+from ringzero.board.addresses import RAM_BASE
+from ringzero.board.plic import Plic
+from ringzero.board.uart import Uart
 from ringzero.isa.hart import Hart
 from ringzero.lang import Struct, u8, u64
 
-BASE, SIZE = 0x8000_0000, 0x40_0000  # the hypervisor's code, data and stack
+BASE, SIZE = RAM_BASE, 0x40_0000  # the hypervisor's code, data and stack
 POOLS = BASE + SIZE  # shadow page tables: POOL_SIZE for each VM
 POOL_SIZE = 0x40_0000
 VMS = 8
 SLICES = POOLS + VMS * POOL_SIZE  # the first VM's memory; the others follow
 STACK_SIZE = 0x4000
 
-# The board: QEMU's `virt` or compatible.
-FINISHER = 0x10_0000
-CLINT_MTIMECMP = 0x200_4000
-PLIC = 0xC00_0000
-UART, UART_SOURCE = 0x1000_0000, 10
-
-# What a guest sees at the same places, and its memory.
-GUEST_RAM = 0x8000_0000
-FIRMWARE = 0x8_0000  # the first bytes of it are closed to the guest, as firmware's are
-OPEN_RAM = GUEST_RAM + FIRMWARE
 PAGE, SUPERPAGE = 0x1000, 0x20_0000
 
 # States of a VM.
@@ -169,28 +162,12 @@ class Translator(Struct):
     counting: u64
 
 
-class Serial(Struct):
-    """The state of an ns16550a."""
+class Line(Struct):
+    """Input that has come in for a VM, and waits until its serial port has room."""
 
-    enable: u64
-    control: u64  # LCR
-    modem: u64
-    scratch: u64
-    divisor: u64
-    empty_pending: u64  # the transmitter-empty interrupt was not yet seen
     first: u64
     used: u64
-    input: u8[256]
-
-
-class Plic(Struct):
-    """The interrupt controller of one VM: one source that exists, one context."""
-
-    priority: u64
-    enabled: u64  # sources 31..0 of the supervisor's context
-    threshold: u64
-    claimed: u64
-    level: u64  # of the line from the UART
+    bytes: u8[256]
 
 
 class Vm(Struct):
@@ -199,7 +176,7 @@ class Vm(Struct):
     hart: Hart
     index: u64
     technique: u64
-    size: u64  # of its memory from OPEN_RAM on
+    size: u64  # of its memory
     offset: u64  # from a guest-physical address to the machine's
     active: u64  # index of the shadow root in use
     space: u64  # its value for the real satp
@@ -210,6 +187,7 @@ class Vm(Struct):
     fills: u64  # Status.fills, which every slow exit brings up to date
     attention: u64  # an interrupt is pending that only mstatus.SIE holds back
     waiting: u64
+    locked: u64  # a bit for each feature of FWFT that the guest has closed for good
     beside: u64  # the exit is a page fault, and the page is not in the guest's memory
     armed: u64  # hart.stimecmp as the machine's timer knows it
     entered: u64  # minstret as the last exit read it, SWITCH_IN instructions after its first
@@ -237,9 +215,10 @@ class Vm(Struct):
     environment: u64[2]
     kernel: u64[32]  # address >> 21 of large pages that its kernel has used
     kernel_next: u64
-    serial: Serial
-    plic: Plic
+    line: Line
     roots: Root[24]
+    uart: Uart
+    plic: Plic
 
 
 class Machine(Struct):

@@ -7,9 +7,10 @@ has no M-mode of its own, so physical memory protection permits all that there i
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr
+from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.devices import bus
 from ringzero.hypervisor.vm import technique
-from ringzero.hypervisor.vm.state import OPEN_RAM, Vm
+from ringzero.hypervisor.vm.state import Vm
 from ringzero.isa import ports
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged import pmp
@@ -19,7 +20,7 @@ from ringzero.lang import load, native, reinterpret, store, u64
 @native
 def holds(vm: Vm, address: u64, size: int) -> bool:
     """Whether a naturally aligned access is to the VM's memory."""
-    return address - OPEN_RAM < vm.size
+    return address - RAM_BASE < vm.size
 
 
 @native

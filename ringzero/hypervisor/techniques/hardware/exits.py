@@ -8,21 +8,14 @@ goes the way of all techniques from there.
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, stub
+from ringzero.board.addresses import FINISHER_BASE
+from ringzero.board.sbi import BASE, DBCN, IPI, LEGACY_CONSOLE_PUTCHAR, LEGACY_SET_TIMER, TIME
 from ringzero.hypervisor.dispatch import accounting, emulate, enter, exits, sbi
 from ringzero.hypervisor.shadow import guest_tables
 from ringzero.hypervisor.techniques.hardware import enter as hardware
 from ringzero.hypervisor.techniques.hardware import stages
 from ringzero.hypervisor.vm import life, scheduler
-from ringzero.hypervisor.vm.state import (
-    CALLS,
-    EXCEPTIONS,
-    FINISHER,
-    INSTRUCTIONS,
-    NEVER,
-    PAGE,
-    Vm,
-    status,
-)
+from ringzero.hypervisor.vm.state import CALLS, EXCEPTIONS, INSTRUCTIONS, NEVER, PAGE, Vm, status
 from ringzero.isa.decode import decode
 from ringzero.isa.privileged.trap import (
     ECALL_FROM_VS,
@@ -43,7 +36,7 @@ from ringzero.lang import native, u32, u64
 
 # Answers: done, restore what calls do not preserve; done, restore all; for handle_guest_exit.
 DONE, CHANGED, SLOW = 0, 1, -1
-QUICK_CALLS = (sbi.TIME, sbi.IPI, sbi.BASE, sbi.DBCN, sbi.OLD_TIMER, sbi.OLD_PUT)
+QUICK_CALLS = (TIME, IPI, BASE, DBCN, LEGACY_SET_TIMER, LEGACY_CONSOLE_PUTCHAR)
 
 # The guest's instruction at a0, as it fetched it itself; 0 if that is not there any more. Its
 # halves may be on two pages. mepc and mstatus are lost then.
@@ -119,7 +112,7 @@ def of_walk() -> bool:
 @native
 def ends(cause: u64, place: u64) -> bool:
     """A store to the finisher may end the VM, so its world has to be left first."""
-    return cause == STORE_GUEST_PAGE and place & ~u64(PAGE - 1) == FINISHER
+    return cause == STORE_GUEST_PAGE and place & ~u64(PAGE - 1) == FINISHER_BASE
 
 
 @native(inline=False)

@@ -8,8 +8,9 @@ the VM's own, and its first bytes, where firmware would be, are never mapped.
 from __future__ import annotations
 
 from ringzero.bare.stubs import stub
+from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.shadow.roots import new_table
-from ringzero.hypervisor.vm.state import OPEN_RAM, Vm
+from ringzero.hypervisor.vm.state import Vm
 from ringzero.isa.privileged.paging import SV39, A, D, R, U, V, W, X
 from ringzero.lang import load, native, store, u64
 
@@ -39,7 +40,7 @@ def fits(vm: Vm, physical: u64, level: u64) -> bool:
     start = physical & ~(size - 1)
     if vm.offset & (size - 1) != 0:
         return False
-    return start >= OPEN_RAM and size <= vm.size and start - OPEN_RAM <= vm.size - size
+    return start >= RAM_BASE and size <= vm.size and start - RAM_BASE <= vm.size - size
 
 
 @native

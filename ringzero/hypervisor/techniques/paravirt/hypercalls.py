@@ -7,6 +7,7 @@ error of the SBI, and nothing has changed then.
 
 from __future__ import annotations
 
+from ringzero.board import sbi
 from ringzero.board.hypercalls import (
     ALWAYS_SUM,
     CONSOLE,
@@ -29,7 +30,8 @@ from ringzero.board.hypercalls import (
     VERSION,
     YIELD,
 )
-from ringzero.hypervisor.dispatch import fast, sbi
+from ringzero.hypervisor.dispatch import fast
+from ringzero.hypervisor.dispatch.sbi import use_console
 from ringzero.hypervisor.shadow import fences, guest_tables
 from ringzero.hypervisor.vm import life
 from ringzero.hypervisor.vm.entry import shared_trap, trap
@@ -39,7 +41,6 @@ from ringzero.isa.csrs import supervisor as csrs_supervisor
 from ringzero.isa.privileged.paging import STATUS_SUM
 from ringzero.lang import address_of, load, native, typed_range, u64
 
-INVALID_ADDRESS = -5
 RANGE = 16  # bytes of a Range
 
 
@@ -61,7 +62,7 @@ def register(vm: Vm, page: u64, seen: u64, flags: u64) -> u64:
         vm.vector = address_of(trap)
         return u64(sbi.SUCCESS)
     if page & (PAGE - 1) != 0 or not is_inside(vm, page, u64(PAGE)):
-        return u64(INVALID_ADDRESS)
+        return u64(sbi.INVALID_ADDRESS)
     vm.page, vm.seen, vm.forced, vm.faulted = page + vm.offset, seen, 0, 0
     vm.vector = address_of(shared_trap)
     if flags & ALWAYS_SUM != 0:
@@ -98,7 +99,7 @@ def flush_many(vm: Vm, array: u64, count: u64) -> u64:
     if count > MOST_RANGES:
         return u64(sbi.INVALID_PARAM)
     if array & 7 != 0 or not is_inside(vm, array, count * RANGE):
-        return u64(INVALID_ADDRESS)
+        return u64(sbi.INVALID_ADDRESS)
     place, left = array + vm.offset, u64(MOST_TOGETHER)
     for i in typed_range(count):
         address, pages = load(u64, place + i * RANGE), load(u64, place + i * RANGE + 8)
@@ -116,7 +117,7 @@ def show(vm: Vm, address: u64, size: u64) -> tuple[u64, u64]:
     """Bytes for the console."""
     if size > MOST_BYTES:
         return u64(sbi.INVALID_PARAM), u64(0)
-    return sbi.put_text(vm, u64(0), size, address, u64(0))
+    return use_console(vm, u64(0), size, address, u64(0))
 
 
 @native

@@ -9,21 +9,13 @@ spaces share (`entries.SHARED`).
 from __future__ import annotations
 
 from ringzero.bare.stubs import csr, fence_code, fence_translation
+from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.dispatch import emulate
 from ringzero.hypervisor.shadow import entries, roots
 from ringzero.hypervisor.shadow.entries import SHARED
 from ringzero.hypervisor.shadow.guest_tables import LEAF, found
 from ringzero.hypervisor.techniques.translate import csr_page
-from ringzero.hypervisor.vm.state import (
-    FIRMWARE,
-    GUEST_RAM,
-    LOG,
-    PAGE,
-    ROOTS,
-    SUPERPAGE,
-    Vm,
-    status,
-)
+from ringzero.hypervisor.vm.state import LOG, PAGE, ROOTS, SUPERPAGE, Vm, status
 from ringzero.isa.compressed import expand
 from ringzero.isa.hart import S
 from ringzero.isa.privileged.paging import PPN, A, D, U, V, W, X
@@ -45,13 +37,13 @@ LOAD_OPCODE = BY_NAME["ld"].match & 0x7F
 @native
 def known(vm: Vm, physical: u64) -> u64:
     """Where it stands what is known of a guest-physical page."""
-    return vm.translator.pages + ((physical - GUEST_RAM >> 12) << 2)
+    return vm.translator.pages + ((physical - RAM_BASE >> 12) << 2)
 
 
 @native
 def region_tables(vm: Vm, physical: u64) -> u64:
     """Where the words of a guest-physical 2 MiB stand."""
-    return vm.translator.tables + ((physical - GUEST_RAM >> 21) << 7)
+    return vm.translator.tables + ((physical - RAM_BASE >> 21) << 7)
 
 
 @native
@@ -156,8 +148,8 @@ def make(vm: Vm, physical: u64) -> u64:
 @native
 def divide(vm: Vm, physical: u64) -> None:
     """The guest's memory as bodies see it, too, may not let them write where copies are."""
-    region, entry = physical - GUEST_RAM >> 21, u64(0)
-    if region != 0 and region < 511:
+    region, entry = physical - RAM_BASE >> 21, u64(0)
+    if region < 511:
         entry = shared_table(vm, physical, u64(READ | WRITE), False) >> 2
         store(u64, vm.translator.gigabyte + region * 8, entry | u64(entry != 0))
 
@@ -274,8 +266,6 @@ def put(vm: Vm, address: u64, kernel: bool) -> None:
         return
     place, root = physical + vm.offset, vm.roots[vm.active]
     whole = size >= SUPERPAGE and place & (SUPERPAGE - 1) == address & (SUPERPAGE - 1)
-    if physical < GUEST_RAM + SUPERPAGE:
-        whole = False
     if size > PAGE and (not whole or size > SUPERPAGE):
         entries.remember_split(root, address & ~(size - 1), size)
     if root.count == LOG:
@@ -326,8 +316,8 @@ def put_shared(vm: Vm, slot: u64, address: u64, kernel: bool) -> bool:
 @native(inline=False)
 def stop(vm: Vm) -> None:
     """Translate no more; from now on everything traps."""
-    physical = u64(GUEST_RAM)
-    while physical - GUEST_RAM < vm.size + FIRMWARE:
+    physical = u64(RAM_BASE)
+    while physical - RAM_BASE < vm.size:
         drop(vm, physical)
         store(u64, region_tables(vm, physical) + USED * 8, 0)
         physical += PAGE

@@ -13,6 +13,10 @@ from ringzero.hypervisor.dispatch.sensitive import SD, UXL
 from ringzero.hypervisor.shadow import guest_tables, roots
 from ringzero.hypervisor.vm.state import FIRMWARE, GUEST_RAM, PAGE, SUPERPAGE, Root, Vm
 from ringzero.isa.csrs.supervisor import VISIBLE
+from ringzero.board.addresses import RAM_BASE
+from ringzero.hypervisor.dispatch.sensitive import SD, UXL, VISIBLE
+from ringzero.hypervisor.shadow import guest_tables, roots
+from ringzero.hypervisor.vm.state import PAGE, Root, Vm
 from ringzero.isa.hart import S
 from ringzero.isa.privileged.paging import (
     BARE,
@@ -152,19 +156,19 @@ def setup(vm: Vm) -> None:
     write(vm, EXITS_OF_SET, u64(MOVES_ROOT | UNITS))
     write(vm, OPEN, u64(VISIBLE))
     write(vm, SLOT_PAGE, u64(NO_SLOT))
-    write(vm, SLOT_BASE, -u64(GUEST_RAM))
+    write(vm, SLOT_BASE, -u64(RAM_BASE))
     show_memory(vm)
 
 
 @native
 def show_memory(vm: Vm) -> None:
-    """Map the guest's memory from GIGABYTE on, but for its first 2 MiB, which are not all open."""
-    own, regions = vm.translator, vm.size + FIRMWARE >> 21
+    """Map the guest's memory from GIGABYTE on, up to our own pages."""
+    own, regions = vm.translator, vm.size >> 21
     if regions > 511:
         regions = u64(511)
-    for i in typed_range(regions - 1):
-        place = GUEST_RAM + SUPERPAGE + (i << 21) + vm.offset
-        store(u64, own.gigabyte + 8 + i * 8, place >> 2 | (V | U | A | D | R | W))
+    for i in typed_range(regions):
+        place = RAM_BASE + (i << 21) + vm.offset
+        store(u64, own.gigabyte + i * 8, place >> 2 | (V | U | A | D | R | W))
     store(u64, own.gigabyte + 511 * 8, own.leaves >> 2 | V)
     write(vm, SLOT_LIMIT, regions << 21)
 

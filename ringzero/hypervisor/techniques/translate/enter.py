@@ -5,7 +5,7 @@ from __future__ import annotations
 from ringzero.hypervisor.dispatch import enter as shadowed
 from ringzero.hypervisor.shadow import fences
 from ringzero.hypervisor.techniques.translate import copies, csr_page, sites, trampolines
-from ringzero.hypervisor.vm.state import COUNT_SITES, FIRMWARE, LOG, PAGE, ROOTS, Vm, config, status
+from ringzero.hypervisor.vm.state import COUNT_SITES, LOG, PAGE, ROOTS, Vm, config, status
 from ringzero.isa.hart import S
 from ringzero.lang import native, store, u64
 
@@ -14,7 +14,7 @@ from ringzero.lang import native, store, u64
 def create(vm: Vm) -> None:
     """Divide the area of a VM with this technique."""
     own, wanted = vm.translator, config.vms[vm.index]
-    all = vm.size + FIRMWARE
+    all = vm.size
     at = wanted.area
     own.area, own.leaves = at, at + csr_page.PAGES * PAGE
     own.gigabyte = own.leaves + PAGE
