@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from ringzero.board.virtio_mmio import LEGACY, MAGIC, MODERN, NO_DEVICE, VENDOR, VENDOR_ID
 from ringzero.machine.device import Device
 from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.machine.virtio.queue import Virtqueue
 
-MAGIC, VENDOR = 0x7472_6976, 0x554D_4551
-MODERN, LEGACY = 2, 1  # values of the version register
 LOW = 0xFFFF_FFFF
 PAGE = 4096  # alignment of a legacy used ring, unless the driver says another
 
-# Registers of §4.2.2.
-MAGIC_VALUE, VERSION_NUMBER, DEVICE_ID, VENDOR_ID = 0x00, 0x04, 0x08, 0x0C
+# Registers of §4.2.2 behind those that identify the slot.
 DEVICE_FEATURES, DEVICE_FEATURES_SEL = 0x10, 0x14
 DRIVER_FEATURES, DRIVER_FEATURES_SEL = 0x20, 0x24
 QUEUE_SEL, QUEUE_NUM_MAX, QUEUE_NUM, QUEUE_READY, QUEUE_NOTIFY = 0x30, 0x34, 0x38, 0x44, 0x50
@@ -84,7 +82,7 @@ class VirtioMmio(Device):
             return 0
         if offset <= VENDOR_ID:
             version = LEGACY if self.legacy else MODERN
-            return (MAGIC, version, device.device_id if device else 0, VENDOR)[offset >> 2]
+            return (MAGIC, version, device.device_id if device else NO_DEVICE, VENDOR)[offset >> 2]
         return self._read(device, offset) if device else 0
 
     def _read(self, device: VirtioDevice, offset: int) -> int:
