@@ -10,7 +10,14 @@ import pytest
 
 from ringzero import Machine
 from ringzero.board import uart, virtio_mmio
-from ringzero.board.addresses import RAM_BASE, UART_BASE, VIRTIO_BASE, VIRTIO_SIZE, VIRTIO_SLOTS
+from ringzero.board.addresses import (
+    KERNEL_BASE,
+    RAM_BASE,
+    UART_BASE,
+    VIRTIO_BASE,
+    VIRTIO_SIZE,
+    VIRTIO_SLOTS,
+)
 from ringzero.hypervisor.host.build import Guest, build
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machines.virtual import VirtualMachines, Vm
@@ -177,3 +184,27 @@ def test_elf_kernels_are_entered_where_they_say(entry: int, tmp_path: Path) -> N
     kernel.write_bytes(file)
     with VirtualMachines([Vm(kernel, memory="8M")], clock="instructions") as machine:
         assert machine.run(timeout=30) == PoweredOff(7)
+
+
+def test_a_kernel_that_is_not_linux_gets_any_file_as_its_initrd(tmp_path: Path) -> None:
+    """It ends with the first byte of that file, whose place the device tree says: 8 MiB of memory
+    are searched for its text instead, page by page."""
+    source = f"""
+        li s1, {KERNEL_BASE}
+        la s2, text
+        ld s2, 0(s2)
+        li t1, 4096
+    1:  add s1, s1, t1
+        ld t0, 0(s1)
+        bne t0, s2, 1b
+        lbu a0, 8(s1)
+        call finish
+    {RUNTIME}
+    .balign 8
+    text: .dword {int.from_bytes(b"my files", "little")}
+    """
+    kernel, initrd = tmp_path / "kernel.elf", tmp_path / "fs.img"
+    kernel.write_bytes(elf(assemble_text(source, KERNEL_BASE), address=KERNEL_BASE))
+    initrd.write_bytes(b"my files\x2a and no archive")
+    with VirtualMachines([Vm(kernel, initrd, memory="16M")], clock="instructions") as machine:
+        assert machine.run(timeout=30) == PoweredOff(0x2A)

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr
 from ringzero.bare.stubs import fence_page as fence_address
+from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.dispatch.sensitive import SD, UXL
 from ringzero.hypervisor.shadow import guest_tables, roots
-from ringzero.hypervisor.vm.state import FIRMWARE, GUEST_RAM, PAGE, SUPERPAGE, Root, Vm
-from ringzero.isa.csrs.supervisor import VISIBLE
-from ringzero.board.addresses import RAM_BASE
-from ringzero.hypervisor.dispatch.sensitive import SD, UXL, VISIBLE
-from ringzero.hypervisor.shadow import guest_tables, roots
 from ringzero.hypervisor.vm.state import PAGE, Root, Vm
+from ringzero.isa.csrs.supervisor import VISIBLE
 from ringzero.isa.hart import S
 from ringzero.isa.privileged.paging import (
     BARE,
