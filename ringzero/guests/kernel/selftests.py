@@ -35,6 +35,7 @@ SOFTWARE_INTERRUPT = INTERRUPT | 1
 NOWHERE = 1 << 38  # a physical address that nothing answers at
 SCRATCH = 0x3000_0000  # a page of the kernel's own space for table tests
 FAR_AWAY = 1 << 50  # ticks: years, so that no host is too busy for it
+PATIENCE = 50_000_000  # ticks, 5 s: VS-mode of QEMU before 8.1 never shows the timer in sip
 SD = sstatus.SD.bits
 SUPERVISOR_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13
 WRITE_CYCLE = 0xC000_1073
@@ -169,9 +170,10 @@ def test_interrupts() -> None:
     verdict("timer waits for its time", csr.sip.read() & privileged.TIMER_PENDING == 0)
     start = privileged.now()
     privileged.set_timer(start + 1000)
-    while csr.sip.read() & privileged.TIMER_PENDING == 0 and privileged.now() < start + FAR_AWAY:
+    while csr.sip.read() & privileged.TIMER_PENDING == 0 and privileged.now() < start + PATIENCE:
         privileged.idle()  # wakes although SIE is 0
-    verdict("sip shows a timer that is due", privileged.now() >= start + 1000)
+    shown = csr.sip.read() & privileged.TIMER_PENDING != 0
+    verdict("sip shows a timer that is due", shown and privileged.now() >= start + 1000)
     verdict("wfi wakes for a masked interrupt", expected.timer == 0)
     privileged.interrupts_on()
     privileged.interrupts_off()
