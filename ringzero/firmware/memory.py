@@ -23,25 +23,38 @@ def find_ram(tree: ptr[u8]) -> None:
     if not is_tree(tree):
         return
     known, node = u64(0), u64(0)
-    while known < RANGES:
+    while True:
         at, size = find(tree, "memory", "reg", False, node)
         if at == ABSENT:
             return
         node += 1
         end = at + size
-        while known < RANGES and at + RANGE <= end:
-            note(known, wide_word(tree, at), wide_word(tree, at + 8))
-            known += 1
+        while at + RANGE <= end:
+            known = note(known, wide_word(tree, at), wide_word(tree, at + 8))
             at += RANGE
 
 
 @native
-def note(which: u64, start: u64, size: u64) -> None:
-    """One range, from behind the firmware on."""
-    shared.ram_end[which] = start + size
-    if start <= RAM_BASE and RAM_BASE < start + size:
+def note(known: u64, start: u64, size: u64) -> u64:
+    """One more range, from behind the firmware on; how many there are.
+
+    A machine of several nodes has memory that goes on where another's ends: that is one range.
+    """
+    end = start + size
+    if start <= RAM_BASE and RAM_BASE < end:
         start = u64(RAM_BASE + FIRMWARE_SIZE)
-    shared.ram_start[which] = start
+    for which in typed_range(known):
+        if shared.ram_end[which] == start:
+            shared.ram_end[which] = end
+            return known
+        if shared.ram_start[which] == end:
+            shared.ram_start[which] = start
+            return known
+    if known < RANGES:
+        shared.ram_start[known] = start
+        shared.ram_end[known] = end
+        return known + 1
+    return known
 
 
 @native

@@ -93,6 +93,26 @@ def test_console_calls_reach_the_last_byte_of_ram_and_take_a_part_of_much(
     assert [(r.error, r.value) for r in results] == [(0, 0), (0, 8), (0, 4096), (0, 0)]
 
 
+@pytest.mark.needs_qemu
+def test_memory_of_several_nodes_is_one_where_it_is_adjacent(tmp_path: Path) -> None:
+    middle = RAM_BASE + (64 << 20)
+    nodes = [
+        option
+        for name in ("low", "high")
+        for option in (
+            "-object", f"memory-backend-ram,size=64M,id={name}", "-numa", f"node,memdev={name}",
+        )
+    ]  # fmt: skip
+    results = made(
+        on_qemu(2, options=nodes), tmp_path,
+        call(sbi.DBCN, sbi.CONSOLE_WRITE, 8, middle - 4, 0),
+        call(sbi.DBCN, sbi.CONSOLE_WRITE, 8, middle + (64 << 20) - 8, 0),
+        call(sbi.DBCN, sbi.CONSOLE_WRITE, 8, middle + (64 << 20) - 7, 0),
+        call(sbi.DBCN, sbi.CONSOLE_WRITE, 8, RAM_BASE + 0x7_FFFC, 0),
+    )  # fmt: skip
+    assert [r.error for r in results] == [0, 0, sbi.INVALID_PARAM, sbi.INVALID_PARAM]
+
+
 @carrier
 def test_masks_of_absent_harts_are_invalid_and_empty_ones_name_nobody(
     name: str, tmp_path: Path

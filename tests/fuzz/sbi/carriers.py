@@ -69,7 +69,9 @@ def on_firmware(harts: int, *, has_guests: bool, megabytes: int = 64) -> Carrier
     return Carrier(name, _platform(harts, megabytes, has_guests=has_guests), run)
 
 
-def on_qemu(harts: int, *, opensbi: bool = False, megabytes: int = 128) -> Carrier:
+def on_qemu(
+    harts: int, *, opensbi: bool = False, megabytes: int = 128, options: Sequence[str] = ()
+) -> Carrier:
     """The built-in firmware on QEMU, or OpenSBI there."""
 
     def run(calls: Sequence[Call], last: Call, folder: Path) -> Ran:
@@ -79,7 +81,7 @@ def on_qemu(harts: int, *, opensbi: bool = False, megabytes: int = 128) -> Carri
         done = subprocess.run(
             ["qemu-system-riscv64", "-M", "virt", "-m", str(megabytes), "-smp", str(harts),
              "-nographic", "-no-reboot", "-bios", "default" if opensbi else str(bios),
-             "-kernel", str(kernel)],
+             "-kernel", str(kernel), *options],
             stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False,
         )  # fmt: skip
         output = done.stdout.decode(errors="replace")
