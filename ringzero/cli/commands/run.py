@@ -63,7 +63,7 @@ class RunCommand(click.Command):
     "--parallel/--turns",
     default=None,
     help="Each hart on a thread of its own, or all in turns on one. "
-    "[default: parallel with the host's clock]",
+    "[default: parallel with the host's clock, up to 8 harts for a processor of the host]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be run, and do not.")
 @click.option(
