@@ -60,6 +60,7 @@ def setup() -> None:
     csr.scounteren.write(u64(7))
     csr.mstatus.set(u64(mstatus.FS.bits))
     csr.menvcfg.try_set(u64(ENVIRONMENT))
+    csr.menvcfg.clear(u64(menvcfg.ADUE.bits))  # the reset value of FWFT's feature, SBI 3.0
     csr.mstateen0.try_set(u64(STATEEN_ALL))
     csr.pmpaddr0.write(napot(RAM_BASE, FIRMWARE_SIZE))
     csr.pmpaddr1.write(napot(CLINT_BASE, clint.SIZE))

@@ -12,6 +12,7 @@ from ringzero.board.addresses import CLINT_BASE, ROM_BASE
 from ringzero.engine.ports import Harts
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, add_hypervisor, reset
+from ringzero.isa.privileged.paging import ADUE
 from ringzero.lang import u64
 from ringzero.machine.clock import Clock, HostClock, InstructionClock
 from ringzero.machine.disk import DiskImage
@@ -136,9 +137,14 @@ def runs_parallel(asked: bool | None, cpus: int, engine: str, clock: str) -> boo
 
 
 def _start(hart: Any, index: int, start: Start, hypervisor_extension: bool) -> None:
-    """The state in which the boot ROM leaves a hart (its code only loads these registers)."""
+    """The state in which the boot ROM leaves a hart (its code only loads these registers).
+
+    The specification leaves menvcfg open; as on QEMU's board, harts set A and D bits until firmware
+    says otherwise, for kernels in M-mode that never do (xv6).
+    """
     fresh = Hart()
     reset(fresh, u64(index), u64(start.entry))
+    fresh.menvcfg = u64(ADUE)
     if hypervisor_extension:
         add_hypervisor(fresh)
     for name in Hart.fields:

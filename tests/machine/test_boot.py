@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ringzero import Machine
 from ringzero.errors import UsageError
 from ringzero.machine.loading.boot import RESET_CODE, place_initrd, place_tree, reset_vector
 from ringzero.machine.memory import GuestMemory
+from ringzero.outcome import PoweredOff
+from tests.guest_files import elf, program
 from tests.machine.driver import RAM
 
 MEGABYTE = 1 << 20
@@ -62,3 +65,52 @@ def test_what_does_not_fit_is_a_sentence() -> None:
         place_initrd(memory, RAM + 4 * MEGABYTE, 30 * MEGABYTE)
     with pytest.raises(UsageError, match="device tree does not fit"):
         place_tree(memory, 9000, memory.end - 100)
+
+
+@pytest.mark.parametrize("engine", ["reference", "interpreter"])
+def test_harts_set_accessed_and_dirty_until_firmware_says_otherwise(
+    engine: str, tmp_path: Path
+) -> None:
+    """As on QEMU's board: kernels that begin in M-mode, as xv6, map pages without A and D."""
+    lines = [
+        "auipc s0, 0",
+        "lui t0, 4",
+        "add s1, s0, t0",  # the page table, 16 KiB on
+        "addi t0, s0, 104",  # `trapped`
+        "csrrw zero, mtvec, t0",
+        "addi t0, zero, -1",
+        "csrrw zero, pmpaddr0, t0",
+        "addi t0, zero, 31",
+        "csrrw zero, pmpcfg0, t0",
+        "lui t0, 0x20000",  # a gigabyte at 0x80000000, readable and writable, A and D clear
+        "addi t0, t0, 7",
+        "sd t0, 16(s1)",
+        "srli t1, s1, 12",
+        "addi t0, zero, 8",
+        "slli t0, t0, 60",
+        "or t0, t0, t1",
+        "csrrw zero, satp, t0",
+        "lui t1, 0x21",  # mstatus.MPRV, and MPP for S
+        "addi t1, t1, -2048",
+        "csrrs zero, mstatus, t1",
+        "sd zero, 512(s1)",  # through the mapping
+        "lui t1, 0x20",
+        "csrrc zero, mstatus, t1",
+        "ld a0, 16(s1)",
+        "srli a0, a0, 6",
+        "jal zero, 8",
+        "addi a0, zero, 99",  # trapped
+        "andi a0, a0, 127",
+        "slli a0, a0, 1",
+        "ori a0, a0, 1",
+        "lui t0, 1",
+        "add t0, s0, t0",
+        "sd a0, 0(t0)",  # tohost
+        "jal zero, 0",
+    ]
+    code = program(lines)
+    kernel = tmp_path / "kernel"
+    image = code + bytes(0x6000 - len(code))
+    kernel.write_bytes(elf(image, symbols={"tohost": RAM + 0x1000}))
+    with Machine(memory="16M", kernel=kernel, engine=engine) as machine:
+        assert machine.run(timeout=30) == PoweredOff(3)

@@ -50,6 +50,7 @@ def take_machine() -> None:
     csr.mcounteren.write(u64(TIME))
     csr.mcountinhibit.try_set(u64(0))
     csr.menvcfg.try_set(u64(CACHE_BLOCKS | 1))
+    csr.menvcfg.clear(u64(ADUE))  # who sets A and D is each virtual hart's choice
     csr.mtvec.write(address_of(trap))
     csr.pmpaddr0.write(u64(BASE >> 2 | (SIZE >> 3) - 1))
     csr.pmpaddr1.write(~u64(0))
