@@ -36,6 +36,8 @@ HOMES = {
 }
 """Where the API's names are defined."""
 
+__all__ = list(HOMES)
+
 
 def __getattr__(name: str) -> Any:
     if name not in HOMES:

@@ -98,12 +98,23 @@ class Profile:
     flushed_contexts: int = 0  # tables that fences emptied
 
 
+@dataclass(frozen=True)
+class Hooks:
+    """What harts call of the machine around them."""
+
+    after_write: Callable[[], None] = lambda: None
+    """After each store that a device answered."""
+    on_watched: Callable[[int], None] = lambda address: None
+    """After a store to the watched page."""
+    serve: Callable[[], bool] = lambda: False
+    """After `stop` where harts go on meanwhile; False ends the run."""
+
+
 class Harts(Protocol):
     """All harts of one machine under an engine."""
 
-    after_write: Callable[[], None]  # called after each store that a device answered
-    on_watched: Callable[[int], None]  # called after a store to the watched page
-    serve: Callable[[], bool]  # called after `stop` where harts go on meanwhile; False ends the run
+    def connect(self, hooks: Hooks) -> None:
+        """Call these from now on; the machine that they belong to is made of the harts."""
 
     def hart(self, index: int) -> Any:
         """A hart's architectural state: the fields of `isa.hart.Hart`, readable and writable."""

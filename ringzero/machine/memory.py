@@ -50,7 +50,7 @@ class GuestMemory:
             self.fd = above_standard(os.memfd_create("ringzero-ram", os.MFD_CLOEXEC))
             os.ftruncate(self.fd, self.size)
             return map_file(self.fd, self.size, flags=mmap.MAP_SHARED | NO_RESERVE)
-        except (AttributeError, OSError):
+        except (AttributeError, OSError, ValueError, OverflowError):
             self._close_fd()
         try:
             flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | NO_RESERVE
@@ -103,6 +103,7 @@ class GuestMemory:
 
     def close(self) -> None:
         """Give the pages back; what still holds a view keeps its mapping until it lets go."""
+        self.on_write = ignore_write
         self._close_fd()
         try:
             self.halves.release()

@@ -9,7 +9,7 @@ from typing import Any
 
 from ringzero import engine as engines
 from ringzero.board.addresses import CLINT_BASE, ROM_BASE
-from ringzero.engine.ports import Harts
+from ringzero.engine.ports import Hooks
 from ringzero.errors import UsageError
 from ringzero.isa.hart import Hart, add_hypervisor, reset
 from ringzero.isa.privileged.paging import ADUE
@@ -68,12 +68,14 @@ def assemble(
         engine, memory, board.bus, cpus, deterministic=repeatable, parallel=parallel
     )
     resources.threads(harts.close)
-    _connect(harts, loop, board)
+    harts.connect(Hooks(loop.set_time, loop.poll_htif, loop.serve))
+    harts.share_clint(CLINT_BASE, board.clint.registers)
     for index in range(cpus):
         _start(harts.hart(index), index, start, hypervisor_extension)
     feed = _input(console, board.uart.feed)
     parts = Parts(memory, ticks, board, harts, feed, parallel, clock != "realtime")
     loop.attach(parts)
+    resources.memory(loop.detach)
     return parts
 
 
@@ -100,14 +102,6 @@ def _board(
         epoch=DETERMINISTIC_EPOCH if clock.deterministic else None,
         rng_seed=bytes(64) if clock.deterministic else os.urandom(64),
     )
-
-
-def _connect(harts: Harts, loop: RunLoop, board: VirtBoard) -> None:
-    """What harts call, which is made of them."""
-    harts.after_write = loop.set_time
-    harts.on_watched = loop.poll_htif
-    harts.serve = loop.serve
-    harts.share_clint(CLINT_BASE, board.clint.registers)
 
 
 def _input(console: ConsoleDevice, serial: Callable[[bytes], None]) -> Callable[[bytes], None]:

@@ -109,8 +109,12 @@ class Lifecycle:
             self._call_off(run)  # a handler of a signal has raised something
             raise
         self.raise_failure()
-        if run.error is not None:
-            raise run.error
+        error, run.error = run.error, None
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # or its traceback would hold itself, and with it the machine
         return run.outcome
 
     def _begin(self, run: Run, work: Callable[[Run], Outcome | None]) -> None:
@@ -175,8 +179,11 @@ class Lifecycle:
     def raise_failure(self) -> None:
         """What the console raised meanwhile."""
         failure, self.failure = self.failure, None
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure
 
     # ---- the end
 

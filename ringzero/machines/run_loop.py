@@ -103,6 +103,10 @@ class RunLoop:
             parts.clock.pause()
         self.set_time()
 
+    def detach(self) -> None:
+        """The machine is closed: what still calls from other threads reaches nothing."""
+        self._parts = None
+
     def go(self, run: Run) -> Outcome | None:
         """Run until the guest ends, or a limit is reached; None where the run is called off."""
         self._run = run

@@ -22,6 +22,6 @@ def test_a_host_without_kvm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent() -> None:
         raise KvmUnavailable("There is no /dev/kvm here.")
 
-    monkeypatch.setattr("ringzero.kvm.walk.walk", absent)
+    monkeypatch.setattr("ringzero.kvm.walk.measure.walk", absent)
     assert measure() == HostColumn(unavailable="There is no /dev/kvm here.")
     assert "There is no /dev/kvm" in measure().text()

@@ -7,7 +7,6 @@ through two callbacks; an exception in one stops the run and is raised from `run
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from typing import Any
 
 from ringzero.board import clint
@@ -17,6 +16,8 @@ from ringzero.engine.interpreter.threads import HartThreads
 from ringzero.engine.native.code.address import code_offset, page_number
 from ringzero.engine.native.state import NO_WATCH, SIDE_EXITS, Core, HotCount
 from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Memory, Profile, Stop, Why
+from ringzero.engine.native.state import NO_WATCH, SITES, Core, Heat
+from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Hooks, Memory, Profile, Stop, Why
 from ringzero.errors import RingzeroError
 from ringzero.lang import u64
 from ringzero.lang.floating import default_environment
@@ -39,6 +40,13 @@ _write_type = ctypes.CFUNCTYPE(
 _notify_type = ctypes.CFUNCTYPE(None, ctypes.c_uint64, ctypes.c_void_p)
 
 
+class _Closed:
+    """The code of an engine whose memory has gone: calling any of it would end the process."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise RingzeroError("The machine is closed: build another one.")
+
+
 class Interpreter:
     """The harts of one machine, run by native code."""
 
@@ -53,12 +61,10 @@ class Interpreter:
     ) -> None:
         if not default_environment():
             raise RingzeroError(MODE)
-        self.code = NativeCore.load()
+        self.code: Any = NativeCore.load()
         self.memory, self.bus, self.count = memory, bus, harts
         self.failure: BaseException | None = None
-        self.serve: Callable[[], bool] = lambda: False
-        self.after_write: Callable[[], None] = lambda: None
-        self.on_watched: Callable[[int], None] = lambda address: None
+        self.hooks = Hooks()
         self._allocate(deterministic)
         self.threads = HartThreads(self, harts) if parallel else None
         memory.on_write = self.invalidate
@@ -67,7 +73,7 @@ class Interpreter:
         self.state = MachineState(self.memory, self.count, self.code.handlers)
         self.shared, self.cores = self.state.shared, self.state.cores
         self.shared_address = self.state.address
-        self._callbacks = (
+        self._callbacks: tuple[Any, ...] = (
             _read_type(self._read), _write_type(self._write), _notify_type(self._watched)
         )  # fmt: skip
         addresses = [ctypes.cast(f, ctypes.c_void_p).value for f in self._callbacks]
@@ -80,6 +86,10 @@ class Interpreter:
         self.shared.clint_size = 0  # until a board has one
         for core in self.cores:
             self.code.clear_scratch(ctypes.addressof(core))
+
+    def connect(self, hooks: Hooks) -> None:
+        """See `engine.ports.Harts`."""
+        self.hooks = hooks
 
     # ---- called from native code
 
@@ -99,7 +109,7 @@ class Interpreter:
         try:
             with self.bus.lock:
                 answered = self.bus.write(address, size, value)
-                self.after_write()
+                self.hooks.after_write()
         except BaseException as error:
             self._fail(error)
             answered = True
@@ -108,7 +118,7 @@ class Interpreter:
     def _watched(self, address: int, core: int) -> None:
         try:
             with self.bus.lock:
-                self.on_watched(address)
+                self.hooks.on_watched(address)
         except BaseException as error:
             self._fail(error)
 
@@ -283,9 +293,11 @@ class Interpreter:
         )
 
     def close(self) -> None:
-        """End the harts' threads."""
-        if self.threads:
-            self.threads.close()
+        """End the harts' threads; no native code runs from now on."""
+        threads, self.threads = self.threads, None
+        if threads:
+            threads.close()
+        self.code, self._callbacks = _Closed(), ()
 
     @property
     def elapsed(self) -> int:

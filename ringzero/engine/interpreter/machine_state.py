@@ -66,16 +66,20 @@ class MachineState:
     def __init__(self, memory: Memory, harts: int, handlers: int) -> None:
         self._parts: list[mmap.mmap] = []
         self.address = self._array(Shared)
-        self.shared: Any = view(Shared).from_address(self.address)
+        # Views hold the memory that they show: one that somebody keeps is never of pages given back.
+        self.shared: Any = view(Shared).from_buffer(self._parts[-1])
         self.cores: list[Any] = []
         for name, (kind, count) in OF_MACHINE.items():
             setattr(self.shared, name, self._array(kind, count))
         for name, kind in OF_PAGE.items():
             setattr(self.shared, name, self._array(kind, memory.size // 4096))
         self._fill_shared(memory, harts, handlers)
+        self.shared.cores, self.shared.harts = self._array(Core, harts), harts
         for index in range(harts):
-            at = self.shared.cores + index * ctypes.sizeof(view(Core))
-            self.cores.append(self._core(view(Core).from_address(at), index))
+            at = index * ctypes.sizeof(view(Core))
+            self.cores.append(view(Core).from_buffer(self._parts[-1], at))
+        for index, core in enumerate(self.cores):
+            self._fill_core(core, index)
 
     def _array(self, kind: Any, count: int = 1) -> int:
         size = max(4096, ctypes.sizeof(view(kind)) * count)
@@ -91,11 +95,10 @@ class MachineState:
         room = self._array(u8, (pages + 1) * PAGE_STRIDE)
         s.slots = -(-room // PAGE_STRIDE) * PAGE_STRIDE
         s.decoded_pages, s.handlers = DECODED_PAGES, handlers
-        s.cores, s.harts = self._array(Core, harts), harts
         s.yield_thread, s.system_call = yield_address(), system_call_address()
         s.futex, s.watched, s.turn = futex_number(), NO_WATCH, SLICE
 
-    def _core(self, core: Any, index: int) -> Any:
+    def _fill_core(self, core: Any, index: int) -> None:
         s = self.shared
         core.shared, core.number, core.quiescence = self.address, index, OUT
         core.memory, core.slots, core.handlers = s.memory, s.slots, s.handlers
@@ -103,4 +106,3 @@ class MachineState:
             setattr(core, name, self._array(kind, count))
         core.tlb = core.tables
         core.scratch = s.slots + (DECODED_PAGES + index) * PAGE_STRIDE
-        return core

@@ -9,10 +9,11 @@ from __future__ import annotations
 import ctypes
 import platform
 import threading
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from ringzero.engine.ports import Stop, Why
+from ringzero.engine.native.state import FAULT
+from ringzero.engine.ports import Hooks, Stop, Why
 
 MASK = (1 << 64) - 1
 LONGEST = 1.0  # seconds: the serving thread looks around at least this often
@@ -26,7 +27,7 @@ class Owner(Protocol):
     shared: Any
     cores: list[Any]
     failure: BaseException | None
-    serve: Callable[[], bool]
+    hooks: Hooks
 
     def run_hart(self, index: int) -> None:
         """Native code, until the hart is asked to come back, or cannot go on."""
@@ -54,7 +55,7 @@ class HartThreads:
     # ---- the thread that runs the machine
 
     def run(self) -> Stop:
-        """Let all harts run until one ends it, or `Owner.serve` says to come back."""
+        """Let all harts run until one ends it, or `Hooks.serve` says to come back."""
         self.ended = None
         self._start()
         try:
@@ -62,7 +63,7 @@ class HartThreads:
                 self.attention.wait(LONGEST)
                 self.attention.clear()
                 self.owner.between()
-                if not self.owner.serve():
+                if not self.owner.hooks.serve():
                     break
         finally:
             self._halt()

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ringzero.board import clint
 from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Memory, Profile, Stop, Why
+from ringzero.engine.ports import Bus, HartCounts, Hooks, Memory, Profile, Stop, Why
 from ringzero.engine.reference.engine import ReferenceEngine, Step
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged.timers import next_deadline
@@ -31,12 +31,14 @@ class ReferenceHarts:
     ) -> None:
         assert not parallel, "the reference engine runs on one thread"
         self.memory, self.bus, self.deterministic = memory, bus, deterministic
-        self.serve: Callable[[], bool] = lambda: False
         self.engines = [ReferenceEngine(Hart(), self) for _ in range(harts)]
         self.offset, self.registers = 0, bytes([255]) * clint.SIZE
         self.stopping, self.watched = False, -1
-        self.after_write: Callable[[], None] = lambda: None
-        self.on_watched: Callable[[int], None] = lambda address: None
+        self.hooks = Hooks()
+
+    def connect(self, hooks: Hooks) -> None:
+        """See `engine.ports.Harts`."""
+        self.hooks = hooks
 
     # ---- the platform that the engines run on
 
@@ -50,11 +52,11 @@ class ReferenceHarts:
         """RAM or a device."""
         if not self.memory.contains(address, size):
             answered = self.bus.write(address, size, value)
-            self.after_write()
+            self.hooks.after_write()
             return answered
         self.memory.view(address, size)[:] = value.to_bytes(size, "little")
         if address >> 12 == self.watched:
-            self.on_watched(address)
+            self.hooks.on_watched(address)
         return True
 
     def now(self) -> int:
