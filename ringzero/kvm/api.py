@@ -316,6 +316,7 @@ GET_DEBUGREGS, SET_DEBUGREGS = _registers(
 )
 GET_TSC_KHZ = _request("GET_TSC_KHZ", 0xA3, "ask for the time-stamp counter's rate")
 ENABLE_CAP = _structure("ENABLE_CAP", 0xA3, "switch a capability on", WRITE, EnableCap)
+KVMCLOCK_CTRL = _request("KVMCLOCK_CTRL", 0xAD, "tell the guest that it stood still")
 GET_XSAVE, SET_XSAVE = _registers(0xA4, ("GET_XSAVE", "SET_XSAVE"), "the extended state", Xsave)
 SIGNAL_MSI = _structure("SIGNAL_MSI", 0xA5, "send a message interrupt", WRITE, Msi)
 GET_XCRS, SET_XCRS = _registers(0xA6, ("GET_XCRS", "SET_XCRS"), "the extended controls", Xcrs)

@@ -7,6 +7,7 @@ from the queue, so no handler is installed, no system call is lost, and any thre
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 from ringzero.descriptors import map_file
 from ringzero.kvm import api
-from ringzero.kvm.errors import Where, request_failed
+from ringzero.kvm.errors import KvmError, Where, request_failed
 from ringzero.kvm.stats import ExitStats
 
 # Real-time, so nothing else means it; glibc keeps the first two for itself.
@@ -181,6 +182,12 @@ class Vcpu:
             refused += [index for index, _ in todo[done : done + 1]]
             todo = todo[done + 1 :]
         return refused
+
+    def stood_still(self) -> None:
+        """Tell a guest that reads kvmclock not to take the time before for a lockup; others have
+        nothing to be told, which KVM answers with EINVAL."""
+        with contextlib.suppress(KvmError):
+            api.request(self.fd, api.KVMCLOCK_CTRL)
 
     def translate(self, address: int) -> int | None:
         """The guest-physical address of a linear one, None where nothing is mapped."""

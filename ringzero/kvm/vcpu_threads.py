@@ -1,29 +1,43 @@
-"""The vCPUs of a machine on threads of their own, which stand still between two runs."""
+"""The vCPUs of a machine on threads of their own, and guest time, which both stand still together.
+
+While vCPUs stand still the guest's clocks do too: kvmclock, the time-stamp counters, and the timers
+that the board counts. Otherwise a guest would see minutes pass between two of its instructions, and
+report a soft lockup.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 
+from ringzero.kvm import api
 from ringzero.kvm.board.exits import Server
 from ringzero.kvm.board.wiring import Board
 from ringzero.kvm.errors import KvmError
 from ringzero.kvm.vcpu import Vcpu
 
 PATIENCE = 10.0  # seconds for all vCPUs to come out of the guest
+TSC = 0x10  # IA32_TIME_STAMP_COUNTER
 
 
 class VcpuThreads:
-    """A thread for each vCPU, from `start` to `halt`."""
+    """A thread for each vCPU of a board, from `start` to `halt`."""
 
-    def __init__(self, board: Board, vcpus: Sequence[Vcpu]) -> None:
-        self.board, self.vcpus = board, vcpus
+    def __init__(self, board: Board) -> None:
+        self.board = board
         self._threads: list[threading.Thread] = []
+        self._stopped: tuple[int, list[dict[int, int]]] | None = None
+        board.clock.pause()
+
+    @property
+    def vcpus(self) -> list[Vcpu]:
+        """The machine's."""
+        return self.board.vm.vcpus
 
     def start(self) -> None:
         """Let all vCPUs run the guest."""
         self.board.halting = False
+        self._continue_clocks()
         self._threads = [
             threading.Thread(target=Server(self.board, v).run, name=f"vcpu {v.number}", daemon=True)
             for v in self.vcpus
@@ -45,3 +59,24 @@ class VcpuThreads:
                 self.board.kick()
                 thread.join(0.05)
         self._threads = []
+        self._stop_clocks()
+
+    def forget_clocks(self) -> None:
+        """Another state was put into the vCPUs: go on from the clocks that it has."""
+        self._stopped = None
+
+    def _stop_clocks(self) -> None:
+        self.board.clock.pause()
+        clock = api.ClockData()
+        self.board.vm.request(api.GET_CLOCK, clock)
+        self._stopped = clock.clock, [vcpu.read_msrs([TSC]) for vcpu in self.vcpus]
+
+    def _continue_clocks(self) -> None:
+        self.board.clock.resume()
+        if self._stopped is None:
+            return
+        clock, counters = self._stopped
+        self.board.vm.request(api.SET_CLOCK, api.ClockData(clock))
+        for vcpu, counter in zip(self.vcpus, counters, strict=True):
+            vcpu.write_msrs(counter)
+            vcpu.stood_still()

@@ -1,7 +1,8 @@
 """Guest RAM: one mapping that engines address directly and devices reach through checked calls.
 
 The pages belong to a memfd where the host has one, so that a snapshot or a fork can map the same
-pages copy-on-write. Nothing is reserved: a page costs host memory once the guest touches it.
+pages copy-on-write. Nothing is reserved: a page costs host memory once the guest touches it. In a
+process that is forked (`os.fork`) the mapping becomes private: what it stores is its own.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
+import weakref
 from collections.abc import Callable
 
 from ringzero.board.addresses import RAM_BASE
@@ -16,6 +18,7 @@ from ringzero.descriptors import above_standard, map_file
 from ringzero.errors import RingzeroError, UsageError
 
 NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)
+MAP_FIXED = 0x10  # linux/mman.h; Python has no name for it
 
 
 class OutsideMemory(RingzeroError):
@@ -24,6 +27,9 @@ class OutsideMemory(RingzeroError):
 
 def ignore_write(address: int, size: int) -> None:
     """The listener of memory that no engine has translated code from."""
+
+
+_mapped: weakref.WeakSet[GuestMemory] = weakref.WeakSet()
 
 
 class GuestMemory:
@@ -44,6 +50,7 @@ class GuestMemory:
         # In one access each: harts on other threads must not see half an index of a ring.
         self.halves = self.bytes.cast("H")
         self.on_write: Callable[[int, int], None] = ignore_write
+        _mapped.add(self)
 
     def _map(self) -> mmap.mmap:
         try:
@@ -60,6 +67,21 @@ class GuestMemory:
                 f"The host cannot map {self.size >> 20} MiB of guest memory ({error}): "
                 "try a smaller --memory."
             ) from error
+
+    def make_private(self) -> None:
+        """Map the same pages copy-on-write, at the same address: stores no longer reach the file's.
+
+        Called in a process that was forked, whose parent goes on with those.
+        """
+        if self.fd < 0 or self.buffer.closed:
+            return
+        library = ctypes.CDLL(None, use_errno=True)
+        library.mmap.restype = ctypes.c_void_p
+        flags = mmap.MAP_PRIVATE | MAP_FIXED | NO_RESERVE
+        library.mmap(
+            ctypes.c_void_p(self.address_of_buffer), ctypes.c_size_t(self.size),
+            mmap.PROT_READ | mmap.PROT_WRITE, flags, self.fd, ctypes.c_long(0),
+        )  # fmt: skip
 
     def _close_fd(self) -> None:
         if self.fd >= 0:
@@ -111,3 +133,11 @@ class GuestMemory:
             self.buffer.close()
         except BufferError:
             pass
+
+
+def _forked() -> None:
+    for memory in list(_mapped):
+        memory.make_private()
+
+
+os.register_at_fork(after_in_child=_forked)

@@ -23,7 +23,7 @@ from ringzero.machines import arguments
 from ringzero.machines.console import Console, Recorder
 from ringzero.machines.counters import Counters
 from ringzero.machines.lifecycle import GRACE, Lifecycle, Resources, Run
-from ringzero.outcome import Outcome
+from ringzero.outcome import Outcome, Paused
 
 Self = TypeVar("Self", bound="BaseMachine")
 LAST = 300  # bytes of output that a refusal shows
@@ -98,8 +98,7 @@ class BaseMachine(ABC):
 
     def _run(self, run: Run) -> Outcome:
         outcome = self._life.run(run, self._go)
-        assert outcome is not None, "only `until`, errors and signals call a run off"
-        return outcome
+        return Paused() if outcome is None else outcome  # called off: its `with` block was left
 
     @abstractmethod
     def _go(self, run: Run) -> Outcome | None:

@@ -139,7 +139,7 @@ class KvmMachine(BaseMachine):
         self.pci = self.board.attach_pci() if self.transport == "pci" else None
         self._plug(disks, mounts)
         self._create_vcpus()
-        self.threads = VcpuThreads(self.board, self.vm.vcpus)
+        self.threads = VcpuThreads(self.board)
         line = " ".join(word for word in (append, *self._words()) if word)
         ranges = ram_ranges(size)
         loaded = boot.load(self.memory, ranges, image, module, line, self._tables())
@@ -164,7 +164,7 @@ class KvmMachine(BaseMachine):
         board.attach_ports(
             layout.I8042_COMMAND, keyboard, 1, offset=layout.I8042_COMMAND - layout.I8042_DATA
         )
-        board.attach_ports(layout.PM_EVENTS, PowerManagement(stop), 12)
+        board.attach_ports(layout.PM_EVENTS, PowerManagement(stop, board.now_ns), 12)
         board.attach_ports(layout.RESET, ResetControl(stop), 1)
         board.attach_ports(layout.EXIT, ExitPort(stop), 1)
         board.attach(layout.FINISHER, TestFinisher(stop))
@@ -292,11 +292,13 @@ class KvmMachine(BaseMachine):
 
         self._life.check_at_rest("restore")
         put(self, snapshot)
+        self.threads.forget_clocks()
 
     # Looking in.
 
     def stats(self) -> ExitStats:
         """Exits of all vCPUs by reason, with counts and time."""
+        self._life.check_usable()
         return sum((vcpu.stats for vcpu in self.vm.vcpus), ExitStats())
 
     def counters(self) -> Counters:

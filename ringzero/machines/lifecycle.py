@@ -10,6 +10,7 @@ is the one that knows how long the run may take.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Lifecycle:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._run: Run | None = None
+        self._ending = False
         self._calling: set[int] = set()  # threads that are inside the user's console
 
     # ---- who may do what
@@ -120,6 +122,8 @@ class Lifecycle:
     def _begin(self, run: Run, work: Callable[[Run], Outcome | None]) -> None:
         with self._lock:
             self.check_usable()
+            if self._ending:
+                raise UsageError("The machine is being closed: build another one.")
             if self.running:
                 raise UsageError(
                     "The machine is running already: `pause` that run and wait until it has come "
@@ -166,6 +170,8 @@ class Lifecycle:
                 self.fail(error)
             finally:
                 self._calling.discard(thread)
+                if os.getpid() != self._process:
+                    _leave()
 
         return write
 
@@ -188,7 +194,8 @@ class Lifecycle:
     # ---- the end
 
     def rest(self, patience: float | None = None) -> bool:
-        """Call a run off, and wait for that; whether the machine is at rest."""
+        """Call a run off for good, and wait for that; whether the machine is at rest."""
+        self._ending = True  # or a thread that runs it again and again would never let go
         end = None if patience is None else time.monotonic() + patience
         while self.running and (end is None or time.monotonic() < end):
             run = self._run
@@ -221,6 +228,21 @@ def _do(run: Run, work: Callable[[Run], Outcome | None]) -> None:
     finally:
         del work  # or this frame would keep the machine until the thread has gone
         run.done.set()
+
+
+def _leave() -> None:
+    """End a process that was forked in the console's `write`, and that came back from there.
+
+    Its parent's guest waits in native code below this frame, with code and locks that both share:
+    there is no way back into it.
+    """
+    error = sys.exc_info()[1]
+    sys.stderr.write(
+        "A process that was forked inside the console's `write` has returned from it, where only "
+        "its parent's guest goes on: end it with os._exit, or fork elsewhere.\n"
+    )
+    sys.stderr.flush()
+    os._exit(error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 125)
 
 
 class Resources:

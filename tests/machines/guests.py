@@ -51,6 +51,8 @@ system_reset:
     li a6, 0
     li a7, 0x53525354
     ecall
+ended:                              # which the machine notices a moment later
+    j ended
 """
 SPIN = """
 again:

@@ -14,9 +14,10 @@ from ringzero.errors import UsageError
 from ringzero.machines.base import BaseMachine
 from tests.machines.guests import CODE, KINDS, start
 
-pytestmark = pytest.mark.parametrize("kind", KINDS)
+kinds = pytest.mark.parametrize("kind", KINDS)
 
 
+@kinds
 def test_it_runs_to_its_end_and_stays_there(kind: str, tmp_path: Path) -> None:
     with start(kind, tmp_path) as machine:
         assert machine.expect(rb"up\n", timeout=60) == b"up\n"
@@ -25,6 +26,7 @@ def test_it_runs_to_its_end_and_stays_there(kind: str, tmp_path: Path) -> None:
         assert machine.run(timeout=60) == PoweredOff(CODE)
 
 
+@kinds
 def test_a_reboot_is_an_outcome(kind: str, tmp_path: Path) -> None:
     with start(kind, tmp_path) as machine:
         machine.expect(rb"up\n", timeout=60)
@@ -32,6 +34,7 @@ def test_a_reboot_is_an_outcome(kind: str, tmp_path: Path) -> None:
         assert machine.run(timeout=60) == Rebooted()
 
 
+@kinds
 def test_expect_takes_what_it_matched_and_leaves_the_rest(kind: str, tmp_path: Path) -> None:
     with start(kind, tmp_path) as machine:
         machine.expect(b"up")
@@ -41,6 +44,7 @@ def test_expect_takes_what_it_matched_and_leaves_the_rest(kind: str, tmp_path: P
         assert machine.expect(rb"\.") == b"ef."
 
 
+@kinds
 def test_expect_says_what_came_instead(kind: str, tmp_path: Path) -> None:
     with start(kind, tmp_path) as machine:
         with pytest.raises(UsageError, match=r"TimedOut.*the last output: up"):
@@ -50,6 +54,7 @@ def test_expect_says_what_came_instead(kind: str, tmp_path: Path) -> None:
             machine.expect(b"down", timeout=60)
 
 
+@kinds
 def test_expect_needs_a_recorder(kind: str, tmp_path: Path) -> None:
     class Console:
         def write(self, data: bytes) -> None:
@@ -66,6 +71,7 @@ def test_expect_needs_a_recorder(kind: str, tmp_path: Path) -> None:
         assert machine.recorder is recorder
 
 
+@kinds
 @pytest.mark.parametrize("guest", ["talk", "spin"])
 def test_time_is_up_and_a_pause_is_kept_for_the_next_run(
     kind: str, guest: str, tmp_path: Path
@@ -83,6 +89,7 @@ def test_time_is_up_and_a_pause_is_kept_for_the_next_run(
         assert machine.run(timeout=0.1) == TimedOut()
 
 
+@kinds
 def test_the_console_may_pause_send_and_look(kind: str, tmp_path: Path) -> None:
     class Console:
         machine: BaseMachine | None = None
@@ -104,6 +111,7 @@ def test_the_console_may_pause_send_and_look(kind: str, tmp_path: Path) -> None:
         assert machine.run(timeout=60) == PoweredOff(CODE)
 
 
+@kinds
 def test_registers_and_memory_by_name_and_address(kind: str, tmp_path: Path) -> None:
     name = "rbx" if kind == "kvm" else "s1"
     with start(kind, tmp_path, "spin") as machine:
@@ -123,6 +131,7 @@ def test_registers_and_memory_by_name_and_address(kind: str, tmp_path: Path) -> 
         assert f"{machine.pc:x}" in machine.describe()
 
 
+@kinds
 def test_counters_tell_either_instructions_or_exits(kind: str, tmp_path: Path) -> None:
     with start(kind, tmp_path) as machine:
         machine.expect(b"up")
@@ -136,6 +145,7 @@ def test_counters_tell_either_instructions_or_exits(kind: str, tmp_path: Path) -
         assert not counters.exits
 
 
+@kinds
 def test_it_runs_on_any_thread(kind: str, tmp_path: Path) -> None:
     outcomes: list[object] = []
     with start(kind, tmp_path) as machine:
@@ -147,9 +157,8 @@ def test_it_runs_on_any_thread(kind: str, tmp_path: Path) -> None:
     assert outcomes == [PoweredOff(CODE)]
 
 
+@pytest.mark.parametrize("kind", [KINDS[0], KINDS[2]])  # guests of the hypervisor have no disks
 def test_disks_and_folders_are_plugged(kind: str, tmp_path: Path) -> None:
-    if kind == "virtual":
-        pytest.skip("guests of the hypervisor have no disks (decision 11)")
     from ringzero import DiskImage, Mount
 
     image = tmp_path / "disk.img"

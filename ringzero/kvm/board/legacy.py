@@ -113,9 +113,10 @@ class PowerManagement(Device):
     size = 12
     stored: ClassVar[tuple[str, ...]] = ("enabled", "control")
 
-    def __init__(self, stop: Stop) -> None:
+    def __init__(self, stop: Stop, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        """`now_ns` is what the timer counts."""
         super().__init__()
-        self.stop = stop
+        self.stop, self.now_ns = stop, now_ns
         self.enabled = 0
         self.control = SCI_ENABLE
 
@@ -126,7 +127,7 @@ class PowerManagement(Device):
         if offset == 4:
             return self.control
         if offset == 8:
-            return time.monotonic_ns() * PM_TIMER_FREQUENCY // 1_000_000_000 & 0xFFFF_FFFF
+            return self.now_ns() * PM_TIMER_FREQUENCY // 1_000_000_000 & 0xFFFF_FFFF
         return 0
 
     def write(self, offset: int, size: int, value: int) -> None:

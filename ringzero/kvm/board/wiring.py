@@ -17,6 +17,7 @@ from ringzero.kvm.board.legacy import PciPorts
 from ringzero.kvm.errors import KvmError
 from ringzero.kvm.vm import Vm
 from ringzero.machine.bus import Bus
+from ringzero.machine.clock import NANOSECONDS_PER_TICK, HostClock
 from ringzero.machine.device import Device, nothing
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.pci.host import PciHost
@@ -66,6 +67,7 @@ class Board:
         self.memory = memory
         self.lock = threading.RLock()
         self.bell = bell or threading.Event()
+        self.clock = HostClock()  # of what counts time here; it stands still while vCPUs do
         self.ports: dict[int, Wire] = {}
         self.mmio = Bus()
         self.mmio_wires: dict[int, Wire] = {}
@@ -75,6 +77,10 @@ class Board:
         self.ended: Ending | Failure | None = None
         self.halting = False  # vCPUs are to come out of the guest, and stay out
         self.map_memory()
+
+    def now_ns(self) -> int:
+        """Nanoseconds for which the guest has run."""
+        return self.clock.now() * NANOSECONDS_PER_TICK
 
     def map_memory(self) -> None:
         """Slot 0 is RAM below the devices, slot 1 what continues above 4 GiB."""
