@@ -19,7 +19,7 @@ from ringzero.kvm.board import layout
 from ringzero.machines.base import BaseMachine
 from tests.kvm import kernels
 
-BASE = 0x8020_0000
+BASE, RAM = 0x8020_0000, 0x8000_0000
 CODE = 7
 BANNER = """
     li a0, 'u'
@@ -64,6 +64,25 @@ put:
     li a7, 1
     ecall
     ret
+"""
+
+
+BARE = {
+    "talk": """
+again:
+    lbu t1, 5(t0)                   # the line status, for ever
+    j again
+""",
+    "spin": SPIN,
+}
+BARE_BANNER = """
+    li t0, 0x10000000               # the UART
+    li t1, 'u'
+    sb t1, 0(t0)
+    li t1, 'p'
+    sb t1, 0(t0)
+    li t1, 10
+    sb t1, 0(t0)
 """
 
 
@@ -153,3 +172,11 @@ def start(kind: str, folder: Path, guest: str = "talk", **options: Any) -> BaseM
     if not kernel.exists():
         kernel.write_bytes(content(kind, guest))
     return BUILDERS[kind](kernel, **options)
+
+
+def start_bare(folder: Path, guest: str, **options: Any) -> Machine:
+    """A machine without firmware, for which slow engines need no time: `talk` polls the UART."""
+    kernel = folder / f"bare-{guest}.elf"
+    if not kernel.exists():
+        kernel.write_bytes(riscv_elf(assemble_text(BARE_BANNER + BARE[guest], RAM), RAM))
+    return Machine(kernel=kernel, bios="none", **{"memory": "16M", **options})

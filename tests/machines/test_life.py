@@ -19,9 +19,9 @@ import pytest
 from ringzero import Machine, Paused, PoweredOff, TimedOut
 from ringzero.errors import NotFound, RingzeroError, UsageError
 from ringzero.machines.base import BaseMachine
-from tests.machines.guests import CODE, KINDS, start
+from tests.machines.guests import CODE, KINDS, start, start_bare
 
-ENGINES = ("reference", "interpreter", "regions", "auto")
+ENGINES = ("reference", "interpreter", "compiler", "regions", "auto")
 ROOT = Path(__file__).parents[2]
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -31,7 +31,7 @@ def script(text: str, folder: Path, kind: str = "machine", *arguments: str) -> s
     preamble = (
         "import os, signal, sys, threading, time\n"
         "from pathlib import Path\n"
-        "from tests.machines.guests import start\n"
+        "from tests.machines.guests import start, start_bare\n"
         "kind, folder, arguments = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]\n"
     )
     command = [sys.executable, "-X", "faulthandler", "-c", preamble + text]
@@ -163,7 +163,7 @@ def test_a_closed_machine_says_so_whatever_is_asked(kind: str, tmp_path: Path) -
 def test_registers_kept_after_the_machine_is_gone_are_no_crash(engine: str, tmp_path: Path) -> None:
     script(
         "import gc\n"
-        "machine = start(kind, folder, engine=arguments[0])\n"
+        "machine = start_bare(folder, 'talk', engine=arguments[0])\n"
         "machine.expect(b'up')\n"
         "x, state, view = machine.x, machine.harts.hart(0), machine.memory.view(1 << 31, 4096)\n"
         "harts, parts = machine.harts, machine.parts\n"
@@ -241,9 +241,11 @@ def test_a_fork_in_the_consoles_write_does_not_come_back_into_the_guest(
 # ---- signals and exceptions
 
 INTERRUPTS = """
-options = {"engine": arguments[1]} if kind == "machine" else {}
 took = []
-with start(kind, folder, arguments[0], **options) as machine:
+guest, *engine = arguments
+make = (lambda: start_bare(folder, guest, engine=engine[0])) if engine else (
+    lambda: start(kind, folder, guest))
+with make() as machine:
     machine.expect(b"up", timeout=200)
     for _ in range(5):
         sent = []
@@ -314,10 +316,11 @@ def test_an_exception_of_the_console_is_raised_by_step_too(engine: str, tmp_path
         def write(self, data: bytes) -> None:
             raise LookupError("nobody listens")
 
-    with start("machine", tmp_path, engine=engine, console=Console()) as machine:
-        assert isinstance(machine, Machine)
-        with pytest.raises(LookupError, match="nobody listens"):
-            machine.step(200_000)
+    with (
+        start_bare(tmp_path, "talk", engine=engine, console=Console()) as machine,
+        pytest.raises(LookupError, match="nobody listens"),
+    ):
+        machine.step(100)
 
 
 # ---- nothing is left behind

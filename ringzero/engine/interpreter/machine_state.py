@@ -66,7 +66,7 @@ class MachineState:
     def __init__(self, memory: Memory, harts: int, handlers: int) -> None:
         self._parts: list[mmap.mmap] = []
         self.address = self._array(Shared)
-        # Views hold the memory that they show: one that somebody keeps is never of pages given back.
+        # A view holds its memory: whoever keeps one never looks at pages that were given back.
         self.shared: Any = view(Shared).from_buffer(self._parts[-1])
         self.cores: list[Any] = []
         for name, (kind, count) in OF_MACHINE.items():

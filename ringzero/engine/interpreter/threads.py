@@ -11,8 +11,6 @@ import platform
 import threading
 from typing import Any, Protocol
 
-from ringzero.engine.ports import Stop, Why
-from ringzero.engine.native.state import FAULT
 from ringzero.engine.ports import Hooks, Stop, Why
 
 MASK = (1 << 64) - 1

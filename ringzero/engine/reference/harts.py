@@ -6,8 +6,7 @@ import time
 from typing import Any
 
 from ringzero.board import clint
-from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Memory, Profile, Stop, Why
-from ringzero.engine.ports import Bus, HartCounts, Hooks, Memory, Profile, Stop, Why
+from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Hooks, Memory, Profile, Stop, Why
 from ringzero.engine.reference.engine import ReferenceEngine, Step
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged.timers import next_deadline
