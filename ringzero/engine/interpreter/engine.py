@@ -15,8 +15,6 @@ from ringzero.engine.interpreter.native_core import NativeCore
 from ringzero.engine.interpreter.threads import HartThreads
 from ringzero.engine.native.code.address import code_offset, page_number
 from ringzero.engine.native.state import NO_WATCH, SIDE_EXITS, Core, HotCount
-from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Memory, Profile, Stop, Why
-from ringzero.engine.native.state import NO_WATCH, SITES, Core, Heat
 from ringzero.engine.ports import TRAP_LOOP, Bus, HartCounts, Hooks, Memory, Profile, Stop, Why
 from ringzero.errors import RingzeroError
 from ringzero.lang import u64
