@@ -100,7 +100,7 @@ def test_the_console_may_pause_send_and_look(kind: str, tmp_path: Path) -> None:
             if self.machine is not None and self.data.endswith(b"up\n"):
                 self.machine.read_memory(self.machine.memory.base, 4)
                 self.machine.write_memory(self.machine.memory.end - 4, b"done")
-                self.machine.send(b"q")
+                self.machine.send(b"x")
                 self.machine.pause()
 
     console = Console()
@@ -108,7 +108,9 @@ def test_the_console_may_pause_send_and_look(kind: str, tmp_path: Path) -> None:
         console.machine = machine
         assert machine.run(timeout=60) == Paused()
         assert machine.read_memory(machine.memory.end - 4, 4) == b"done"
+        machine.send(b"q")
         assert machine.run(timeout=60) == PoweredOff(CODE)
+        assert console.data == b"up\nx"
 
 
 @kinds
