@@ -83,8 +83,8 @@ def pieces(code: bytes) -> dict[str, Piece]:
         if symbol.section == where and symbol.size:
             end = symbol.value + symbol.size
             inside = [r for r in by_offset if symbol.value <= r.offset < end]
-            patches = [_hole(r, symbol.value, starts) for r in inside]
-            known = [patch for patch in patches if patch is not None]
+            places = [_hole(r, symbol.value, starts) for r in inside]
+            known = [place for place in places if place is not None]
             if len(known) == len(inside) and symbol.size <= LIMIT:
                 content = file.sections[where].data[symbol.value : end]
                 found[symbol.name] = _trimmed(content, known)
@@ -112,11 +112,11 @@ def _hole(one: Relocation, begin: int, starts: dict[int, int]) -> HoleValues | N
     return None if number is None or how is None else (at, number, one.addend, how)
 
 
-def _trimmed(code: bytes, patches: list[HoleValues]) -> Piece:
+def _trimmed(code: bytes, places: list[HoleValues]) -> Piece:
     """Without a jump at its end to what stands behind it anyway."""
-    if patches and patches[-1][:2] == (len(code) - 4, NUMBER["next"]) and code[-5] == JMP:
-        return Piece(code[:-5], tuple(patches[:-1]))
-    return Piece(code, tuple(patches))
+    if places and places[-1][:2] == (len(code) - 4, NUMBER["next"]) and code[-5] == JMP:
+        return Piece(code[:-5], tuple(places[:-1]))
+    return Piece(code, tuple(places))
 
 
 def control_of(one: Instruction) -> int:
@@ -144,13 +144,13 @@ def flags_of(one: Instruction, piece: bool) -> int:
 def pack(steps: dict[str, list[lowering.Operation]], found: dict[str, Piece]) -> bytes:
     """The tables, each aligned, behind a head that says how long they are."""
     order = [holes.POOL, *sorted(set(found) - {holes.POOL})]
-    code, heads, patches = bytearray(), bytearray(), bytearray()
+    code, heads, places = bytearray(), bytearray(), bytearray()
     for name in order:
         one = found[name]
-        heads += struct.pack("<4I", len(code), len(one.code), len(patches) // 16, len(one.holes))
+        heads += struct.pack("<4I", len(code), len(one.code), len(places) // 16, len(one.holes))
         code += one.code + bytes(-len(one.code) % 8)  # it is copied in words
         for offset, number, addend, how in one.holes:
-            patches += struct.pack("<IIiI", offset, number, addend, how)
+            places += struct.pack("<IIiI", offset, number, addend, how)
     place = {name: index for index, name in enumerate(order)}
     kinds, recipes, made = bytearray(len(INSTRUCTIONS)), bytearray(), bytearray()
     for index, instruction in enumerate(INSTRUCTIONS):
@@ -165,5 +165,5 @@ def pack(steps: dict[str, list[lowering.Operation]], found: dict[str, Piece]) ->
         flags = flags_of(instruction, piece is not None)
         recipes += struct.pack("<4H", first, len(own or []), 1 + piece if piece else 0, flags)
     return joined(
-        [bytes(kinds), bytes(recipes), bytes(made), bytes(code), bytes(heads), bytes(patches)]
+        [bytes(kinds), bytes(recipes), bytes(made), bytes(code), bytes(heads), bytes(places)]
     )

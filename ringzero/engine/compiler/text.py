@@ -80,7 +80,7 @@ class PieceText(InstructionText):
         self.go("@next")
         if self.raises:
             self.label("raised")
-            self.go("@bail")
+            self.go("@side_exit")
         return self.define(name)
 
 

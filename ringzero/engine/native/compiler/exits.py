@@ -96,7 +96,7 @@ def give_back(s: Compiler) -> None:
 
 @native
 def give_registers(s: Compiler) -> None:
-    """Guest registers out of those of the host; r13 is freed by who sets it anew."""
+    """Guest registers out of those of the host; r13 is given back by who sets it anew."""
     for number in typed_range(u64(1), u64(32)):
         at = s.places[number]
         if at & IN_CORE == 0 and at != R13:

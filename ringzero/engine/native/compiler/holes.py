@@ -7,7 +7,7 @@ NUMBERS = (
     "rd_index", "rs1_index", "rs2_index", "rs3_index",
     "imm", "size",
 )  # fmt: skip
-PLACES = ("next", "bail")  # symbols that are jumped to
+PLACES = ("next", "side_exit")  # symbols that are jumped to
 POOL = "pool"  # constants, at the beginning of code memory
 SYMBOLS = (*NUMBERS, *PLACES, POOL)
 

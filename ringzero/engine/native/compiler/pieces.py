@@ -26,7 +26,7 @@ RD, RS1, RS2, RS3, IMM, SIZE = (SYMBOL[name] for name in ("rd", "rs1", "rs2", "r
 RD_INDEX, RS1_INDEX, RS2_INDEX, RS3_INDEX = (
     SYMBOL[name] for name in ("rd_index", "rs1_index", "rs2_index", "rs3_index")
 )
-NEXT, BAIL, POOL = SYMBOL["next"], SYMBOL["bail"], SYMBOL["pool"]
+NEXT, SIDE_EXIT, POOL = SYMBOL["next"], SYMBOL["side_exit"], SYMBOL["pool"]
 
 
 @native

@@ -80,7 +80,7 @@ class Compiler(Struct):
     end: u64  # of the arena in use
     pool: u64  # where constants of pieces are
     enter: u64  # where registers are taken over
-    leave_slot: u64  # where they are freed, to go on at a slot
+    leave_slot: u64  # where they are given back, to go on at a slot
     leave_handler: u64  # the same, to a handler by its number
     kinds: ptr[u8]  # by instruction: see `codes`
     recipes: ptr[Recipe]  # by instruction
