@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from functools import cache
 
+from ringzero.isa.privileged.access import BLOCK
 from ringzero.isa.registry import BY_NAME
 from ringzero.isa.tools.assembler import encode
 from ringzero.isa.tools.program import assemble_text, labels
@@ -55,6 +56,7 @@ MPIE, SPIE, SPP = 1 << 7, 1 << 5, 1 << 8
 STCE, PBMTE, ADUE, CBZE, CBCFE, CBIE = 1 << 63, 1 << 62, 1 << 61, 1 << 7, 1 << 6, 3 << 4
 DELEGABLE = (1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 12, 1 << 13, 1 << 15)
 NAPOT_ALL = 0x1F
+NAPOT = 3 << 3  # pmpcfg.A
 
 
 def _start(names: tuple[str, ...]) -> str:
@@ -162,6 +164,8 @@ class Program:
         self.seed, self.lines, self.hypervisor = seed, lines, hypervisor
         self.chance = random.Random(seed)
         self.timer = self.chance.choice((0, STCE))  # see _features
+        # Programs that use cache blocks have a PMP that divides none: Spike looks at single bytes.
+        self.blocks = self.chance.random() < 0.5
         modes = (0, 1, 1, 1, 3, 3, 4, 4, 5, 5, 5, 5) if hypervisor else (0, 0, 1, 1, 1, 3, 3)
         self.modes = [self.chance.choice(modes) for _ in range(CHUNK_COUNT)]
         self.image = bytearray(TABLES - RAM)
@@ -236,7 +240,10 @@ class Program:
         for index in range(7):
             if self.chance.random() < 0.3:
                 locked = 0x80 if self.chance.random() < 0.05 else 0
-                word |= (self.chance.randrange(32) | locked) << (8 * index)
+                entry = self.chance.randrange(32)
+                if self.blocks and entry & NAPOT:  # no TOR, whose bounds may be anywhere, no NA4
+                    entry |= NAPOT
+                word |= (entry | locked) << (8 * index)
         return word
 
     def _protected(self, index: int) -> int:
@@ -245,6 +252,8 @@ class Program:
         base = DATA if self.chance.random() < 0.95 else TABLES
         address = base + self.chance.randrange(DATA_BYTES)
         ones = (1 << self.chance.randrange(12)) - 1
+        if self.blocks:
+            ones |= BLOCK // 8 - 1
         return address >> 2 & ~(ones << 1) | ones
 
     def _data(self) -> bytes:
@@ -254,7 +263,7 @@ class Program:
 
     def _chunk(self, number: int) -> bytes:
         size = self.chance.choice((64, 128, 192, CHUNK_BYTES))
-        features = (bool(self.timer), self.lines, self.hypervisor)
+        features = (bool(self.timer), self.lines, self.hypervisor, self.blocks)
         stream = Stream(self.chance, self.modes[number], *features)
         stream.fill(size)
         while len(stream.code) < CHUNK_BYTES:  # a jump may go past the first of them

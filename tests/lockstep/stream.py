@@ -12,6 +12,7 @@ from ringzero.isa.compressed import RULES, Rule
 from ringzero.isa.csrs.machine import hypervisor_present
 from ringzero.isa.csrs.registry import ALL, NUMBERS
 from ringzero.isa.decode import lookup
+from ringzero.isa.footprint import Block
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction
 from ringzero.isa.privileged.access import BLOCK
 from ringzero.isa.privileged.counters import CYCLE, INSTRET
@@ -45,7 +46,8 @@ MIE, MIP, CLINT, C_NOP = 0x304, 0x344, 0x0200_0000, 0x0001
 STIMECMP, SATP, MCOUNTINHIBIT = 0x14D, 0x180, 0x320
 VSSTATUS, HENVCFG, VSTIMECMP, VSATP, HGATP = 0x200, 0x60A, 0x24D, 0x280, 0x680
 FRAGILE = (0x305, 0x340, 0x105, 0x205, SATP)  # mtvec, mscratch, (v)stvec, satp: written, put back
-MAPPING = (SATP, MENVCFG, HENVCFG, VSATP, HGATP, *range(0x3A0, 0x3F0))  # followed by sfence.vma
+PMP = range(0x3A0, 0x3F0)
+MAPPING = (SATP, MENVCFG, HENVCFG, VSATP, HGATP, *PMP)  # followed by sfence.vma
 # Not every value of these is comparable
 CHOSEN = (MSTATUS, SSTATUS, MENVCFG, SENVCFG, STIMECMP, VSSTATUS, HENVCFG, VSTIMECMP,
           MCOUNTINHIBIT)  # fmt: skip
@@ -62,6 +64,7 @@ PLAIN = [
 INTEGER = [one for one in PLAIN if not one.memory and not one.floats]
 ATOMICS = [one for one in PLAIN if one.name.startswith("amo")]
 MEMORY = [one for one in PLAIN if one.memory and one not in ATOMICS]
+LOADS_AND_STORES = [one for one in MEMORY if not isinstance(one.access, Block)]
 FLOATS = [one for one in PLAIN if one.floats and not one.memory]
 BRANCHES = [one for one in INSTRUCTIONS if one.kind is BRANCH]
 CSR_NAMES = ("csrrw", "csrrs", "csrrc", "csrrwi", "csrrsi", "csrrci")
@@ -78,10 +81,11 @@ class Stream:
     """Draws instructions; `code` collects their bytes."""
 
     def __init__(
-        self, chance: random.Random, mode: int, timer: bool, lines: bool, hypervisor: bool
-    ) -> None:
+        self, chance: random.Random, mode: int, timer: bool, lines: bool, hypervisor: bool,
+        blocks: bool,
+    ) -> None:  # fmt: skip
         self.chance, self.mode, self.timer, self.lines = chance, mode & 3, timer, lines
-        self.hypervisor = hypervisor
+        self.hypervisor, self.blocks = hypervisor, blocks
         self.rank = 2 if mode == 1 and hypervisor else self.mode  # what CSRs' numbers ask for
         self.code = bytearray()
 
@@ -149,7 +153,7 @@ class Stream:
         self.put(word & ~(31 << 15) | address << 15)
 
     def memory(self) -> None:
-        one = self.chance.choice(MEMORY)
+        one = self.chance.choice(MEMORY if self.blocks else LOADS_AND_STORES)
         word = self.drawn(one)
         if one.name == "cbo.zero":  # Spike reports the byte that it stores, not the address in rs1
             address = self.aligned(self.chance.choice(POINTERS), BLOCK)
@@ -233,6 +237,9 @@ class Stream:
             number = self.chance.randrange(4096)
             if number in AWAY:
                 return
+        if number in PMP and self.blocks:
+            self.emit("csrrs", rd=self.register(), rs1=0, csr=number)
+            return
         if number == VSTIMECMP and self.timer:  # which Spike takes for stimecmp in part
             return
         if number == SATP and self.mode == 1:  # a new root would map neither this nor the handler
@@ -337,7 +344,7 @@ class Stream:
         one = lookup(word)
         if one is None:
             self.put(word)
-        elif one in PLAIN and one not in ATOMICS and one.name != "cbo.zero":
+        elif one in PLAIN and one not in ATOMICS and not isinstance(one.access, Block):
             self.put(self.tamed(word, one))
 
     def illegal_parcel(self) -> None:

@@ -14,7 +14,8 @@ from ringzero.isa.ports import (
     physical_read,
     physical_write,
 )
-from ringzero.isa.privileged.paging import PAGE, translate_span
+from ringzero.isa.privileged.paging import NEEDED, PAGE, effective_mode, translate_span
+from ringzero.isa.privileged.pmp import pmp_permissions
 from ringzero.isa.privileged.trap import (
     FETCH,
     LOAD,
@@ -174,31 +175,37 @@ def fetch_parcel(hart: Hart, address: u64) -> u32:
 
 
 @native
-def zero_block(hart: Hart, address: u64) -> None:
-    """cbo.zero: the cache block that holds `address` becomes zero, PMP's grain at a time.
+def translate_block(hart: Hart, address: u64, access: int) -> u64:
+    """The physical address of the cache block around an address, all of which is accessed.
 
-    Whichever byte of the block may not be written, the fault is that of `address` as it was given:
-    "the relevant *tval CSR is written with the faulting effective address (i.e. the value of rs1)"
-    ("CMO" 2.5.2).
+    "The relevant *tval CSR is written with the faulting effective address (i.e. the value of rs1)"
+    ("CMO", page fault, guest-page fault and access fault exceptions), also where it is another byte
+    of the block that PMP forbids.
     """
-    translate_span(hart, address, STORE, 1)
-    block = address & ~(BLOCK - 1)
-    try:
-        for word in typed_range(u64(BLOCK // 4)):
-            store(hart, u32, block + (word << 2), 0)
-    except Trap:
-        raise exception(hart, hart.cause, address)  # noqa: B904 (the payload is in the hart)
+    block = translate_span(hart, address, access, 1) & ~(BLOCK - 1)
+    needed = NEEDED[access]
+    if pmp_permissions(hart, block, BLOCK, effective_mode(hart, access)) & needed == 0:
+        raise access_fault(hart, address, access)
+    return block
+
+
+@native
+def zero_block(hart: Hart, address: u64) -> None:
+    """cbo.zero: the cache block that holds `address` becomes zero."""
+    block = translate_block(hart, address, STORE)
+    for word in typed_range(u64(BLOCK // 8)):
+        if not physical_write(hart, u64, block + (word << 3), 0):
+            raise access_fault(hart, address, STORE)
 
 
 @native
 def cache_block(hart: Hart, address: u64, op: int) -> None:
     """cbo.clean, flush, inval: memory here is coherent, so only the permission check is left.
 
-    Reading is what has to be permitted, but the faults are those of stores ("CMO" 19.4.2).
+    Reading is what has to be permitted, but the faults are those of stores ("CMO", as above).
     """
     try:
-        block = translate_span(hart, address, LOAD, 1) & ~(BLOCK - 1)
-        _, answered = physical_read(hart, u64, block)
+        _, answered = physical_read(hart, u64, translate_block(hart, address, LOAD))
         if not answered:
             raise access_fault(hart, address, LOAD)
     except Trap:
