@@ -1,8 +1,36 @@
 #!/bin/busybox sh
 # The first program of a ringzero guest. It mounts the kernel's file systems and gives a shell on
-# the console, or runs what `ringzero.run=` on the kernel's command line says ("..." around spaces)
-# and powers off, handing the command's exit status to the machine's test finisher.
+# the console, or runs a command and powers off, handing the exit status of either to the machine's
+# test finisher. On the kernel's command line may stand:
+#   ringzero.run=COMMAND        ("..." around spaces)
+#   ringzero.words="FORMAT"     a command as printf(1) writes it, which holds any bytes but NUL
+#   ringzero.size=COLUMNSxROWS  of the terminal, where there is no console device to ask
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=${TERM:-linux}
+
+set_size() { # columns, rows
+    [ "$1" -gt 0 ] && [ "$2" -gt 0 ] && stty -F /dev/console cols "$1" rows "$2"
+}
+
+follow_size() {
+    # virtio's console device knows the terminal's size; as the terminal that controls this session
+    # it tells of changes by SIGWINCH. Where it is the console itself, Linux does all of that.
+    exec 3</dev/hvc0 || return
+    take_size() {
+        set -- $(stty size <&3)
+        set_size "${2:-0}" "${1:-0}"
+    }
+    trap take_size WINCH
+    take_size
+    while :; do
+        sleep 86400 &
+        wait $!
+    done
+}
+
+if [ "$1" = follow_size ]; then # started below, as the leader of a session of its own
+    follow_size
+    exit
+fi
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
@@ -36,6 +64,12 @@ done
 command=
 read -r line </proc/cmdline
 case " $line" in
+*' ringzero.words="'*)
+    command=${line#*ringzero.words=\"}
+    # Without the full stop, newlines at the end would be lost.
+    command=$(printf "${command%%\"*}.")
+    command=${command%.}
+    ;;
 *" ringzero.run=\""*)
     command=${line#*ringzero.run=\"}
     command=${command%%\"*}
@@ -68,6 +102,16 @@ if [ -n "$command" ]; then
 else
     echo
     echo "ringzero: Linux $(uname -r) on $(uname -m), hart count $(nproc). 'exit' powers off."
+    case " $line" in
+    *" ringzero.size="*)
+        size=${line##* ringzero.size=}
+        size=${size%% *}
+        set_size "${size%x*}" "${size#*x}"
+        ;;
+    esac
+    if [ -e /sys/class/virtio-ports ] && ! grep -qs hvc /sys/class/tty/console/active; then
+        setsid "$0" follow_size 2>/dev/null &
+    fi
     setsid cttyhack sh
-    finish 0
+    finish $?
 fi

@@ -73,7 +73,7 @@ def assemble(
     for index in range(cpus):
         _start(harts.hart(index), index, start, hypervisor_extension)
     feed = _input(console, board.uart.feed)
-    parts = Parts(memory, ticks, board, harts, feed, parallel, clock != "realtime")
+    parts = Parts(memory, ticks, board, harts, feed, console.resize, parallel, clock != "realtime")
     loop.attach(parts)
     resources.memory(loop.detach)
     return parts

@@ -26,6 +26,7 @@ from ringzero.machines.lifecycle import GRACE, Lifecycle, Resources, Run
 from ringzero.outcome import Outcome, Paused
 
 Self = TypeVar("Self", bound="BaseMachine")
+LONGEST = 0xFFFF  # columns or rows that a guest can be told of
 LAST = 300  # bytes of output that a refusal shows
 
 
@@ -127,6 +128,20 @@ class BaseMachine(ABC):
     @abstractmethod
     def _send(self, data: bytes) -> None:
         """See `send`."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """How large the console's terminal is, from any thread; the guest may ask at any time.
+
+        Linux has it as the size of `hvc0` (virtio 1.2 §5.3.4); a serial port has no size.
+        """
+        width = arguments.whole("columns", columns, 0, LONGEST)
+        height = arguments.whole("rows", rows, 0, LONGEST)
+        self._life.check_usable()
+        self._resize(width, height)
+
+    @abstractmethod
+    def _resize(self, columns: int, rows: int) -> None:
+        """See `resize`."""
 
     def expect(self, pattern: bytes | re.Pattern[bytes], timeout: float = 60.0) -> bytes:
         """Run until the recorded output matches a regular expression; all of it up to the match.

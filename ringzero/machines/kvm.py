@@ -279,6 +279,9 @@ class KvmMachine(BaseMachine):
         else:
             self.uart.feed(data)
 
+    def _resize(self, columns: int, rows: int) -> None:
+        self.virtio_console.resize(columns, rows)
+
     def snapshot(self) -> Snapshot:
         """The state of the whole machine, at rest."""
         from ringzero.kvm.snapshot import take

@@ -136,6 +136,9 @@ class Machine(BaseMachine):
     def _send(self, data: bytes) -> None:
         self.parts.feed(data)
 
+    def _resize(self, columns: int, rows: int) -> None:
+        self.parts.resize(columns, rows)
+
     # ---- looking in
 
     def _state(self, hart: int = 0) -> Any:

@@ -32,6 +32,7 @@ class Parts:
     board: VirtBoard
     harts: Harts
     feed: Callable[[bytes], None]  # console input
+    resize: Callable[[int, int], None]  # the console's terminal: columns, rows
     parallel: bool  # each hart on a thread of its own
     stands_still: bool  # guest time, while the machine does not run
 

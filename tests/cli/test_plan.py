@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from ringzero.cli.guest.plan import Plan, quoted, with_command, with_image
+from ringzero.cli.guest.plan import Plan, with_image
 from ringzero.errors import NotFound, UsageError
 from ringzero.images import DebianImage, ImageError
 
@@ -69,30 +66,3 @@ def test_without_fetching_an_image_is_only_named(
     plan = with_image(PLAN, "debian", fetch=False)
     assert plan.kernel is None
     assert "fetched first" in plan.title
-
-
-def test_command_reaches_the_first_program() -> None:
-    plan = with_command(replace(PLAN, append="quiet"), ("sh", "-c", "exit 3"))
-    assert plan.append == """quiet panic=-1 ringzero.run="sh -c 'exit 3'\""""
-
-
-def test_command_needs_a_guest_that_runs_one() -> None:
-    with pytest.raises(UsageError, match="needs the image `debian`"):
-        with_command(replace(PLAN, bundled="kernel"), ("true",))
-
-
-def test_command_that_the_kernel_would_cut_is_refused() -> None:
-    with pytest.raises(UsageError, match="1023"):
-        with_command(PLAN, ("echo", "x" * 1024))
-
-
-def test_command_with_the_one_character_that_cannot_be_said_is_refused() -> None:
-    with pytest.raises(UsageError, match="cannot hold"):
-        with_command(PLAN, ("echo", 'a"b'))
-
-
-@given(st.lists(st.text(st.characters(min_codepoint=1, exclude_characters='"')), max_size=4))
-def test_quoting_is_undone_by_a_shell(words: list[str]) -> None:
-    text = quoted(tuple(words))
-    assert '"' not in text
-    assert shlex.split(text) == words

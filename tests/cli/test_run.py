@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import resource
-import select
 import signal
 import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.cli.on_terminal import OnTerminal
 from tests.guest_files import RAM, elf, htif_exit, program
 
 ROOT = Path(__file__).parent.parent.parent
@@ -181,40 +179,9 @@ def test_a_reader_that_went_away_ends_it(tmp_path: Path) -> None:
     assert b"Traceback" not in process.stderr.read()
 
 
-class OnTerminal:
-    """The command on a pseudo-terminal of its own."""
-
-    def __init__(self, *arguments: str) -> None:
-        self.pid, self.master = pty.fork()
-        if self.pid == 0:
-            os.chdir(ROOT)
-            os.execv(COMMAND[0], [*COMMAND, *arguments])
-        self.seen = b""
-
-    def expect(self, text: bytes, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
-        while text not in self.seen:
-            assert time.monotonic() < end, f"{text!r} did not come; seen: {self.seen!r}"
-            if select.select([self.master], [], [], 0.1)[0]:
-                self.seen += os.read(self.master, 4096)
-
-    def type(self, data: bytes) -> None:
-        os.write(self.master, data)
-
-    @property
-    def raw(self) -> bool:
-        return not termios.tcgetattr(self.master)[3] & termios.ICANON
-
-    def end(self) -> int:
-        code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
-        assert not self.raw, "the terminal was not restored"
-        os.close(self.master)
-        return code
-
-
 def test_on_a_terminal(tmp_path: Path) -> None:
     """Keys go to the guest raw, Ctrl-A asks ringzero, and the terminal is given back."""
-    command = OnTerminal(guest(tmp_path, ECHO))
+    command = OnTerminal(*COMMAND, guest(tmp_path, ECHO))
     command.expect(b">")
     assert command.raw
     command.type(b"a\x03b")
@@ -233,11 +200,11 @@ def test_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_terminal_is_restored_when_the_guest_ends_or_time_is_up(tmp_path: Path) -> None:
-    command = OnTerminal(guest(tmp_path, ECHO))
+    command = OnTerminal(*COMMAND, guest(tmp_path, ECHO))
     command.expect(b">")
     command.type(b"q")
     assert command.end() == 0
-    command = OnTerminal(guest(tmp_path, ECHO), "--timeout", "1s")
+    command = OnTerminal(*COMMAND, guest(tmp_path, ECHO), "--timeout", "1s")
     command.expect(b">")
     assert command.raw
     assert command.end() == 124
@@ -268,3 +235,51 @@ def test_debian_runs_a_command_and_gives_its_exit_code() -> None:
     )  # fmt: skip
     assert b"riscv64" in done.stdout
     assert done.returncode == 3
+
+
+def test_standard_input_that_does_not_block_is_read(tmp_path: Path) -> None:
+    """Whoever shares the other end of it may have made it so."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    process = subprocess.Popen(
+        [*COMMAND, guest(tmp_path, ECHO)],
+        cwd=ROOT, stdin=reader, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        for typed in (b"ab", b"c"):
+            assert process.stdout.read(1) == (b">" if typed == b"ab" else b"b")
+            os.write(writer, typed)
+            assert process.stdout.read(1) == typed[:1]
+        os.write(writer, b"q")
+        assert process.communicate(timeout=60) == (b"q", b"")
+    finally:
+        process.kill()
+        os.close(reader)
+        os.close(writer)
+    assert process.returncode == 0
+
+
+def test_the_terminals_size_and_its_changes_reach_the_machine(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    script = f"""
+import sys
+from ringzero.machines.base import BaseMachine
+from ringzero.cli.main import main
+def resize(self, columns, rows):
+    with open({str(told)!r}, "a") as file:
+        file.write(f"{{columns}}x{{rows}} ")
+BaseMachine.resize = resize
+sys.exit(main(sys.argv[1:]))
+"""
+    arguments = [*COMMAND[3:], guest(tmp_path, ECHO)]
+    command = OnTerminal(sys.executable, "-c", script, *arguments, size=(101, 33))
+    command.expect(b">")
+    assert told.read_text() == "101x33 "
+    command.resize(120, 40)
+    end = time.monotonic() + 60
+    while told.read_text() != "101x33 120x40 ":
+        assert time.monotonic() < end, told.read_text()
+        time.sleep(0.01)
+    command.type(b"q")
+    assert command.end() == 0

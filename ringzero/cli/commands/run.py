@@ -13,10 +13,11 @@ import click
 from ringzero.cli import report
 from ringzero.cli.exits import Ending, ExitCode, guest_code
 from ringzero.cli.guest.choices import VmChoice, read_toml
+from ringzero.cli.guest.command import with_command
 from ringzero.cli.guest.kvm import kvm_plan
 from ringzero.cli.guest.machine import make_machine
 from ringzero.cli.guest.options import guest_options
-from ringzero.cli.guest.plan import Plan, with_command, with_image
+from ringzero.cli.guest.plan import Plan, with_image
 from ringzero.cli.guest.values import Duration
 from ringzero.cli.guest.vms import sites_text, vm_plans, vms_json, vms_text, vms_with_command
 from ringzero.errors import UsageError
@@ -134,7 +135,7 @@ def _boot(
 ) -> int:
     """Run the plan until the guest ends for good; the exit code."""
     from ringzero.cli.console import terminal
-    from ringzero.cli.console.session import STDIN, Session
+    from ringzero.cli.console.session import Session
     from ringzero.lang import cache
     from ringzero.lang.cache_limit import limit, trim_if_written
     from ringzero.outcome import Rebooted
@@ -145,7 +146,7 @@ def _boot(
         with make_machine(plan, session.output) as machine:
             if timeout is not None and deadline is None:
                 deadline = time.monotonic() + timeout  # compiling an engine is not the guest's time
-            with terminal.raw(STDIN, session.end):
+            with terminal.raw(terminal.STDIN, session.end, session.resized):
                 outcome = session.run(machine, deadline)
             elapsed = time.monotonic() - session.started
             if isinstance(outcome, Rebooted) and plan.command is None:

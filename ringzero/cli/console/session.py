@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ringzero.cli import report
 from ringzero.cli.console.keys import HELP, Command, KeyFilter
-from ringzero.cli.console.terminal import in_foreground
+from ringzero.cli.console.terminal import STDIN, in_foreground, window_size
 from ringzero.cli.exits import Interrupted
 from ringzero.cli.views.statistics import statistics_text
 from ringzero.outcome import Outcome, Paused, TimedOut
@@ -25,7 +25,7 @@ from ringzero.outcome import Outcome, Paused, TimedOut
 if TYPE_CHECKING:
     from ringzero.machines.base import BaseMachine
 
-STDIN, STDOUT = 0, 1
+STDOUT = 1
 PATIENCE = 0.2  # seconds between looks at whether the machine is to end
 MOMENT = 0.002  # seconds that output waits for more
 MOST_PENDING = 4096  # pieces of output that may wait
@@ -88,6 +88,8 @@ class Session:
 
     def __init__(self) -> None:
         self.machine: BaseMachine | None = None
+        self.typed = bytearray()  # while there was no machine
+        self.lock = threading.Lock()  # who holds it looks at `machine`, or exchanges it
         self.output = Output(self.end)
         self.requests: deque[Command] = deque()
         self.keys = KeyFilter() if in_foreground(STDIN) else None
@@ -97,21 +99,40 @@ class Session:
 
     def run(self, machine: BaseMachine, deadline: float | None) -> Outcome | None:
         """The machine's outcome, or None where the user ended it."""
-        self.machine = machine
+        with self.lock:
+            self.machine = machine
+            machine.send(bytes(self.typed))
+            self.typed.clear()
+        self.resized()
         self._start_reader()
+        try:
+            return self._run(machine, deadline)
+        finally:
+            with self.lock:
+                self.machine = None
+
+    def _run(self, machine: BaseMachine, deadline: float | None) -> Outcome | None:
         while True:
+            if self.signal:
+                raise Interrupted(self.signal)
             remaining = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             if remaining == 0.0:
                 return TimedOut()
             outcome = machine.run(timeout=remaining)
             self.output.flush()
             if self.signal:
-                raise Interrupted(self.signal)
+                continue
             if not isinstance(outcome, Paused):
                 return outcome
             while self.requests:
                 if self._serve(machine, self.requests.popleft()):
                     return None
+
+    def resized(self) -> None:
+        """From any thread: the guest learns how large the user's terminal is."""
+        with self.lock:
+            if self.machine is not None and self.keys is not None:
+                self.machine.resize(*window_size(STDIN))
 
     def end(self, number: int) -> None:
         """From any thread: a signal asks for the end of the run."""
@@ -120,8 +141,9 @@ class Session:
         self._pause()
 
     def _pause(self) -> None:
-        if self.machine is not None:
-            self.machine.pause()
+        with self.lock:
+            if self.machine is not None:
+                self.machine.pause()
 
     def _serve(self, machine: BaseMachine, command: Command) -> bool:
         """Do what a key asked for; whether that ends the machine."""
@@ -148,6 +170,9 @@ class Session:
         while True:
             try:
                 data = os.read(STDIN, 4096)
+            except BlockingIOError:  # whoever has the other end of it may have made it so
+                select.select([STDIN], [], [])
+                continue
             except OSError:
                 return
             if not data:
@@ -155,8 +180,11 @@ class Session:
             commands: list[Command] = []
             if self.keys is not None:
                 data, commands = self.keys.feed(data)
-            if data and self.machine is not None:
-                self.machine.send(data)
+            with self.lock:
+                if self.machine is None:
+                    self.typed += data
+                elif data:
+                    self.machine.send(data)
             if commands:
                 self.requests.extend(commands)
                 self._pause()

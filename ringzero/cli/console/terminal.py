@@ -15,11 +15,16 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+STDIN = 0
 INPUT, CONTROL, LOCAL, CHARACTERS = 0, 2, 3, 6
 """Places in what `tcgetattr` gives: c_iflag, c_cflag, c_lflag, c_cc."""
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
-WATCHED = (*ENDING, signal.SIGTSTP, signal.SIGCONT)
+WATCHED = (*ENDING, signal.SIGTSTP, signal.SIGCONT, signal.SIGWINCH)
+
+
+def nothing() -> None:
+    """Who does not care for the window's size."""
 
 
 def in_foreground(descriptor: int) -> bool:
@@ -28,6 +33,15 @@ def in_foreground(descriptor: int) -> bool:
         return os.isatty(descriptor) and os.tcgetpgrp(descriptor) == os.getpgrp()
     except OSError:
         return False
+
+
+def window_size(descriptor: int) -> tuple[int, int]:
+    """Columns and rows of a terminal; zeroes where they are unknown."""
+    try:
+        columns, rows = os.get_terminal_size(descriptor)
+        return columns, rows
+    except OSError:
+        return 0, 0
 
 
 class Terminal:
@@ -75,11 +89,14 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def raw(descriptor: int, ended: Callable[[int], None]) -> Iterator[Terminal]:
+def raw(
+    descriptor: int, ended: Callable[[int], None], resized: Callable[[], None] = nothing
+) -> Iterator[Terminal]:
     """A raw terminal inside, and the old one after: at any exit, on signals, and while stopped.
 
-    `ended` is called, on another thread, with the number of a signal that asks this process to end.
-    The main thread may be in native code for long, where no Python handler would run.
+    `ended` is called, on another thread, with the number of a signal that asks this process to end,
+    and `resized` when the window has another size. The main thread may be in native code for long,
+    where no Python handler would run.
     """
     terminal = Terminal(descriptor)
     atexit.register(terminal.close)
@@ -90,6 +107,9 @@ def raw(descriptor: int, ended: Callable[[int], None]) -> Iterator[Terminal]:
             os.kill(os.getpid(), signal.SIGSTOP)  # the shell sees a stopped job; SIGCONT follows
         elif number == signal.SIGCONT:
             terminal.make_raw()
+            resized()  # it may have happened while the process was stopped
+        elif number == signal.SIGWINCH:
+            resized()
         else:
             ended(number)
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ringzero.cli import report
+from ringzero.cli.console.terminal import STDIN, in_foreground, window_size
 from ringzero.errors import NotFound, UsageError
 from ringzero.machine.disk import DiskImage
 from ringzero.machines.storage import Mount
 
 DEBIAN_APPEND = "console=ttyS0 quiet"
-COMMAND_LINE_SIZE = 1024
-"""Linux's COMMAND_LINE_SIZE for RISC-V; the kernel cuts what is longer."""
 
 IMAGES = {
     "debian": "Debian's kernel with a busybox shell",
@@ -124,41 +123,6 @@ def with_image(plan: Plan, image: str | None, fetch: bool = True) -> Plan:
     )
 
 
-def with_command(plan: Plan, words: tuple[str, ...]) -> Plan:
-    """The plan with a command for the guest's first program to run instead of a shell."""
-    if not words:
-        return plan
-    if plan.bundled or "ringzero.run=" in plan.append:
-        raise UsageError(
-            "A command after `--` needs the image `debian`, whose first program runs it."
-        )
-    command = quoted(words)
-    if '"' in command:
-        raise UsageError(
-            'A command after `--` cannot hold the character ": the kernel takes it for the end.'
-        )
-    # A command whose kernel panics must not wait for somebody to press a key.
-    append = f'{plan.append} panic=-1 ringzero.run="{command}"'.strip()
-    if len(append.encode()) >= COMMAND_LINE_SIZE:
-        raise UsageError(
-            f"The command makes the kernel's command line {len(append.encode())} bytes long, more "
-            f"than the {COMMAND_LINE_SIZE - 1} that Linux keeps: put it into a script on a --mount."
-        )
-    return replace(plan, append=append, command=command)
-
-
-def quoted(words: tuple[str, ...]) -> str:
-    """Words for a shell, quoted without the character \", which the kernel's command line lacks."""
-    safe = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
-
-    def one(word: str) -> str:
-        if word and set(word) <= safe:
-            return word
-        return "'" + word.replace("'", "'\\''") + "'"
-
-    return " ".join(one(word) for word in words)
-
-
 def _is_here(image: str) -> bool:
     from ringzero.cli.views.inventory import inventory
 
@@ -185,7 +149,7 @@ def _debian(plan: Plan) -> Plan:
         title=f"Debian, Linux {image.version}",
         kernel=image.kernel,
         initrd=plan.initrd or image.initrd,
-        append=f"{DEBIAN_APPEND} {plan.append}".strip(),
+        append=f"{DEBIAN_APPEND}{_size(plan)} {plan.append}".strip(),
     )
 
 
@@ -220,8 +184,16 @@ def _paravirt_linux(plan: Plan) -> Plan:
         title=f"paravirtual Linux {image.version}",
         kernel=image.kernel,
         initrd=initrd,
-        append=f"console=hvc0 quiet {plan.append}".strip(),
+        append=f"console=hvc0 quiet{_size(plan)} {plan.append}".strip(),
     )
+
+
+def _size(plan: Plan) -> str:
+    """How large the terminal is, for guests that have no console device to ask."""
+    if plan.cpu == "emulate" or not in_foreground(STDIN):
+        return ""
+    columns, rows = window_size(STDIN)
+    return f" ringzero.size={columns}x{rows}" if columns and rows else ""
 
 
 def _bundled(plan: Plan, image: str) -> Plan:

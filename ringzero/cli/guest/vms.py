@@ -6,7 +6,8 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from ringzero.cli.guest.choices import VmChoice
-from ringzero.cli.guest.plan import Plan, with_command, with_image
+from ringzero.cli.guest.command import with_command
+from ringzero.cli.guest.plan import Plan, with_image
 from ringzero.errors import UsageError
 
 if TYPE_CHECKING:

@@ -18,7 +18,10 @@ EMERGENCY_OFFSET = 8
 
 
 class ConsoleDevice(VirtioDevice):
-    """`output` gets what the guest prints; `feed` takes input from any thread."""
+    """`output` gets what the guest prints; `feed` takes input from any thread.
+
+    A terminal of 0 columns and rows is of unknown size, as a serial line's.
+    """
 
     name = "virtio-console"
     device_id: ClassVar[int] = 3
@@ -26,7 +29,7 @@ class ConsoleDevice(VirtioDevice):
     stored: ClassVar[tuple[str, ...]] = ("columns", "rows", "waiting", "opened")
 
     def __init__(self, output: Callable[[bytes], object], columns: int = 0, rows: int = 0) -> None:
-        super().__init__([64, 64], EMERGENCY_WRITE | (SIZE if columns and rows else 0))
+        super().__init__([64, 64], EMERGENCY_WRITE | SIZE)
         self.output = output
         self.columns, self.rows = columns, rows
         self.waiting: deque[bytes] = deque()
@@ -71,7 +74,7 @@ class ConsoleDevice(VirtioDevice):
         resized, self._resized = self._resized, None
         if resized:
             self.columns, self.rows = resized
-            if self.features & SIZE:
+            if self.negotiated(SIZE):
                 self.config_changed()
         if self.running:
             self._receive()
