@@ -213,6 +213,7 @@ class AptSource:
     def _ask(self, program: str, *arguments: str) -> str:
         """The answer of an apt program, from lists that are read once where there are none."""
         with locked(self.root / "lock"):
+            self._configure()
             self._update_when_old()
             command = [program, "-q", "-c", str(self.root / "apt.conf"), *arguments]
             return _run(command, environment(), cwd=self.root)
@@ -227,17 +228,21 @@ class AptSource:
                 self._update()
         self._updated = True
 
+    def _configure(self) -> None:
+        """apt's files name this folder, which may be a copy or have been moved."""
+        signed = f" signed-by={KEYRING}" if KEYRING.exists() else ""
+        sources = f"deb [arch={self.architecture}{signed}] {self.mirror} {self.suite} main\n"
+        settings = CONFIGURATION.format(root=self.root, architecture=self.architecture)
+        for name, text in (("sources.list", sources), ("apt.conf", settings)):
+            file = self.root / name
+            if not file.exists() or file.read_text() != text:
+                file.write_text(text)
+
     def _update(self) -> None:
         for folder in ("state/lists/partial", "cache/archives/partial"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         (self.root / "state/status").touch()
-        signed = f" signed-by={KEYRING}" if KEYRING.exists() else ""
-        (self.root / "sources.list").write_text(
-            f"deb [arch={self.architecture}{signed}] {self.mirror} {self.suite} main\n"
-        )
-        (self.root / "apt.conf").write_text(
-            CONFIGURATION.format(root=self.root, architecture=self.architecture)
-        )
+        self._configure()
         command = ["apt-get", "-q", "-c", str(self.root / "apt.conf"), "update"]
         # apt-get update calls a mirror that it could not reach a warning, so ask it to fail.
         _run([*command, "-o", "APT::Update::Error-Mode=any"], environment(), cwd=self.root)

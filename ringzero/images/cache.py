@@ -8,6 +8,7 @@ to finish wins. Nothing in the cache is changed after that, so nothing is fetche
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -65,7 +66,15 @@ def published(place: Path, build: Callable[[Path], None]) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     with scratch(place.parent) as folder:
         made = folder / place.name
-        build(made)
+        try:
+            build(made)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise ImageError(
+                f"There is no room for {place} ({error.strerror}); make some, with `ringzero image "
+                "remove` for instance, or name another folder in RINGZERO_CACHE."
+            ) from error
         try:
             os.rename(made, place)
         except OSError:

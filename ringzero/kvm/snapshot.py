@@ -21,6 +21,7 @@ from ringzero.kvm.api import Capability
 from ringzero.kvm.board.wiring import Board
 from ringzero.kvm.vcpu import Vcpu
 from ringzero.kvm.vm import Kvm, Vm
+from ringzero.lang.cache import write_whole
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.virtio.device import VirtioDevice
 
@@ -82,7 +83,7 @@ class Snapshot:
         }  # fmt: skip
         text = json.dumps(header).encode()
         content = zlib.compress(b"".join(self.pages.values()), 1)
-        path.write_bytes(MAGIC + len(text).to_bytes(8, "little") + text + content)
+        write_whole(path, MAGIC + len(text).to_bytes(8, "little") + text + content)
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:

@@ -10,12 +10,14 @@ import contextlib
 import hashlib
 import importlib.util
 import os
-import tempfile
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent
+TEMPORARY = "tmp"
+"""How the names of files begin that are being written."""
 
 
 def folder() -> Path:
@@ -85,13 +87,27 @@ def write(kind: str, key: str, data: bytes) -> None:
     path = folder() / kind / key
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        os.replace(name, path)
+        write_whole(path, hashlib.sha256(data).digest() + data)
         written += len(data)
     except OSError:
         return  # a cache that cannot be written costs time, not correctness
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Give a file this content, all of it or none: a host that is full keeps what was there.
+
+    Others may read it as far as the user's umask allows, so that a cache can be copied.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{secrets.token_hex(8)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
 
 
 announce: Callable[[str], None] | None = None

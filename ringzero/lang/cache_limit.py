@@ -83,7 +83,7 @@ def trim(most: int | None = None) -> int:
     present = kept()
     total = sum(one.size for one in present)
     for one in present:
-        torn = one.path.name.startswith("tmp") and one.used < time.time() - TORN
+        torn = one.path.name.startswith(cache.TEMPORARY) and one.used < time.time() - TORN
         if total <= most and not torn:
             continue
         try:

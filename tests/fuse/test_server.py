@@ -317,6 +317,28 @@ def test_space_and_holes(guest: Guest) -> None:
     assert guest.read(other) == b"\0\0end"
 
 
+def test_a_manifest_that_cannot_be_saved_is_whole_and_stops_no_machine(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"entries": {}}')
+    guest = Guest(root, manifest=manifest)
+    guest.setattr(guest.lookup(b"hello"), Set.UID, uid=7)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "replace", full)
+    with refused(errno.ENOSPC):
+        guest.call(Op.SYNCFS, 1, bytes(8))
+    with pytest.warns(RuntimeWarning, match="could not be saved"):
+        guest.server.reset()
+    assert manifest.read_text() == '{"entries": {}}'
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["manifest.json", "root"]
+    with pytest.warns(RuntimeWarning, match="could not be saved"):
+        guest.server.close()
+
+
 def test_the_rest_of_a_file_systems_duties(guest: Guest) -> None:
     node, handle = guest.create(b"file")
     guest.call(Op.FSYNC, node, protocol.FSYNC_IN.pack(handle, 1, 0))

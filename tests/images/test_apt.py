@@ -87,6 +87,22 @@ def test_no_root_is_needed(tmp_path: Path) -> None:
     assert "Package files" in done.stdout
 
 
+@needs_apt
+def test_a_cache_that_was_moved_asks_apt_at_its_new_place(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ImageError):
+        AptSource("riscv64", "trixie", f"file:{tmp_path}/nowhere").refresh()
+    cache.rename(tmp_path / "moved")
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path / "moved"))
+    source = AptSource("riscv64", "trixie", f"file:{tmp_path}/nowhere")
+    (source.root / "state" / "complete").touch()
+    with pytest.raises(ImageError):
+        source.exactly(["busybox-static"])
+    assert f'"{source.root}/state"' in (source.root / "apt.conf").read_text()
+    assert not cache.exists()
+
+
 TARGETS = """\
 Component: contrib
 Release: bookworm

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import lzma
@@ -247,6 +248,16 @@ def test_what_failed_leaves_nothing_behind(tmp_path: Path) -> None:
         raise ImageError("no more")
 
     with pytest.raises(ImageError):
+        published(tmp_path / "thing", build)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    def build(place: Path) -> None:
+        place.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(ImageError, match=r"no room for .*thing \(No space left on device\)"):
         published(tmp_path / "thing", build)
     assert not list(tmp_path.iterdir())
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -147,3 +150,93 @@ def test_settle_waits_for_what_is_being_made(
     cache.settle()
     assert cache.read("kind", "key") == b"made"
     maker.join()
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from ringzero.lang import cache
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+cache.write("objects", "old", b"old")
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+cache.write("objects", "old", b"new" * 5000)
+cache.write("objects", "a", b"code" * 5000)
+assert cache.cached("objects", "b", lambda: b"made" * 5000) == b"made" * 5000
+"""
+
+
+def test_a_full_disk_leaves_no_torn_file(folder: Path) -> None:
+    """The host refuses to write more than a page of any file, as a full one would."""
+    assert subprocess.run([sys.executable, "-c", FULL], check=False).returncode == 0
+    assert os.listdir(folder / "objects") == ["old"]
+    assert cache.read("objects", "old") == b"old"
+
+
+def test_another_user_may_read_what_was_kept(folder: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        cache.write("objects", "a", b"code")
+    finally:
+        os.umask(before)
+    assert (folder / "objects" / "a").stat().st_mode & 0o777 == 0o644
+
+
+MAKE = """
+import sys
+from ringzero import Machine
+from ringzero.guests import build
+from ringzero.lang import cache
+made = []
+cache.announce = made.append
+with Machine(memory="64M", kernel=build("hello")) as machine:
+    print(machine.run(timeout=120))
+print("made", len(made))
+"""
+
+
+def ran(folder: Path) -> list[str]:
+    """What a run with a cache says: how it ended, and how many objects it made."""
+    environment = {**os.environ, "RINGZERO_CACHE": str(folder)}
+    command = [sys.executable, "-c", MAKE]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.slow
+def test_a_cache_that_was_copied_or_moved_is_used(tmp_path: Path) -> None:
+    first = ran(tmp_path / "first")
+    assert first[0] == "PoweredOff(code=0)"
+    assert first[1] != "made 0"
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    (tmp_path / "first").rename(tmp_path / "moved")
+    for place in ("copy", "moved"):
+        assert ran(tmp_path / place) == ["PoweredOff(code=0)", "made 0"]
+
+
+@pytest.mark.slow
+def test_a_cache_that_cannot_be_written_is_read(tmp_path: Path) -> None:
+    """Of another user's, say; what is not in it is made each time."""
+    place = tmp_path / "cache"
+    ran(place)
+    kept_files = sorted(path for path in place.rglob("*") if path.is_file())
+    kept_files[0].unlink()
+    with read_only(place):
+        assert ran(place)[0] == "PoweredOff(code=0)"
+    assert sorted(path for path in place.rglob("*") if path.is_file()) == kept_files[1:]
+
+
+@contextlib.contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """A folder that nobody may write to: for root that takes a mount."""
+    if os.geteuid() != 0:
+        for path in (place, *(p for p in place.rglob("*") if p.is_dir())):
+            path.chmod(0o555)
+        yield
+        return
+    command = ["mount", "--bind", "-o", "ro", str(place), str(place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("root cannot mount here, and may write to any folder that it sees")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True)

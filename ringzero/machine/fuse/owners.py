@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringzero.lang.cache import write_whole
+
 Key = tuple[int, int]
 """A host file: its device and inode number."""
 
@@ -175,9 +177,7 @@ class Owners:
             for path in record.paths
         }
         text = json.dumps({"version": 1, "entries": entries}, indent=0, sort_keys=True)
-        temporary = self._manifest.with_suffix(".new")
-        temporary.write_text(text)
-        os.replace(temporary, self._manifest)
+        write_whole(self._manifest, text.encode())
         self.dirty = False
 
 

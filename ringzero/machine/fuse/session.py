@@ -11,6 +11,7 @@ import errno
 import os
 import resource
 import stat
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -203,7 +204,14 @@ class Session:
             self.release(number)
         for inode in self.inodes.all():
             self.dropped(inode)
-        self.owners.save()
+        try:
+            self.owners.save()
+        except OSError as error:  # a guest that synchronised has been told
+            warnings.warn(
+                f"What the guest changed of owners and modes could not be saved ({error.strerror}).",
+                RuntimeWarning,
+                stacklevel=2,
+            )
         self.inodes.clear()
         self.minor = 0
 
