@@ -208,7 +208,7 @@ class Session:
             self.owners.save()
         except OSError as error:  # a guest that synchronised has been told
             warnings.warn(
-                f"What the guest changed of owners and modes could not be saved ({error.strerror}).",
+                f"New owners and modes of files could not be saved ({error.strerror}).",
                 RuntimeWarning,
                 stacklevel=2,
             )
