@@ -37,7 +37,7 @@ def last_call(chooser: Random) -> tuple[Call, int]:
 def batch(carrier: Carrier, seed: int, count: int, folder: Path) -> list[str]:
     """What is wrong with the answers to `count` random calls."""
     chooser = Random(seed)
-    calls = [random_call(chooser, carrier.ram_end) for _ in range(count)]
+    calls = [random_call(chooser, carrier.platform) for _ in range(count)]
     last, code = last_call(chooser)
     where = f"{carrier.name}, seed {seed}"
     try:

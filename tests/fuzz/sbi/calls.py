@@ -6,6 +6,7 @@ from random import Random
 
 from ringzero.board import hypercalls, sbi
 from ringzero.board.addresses import KERNEL_BASE, PLIC_BASE, RAM_BASE, UART_BASE
+from tests.fuzz.sbi.answers import Platform
 from tests.fuzz.sbi.guest import BUFFER, MEMORY, PARK, RESULTS, RESUME, STATE, Call, call
 
 WORD = (1 << 64) - 1
@@ -39,7 +40,7 @@ def number(chooser: Random) -> int:
     return chooser.getrandbits(chooser.choice((8, 32, 40, 64)))
 
 
-def random_call(chooser: Random, ram_end: int) -> Call:
+def random_call(chooser: Random, platform: Platform) -> Call:
     """A call that leaves the guest able to go on, whatever it is answered."""
     what = chooser.randrange(20)
     if what < 15:
@@ -50,10 +51,10 @@ def random_call(chooser: Random, ram_end: int) -> Call:
         extension = chooser.choice((*UNKNOWN, chooser.getrandbits(32), chooser.getrandbits(64)))
     function = chooser.randrange(9) if chooser.randrange(8) else number(chooser)
     arguments = [number(chooser) for _ in range(6)]
-    return _harmless(extension, function, arguments, ram_end)
+    return _harmless(extension, function, arguments, platform)
 
 
-def _harmless(extension: int, function: int, arguments: list[int], ram_end: int) -> Call:
+def _harmless(extension: int, function: int, arguments: list[int], platform: Platform) -> Call:
     """The same call unless it would stop the guest or let a hart run anywhere."""
     if extension == sbi.LEGACY_SHUTDOWN or extension == hypercalls.EXTENSION:
         extension = sbi.BASE
@@ -63,7 +64,7 @@ def _harmless(extension: int, function: int, arguments: list[int], ram_end: int)
     if extension == sbi.HSM:
         if function == sbi.HART_STOP:
             function = 4
-        if function in (sbi.HART_START, sbi.HART_SUSPEND) and _runs(arguments[1], ram_end):
+        if function in (sbi.HART_START, sbi.HART_SUSPEND) and _runs(arguments[1], platform):
             arguments[1] = PARK if function == sbi.HART_START else RESUME
     if extension == sbi.DBCN and function == sbi.CONSOLE_READ:
         low, size = arguments[1], arguments[0]
@@ -75,6 +76,7 @@ def _harmless(extension: int, function: int, arguments: list[int], ram_end: int)
     return call(extension, function, *arguments)
 
 
-def _runs(address: int, ram_end: int) -> bool:
-    """Whether an address could be taken for one where a hart can begin."""
-    return address & 1 == 0 and RAM_BASE + 0x2_0000 <= address < ram_end
+def _runs(address: int, platform: Platform) -> bool:
+    """Whether an address could be taken for one where a hart can begin; OpenSBI is small."""
+    lowest = min(platform.ram_start, RAM_BASE + 0x2_0000)
+    return address & 1 == 0 and lowest <= address < platform.ram_end

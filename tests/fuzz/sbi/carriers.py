@@ -38,10 +38,6 @@ class Carrier:
     platform: Platform
     run: Callable[[Sequence[Call], Call, Path], Ran]
 
-    @property
-    def ram_end(self) -> int:
-        return self.platform.ram_end
-
 
 def _kernel(calls: Sequence[Call], last: Call) -> bytes:
     return elf(build(calls, last), address=KERNEL_BASE, memory=MEMORY)
@@ -92,14 +88,15 @@ def on_qemu(
 
 
 def under(technique: str, megabytes: int = 16) -> Carrier:
-    """The hypervisor on our machine, with one virtual machine of one hart."""
+    """The hypervisor on our machine, with one virtual machine of one hart and no firmware in it."""
 
     def run(calls: Sequence[Call], last: Call, folder: Path) -> Ran:
         guest = Guest(build(calls, last), memory=megabytes * MEGABYTE, technique=technique)
         ended = on_machine(build_hypervisor([guest]), folder, timeout=SECONDS)
         return Ran(results(ended.output), ended.output, ended.code)
 
-    return Carrier(technique, _platform(1, megabytes, has_guests=False), run)
+    end = RAM_BASE + megabytes * MEGABYTE
+    return Carrier(technique, Platform(1, RAM_BASE, end, has_guests=False), run)
 
 
 OURS = [

@@ -14,12 +14,12 @@ from tests.fuzz.sbi.calls import random_call
 from tests.fuzz.sbi.carriers import OURS, Carrier, on_qemu
 from tests.fuzz.sbi.guest import RETURNED, TRAPPED, Call, Result, call
 
-FIRMWARE = [carrier for carrier in OURS if carrier.name.startswith("firmware")]
 
-
-@pytest.mark.parametrize("carrier", FIRMWARE, ids=lambda carrier: carrier.name)
+@pytest.mark.parametrize("carrier", OURS, ids=lambda carrier: carrier.name)
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_calls_to_the_firmware(carrier: Carrier, seed: int, tmp_path: Path) -> None:
+def test_random_calls_to_the_firmware_and_under_each_technique(
+    carrier: Carrier, seed: int, tmp_path: Path
+) -> None:
     assert batch(carrier, seed, 400, tmp_path) == []
 
 
@@ -52,7 +52,7 @@ def is_disputed(each: Call) -> bool:
 def test_opensbi_is_of_the_same_opinion(tmp_path: Path) -> None:
     theirs = on_qemu(1, opensbi=True)
     chooser = Random(3)
-    calls = [random_call(chooser, theirs.ram_end) for _ in range(600)]
+    calls = [random_call(chooser, theirs.platform) for _ in range(600)]
     calls = [each for each in calls if each.extension in OPENSBI and not is_disputed(each)]
     assert len(calls) > 150
     ran = theirs.run(calls, call(sbi.SRST, 0, 0, 0), tmp_path)
