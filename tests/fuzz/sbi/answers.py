@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ringzero.board import sbi
+from ringzero.board import hypercalls, sbi
 from tests.fuzz.sbi.guest import RESUMED, RETURNED, Call, Result
 
 WORD = (1 << 64) - 1
@@ -25,6 +25,7 @@ class Platform:
     ram_start: int
     ram_end: int
     has_guests: bool
+    hypercalls: bool = False  # docs/hypercalls.md
 
     def has(self, hart: int) -> bool:
         return hart < self.harts
@@ -61,7 +62,28 @@ def allowed(call: Call, platform: Platform) -> set[int] | None:
         return {NONE} if function == 2 or (platform.holds(a1, a2, a0) and a2 == 0) else {BAD}
     if extension == sbi.FWFT:
         return _features(function, a0 & 0xFFFF_FFFF, a1, a2)
+    if extension == hypercalls.EXTENSION and platform.hypercalls:
+        return _hypercall(function, a0, a1, a2, platform)
     return {UNSUPPORTED}
+
+
+def _hypercall(function: int, a0: int, a1: int, a2: int, platform: Platform) -> set[int]:
+    """The paravirtual interface, by docs/hypercalls.md."""
+    if function == hypercalls.REGISTER:
+        if a2 > hypercalls.ALWAYS_SUM:
+            return {BAD}
+        good = a0 == WORD or (a0 % 4096 == 0 and platform.holds(a0, 0, 4096))
+        return {NONE} if good else {sbi.INVALID_ADDRESS}
+    if function == hypercalls.SPACE:
+        return {NONE, BAD}
+    if function == hypercalls.FLUSH_MANY:
+        if a1 > hypercalls.MOST_RANGES:
+            return {BAD}
+        good = a0 % 8 == 0 and (a1 == 0 or platform.holds(a0, 0, 16 * a1))
+        return {NONE, sbi.INVALID_ADDRESS} if a1 == 0 else {NONE if good else sbi.INVALID_ADDRESS}
+    if function == hypercalls.CONSOLE:
+        return {NONE} if a1 <= hypercalls.MOST_BYTES and platform.holds(a0, 0, a1) else {BAD}
+    return {NONE} if function <= hypercalls.EXIT else {UNSUPPORTED}
 
 
 def _masked(mask: int, base: int, platform: Platform) -> set[int]:

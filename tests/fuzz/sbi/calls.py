@@ -43,7 +43,9 @@ def number(chooser: Random) -> int:
 def random_call(chooser: Random, platform: Platform) -> Call:
     """A call that leaves the guest able to go on, whatever it is answered."""
     what = chooser.randrange(20)
-    if what < 15:
+    if what < 5 and platform.hypercalls:
+        extension = hypercalls.EXTENSION
+    elif what < 15:
         extension = chooser.choice(EXTENSIONS)
     elif what < 17:
         extension = chooser.randrange(16)
@@ -56,8 +58,10 @@ def random_call(chooser: Random, platform: Platform) -> Call:
 
 def _harmless(extension: int, function: int, arguments: list[int], platform: Platform) -> Call:
     """The same call unless it would stop the guest or let a hart run anywhere."""
-    if extension == sbi.LEGACY_SHUTDOWN or extension == hypercalls.EXTENSION:
+    if extension == sbi.LEGACY_SHUTDOWN:
         extension = sbi.BASE
+    if extension == hypercalls.EXTENSION:
+        function = _harmless_hypercall(function, arguments, platform)
     if extension == sbi.SRST and function == sbi.SYSTEM_RESET:
         if arguments[0] & 0xFFFF_FFFF <= sbi.WARM_REBOOT:
             arguments[0] = 3
@@ -74,6 +78,16 @@ def _harmless(extension: int, function: int, arguments: list[int], platform: Pla
         if arguments[0] < 1 << 24 and arguments[2] == 0:
             arguments[0] = 64  # what is valid is shown; keep it short
     return call(extension, function, *arguments)
+
+
+def _harmless_hypercall(function: int, arguments: list[int], platform: Platform) -> int:
+    """The same function, with arguments that leave the guest its code and its address space."""
+    first = arguments[0]
+    if function == hypercalls.REGISTER and first % 4096 == 0 and platform.holds(first, 0, 4096):
+        arguments[0] = BUFFER
+    if function == hypercalls.SPACE and first >> 60 in (8, 9, 10):
+        arguments[0] = first & (1 << 60) - 1
+    return hypercalls.DESCRIBE if function == hypercalls.EXIT else function
 
 
 def _runs(address: int, platform: Platform) -> bool:

@@ -96,7 +96,9 @@ def under(technique: str, megabytes: int = 16) -> Carrier:
         return Ran(results(ended.output), ended.output, ended.code)
 
     end = RAM_BASE + megabytes * MEGABYTE
-    return Carrier(technique, Platform(1, RAM_BASE, end, has_guests=False), run)
+    paravirt = technique == "paravirt"
+    platform = Platform(1, RAM_BASE, end, has_guests=False, hypercalls=paravirt)
+    return Carrier(technique, platform, run)
 
 
 OURS = [
