@@ -8,7 +8,7 @@ WORKERS ?= 2
 SESSION := sh -c 'uname -a; cat /proc/cpuinfo'
 
 .PHONY: run test setup setup-dev image try-image check format format-check lint types layering \
-	tests test-kvm lockstep soak fuzz-sbi bench requirements clean help
+	tests test-kvm lockstep soak fuzz-sbi fuzz-api bench requirements clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -68,6 +68,9 @@ lockstep: setup-dev  ## a million random instructions beside Spike, no differenc
 
 fuzz-sbi: setup-dev  ## ten minutes of SBI calls with any registers
 	$(PY) -m tests.fuzz.sbi --minutes 10
+
+fuzz-api: setup-dev  ## ten minutes of machines used in any order
+	$(PY) -m tests.fuzz.api --minutes 10
 
 soak: setup-dev  ## half an hour of Debian's stress-ng on four harts
 	$(PY) -m tests.soak --minutes 30

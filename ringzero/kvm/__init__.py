@@ -1,7 +1,8 @@
 """Hardware assistance of the host: x86-64 guests on Linux's /dev/kvm.
 
-`KvmMachine` boots and runs a guest, `status` says what this host offers. Both are imported when
-they are used, so that asking for one costs nothing of the other.
+This is what machines are made of: the interface, a virtual machine and its vCPUs, the board, boot
+protocols. `status` says what this host offers. Names are imported when they are used, so that
+asking for one costs nothing of the others; the machine itself is `ringzero.KvmMachine`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ringzero.kvm.errors import KvmError, KvmStuck, KvmUnavailable
     from ringzero.kvm.status import KvmStatus, status
-    from ringzero.machines.kvm import KvmMachine
 
-__all__ = ["KvmError", "KvmMachine", "KvmStatus", "KvmStuck", "KvmUnavailable", "status"]
+__all__ = ["KvmError", "KvmStatus", "KvmStuck", "KvmUnavailable", "status"]
 
 HOMES = {
-    "KvmMachine": "ringzero.machines.kvm",
+    "KvmMachine": "ringzero.machines.kvm",  # as it was called before it moved there
     "KvmStatus": "ringzero.kvm.status",
     "status": "ringzero.kvm.status",
     "KvmError": "ringzero.kvm.errors",
