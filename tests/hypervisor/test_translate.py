@@ -53,7 +53,7 @@ def test_hot_code_same_as_bare(seed: int, tmp_path: Path) -> None:
     printed, translation = run(code, tmp_path)
     assert printed == expected
     assert translation["rewritten"] > 30
-    assert translation["bodies"] > 5
+    assert translation["trampolines"] > 5
 
 
 SENSITIVE = [

@@ -17,9 +17,9 @@ def account(vm: Vm, entered: u64) -> None:
 
 
 @native
-def tell(vm: Vm, slot: u64, emulated: int) -> None:
-    """This exit counts in that slot of Status.tallies; whether it executed an instruction."""
-    tally = vm.tallies + (slot << 4)
+def tell(vm: Vm, row: u64, emulated: int) -> None:
+    """This exit counts in that row of Status.tallies; whether it executed an instruction."""
+    tally = vm.tallies + (row << 4)
     vm.tally = tally
     store(u64, tally, load(u64, tally) + 1)
     vm.emulated += emulated

@@ -91,8 +91,8 @@ def order(image: Image, index: int, what: str) -> tuple[int, bytes]:
 
 def _report(index: int, status: Any) -> VmReport:
     rows = tuple(
-        Exits(*_name(slot), tally.count, tally.instructions)
-        for slot, tally in enumerate(status.tallies)
+        Exits(*_name(row), tally.count, tally.instructions)
+        for row, tally in enumerate(status.tallies)
         if tally.count
     )
     reflected = {_trap(i): count for i, count in enumerate(status.reflected) if count}
@@ -124,18 +124,18 @@ def _trap(number: int) -> str:
     return CAUSES.get(number, f"cause {number}")
 
 
-def _name(slot: int) -> tuple[str, str]:
-    """What a slot of Status.tallies counts."""
-    if slot < layout.INSTRUCTIONS:
-        return "csr", CSR_NAMES.get(slot, f"{slot:#x}")
-    if slot < layout.CALLS:
-        return "instruction", layout.KINDS[slot - layout.INSTRUCTIONS]
-    if slot < layout.EXCEPTIONS:
-        return "call", layout.CALL_KINDS[slot - layout.CALLS]
-    if slot < layout.INTERRUPTS:
-        number = slot - layout.EXCEPTIONS
+def _name(row: int) -> tuple[str, str]:
+    """What a row of Status.tallies counts."""
+    if row < layout.INSTRUCTIONS:
+        return "csr", CSR_NAMES.get(row, f"{row:#x}")
+    if row < layout.CALLS:
+        return "instruction", layout.KINDS[row - layout.INSTRUCTIONS]
+    if row < layout.EXCEPTIONS:
+        return "call", layout.CALL_KINDS[row - layout.CALLS]
+    if row < layout.INTERRUPTS:
+        number = row - layout.EXCEPTIONS
         return "exception", CAUSES.get(number, f"cause {number}")
-    number = slot - layout.INTERRUPTS
+    number = row - layout.INTERRUPTS
     return "interrupt", INTERRUPT_NAMES.get(number, f"interrupt {number}")
 
 

@@ -19,28 +19,28 @@ def fill(vm: Vm, address: u64, found: Translation) -> None:
     root = vm.roots[vm.active]
     known = root.leaves != 0 and root.region == address >> 21
     if known and found.size == PAGE and root.count != LOG:
-        slot = root.leaves + (address >> 12 & 511) * 8
-        put_leaf(vm, root, address, slot, found.physical + vm.offset & ~u64(PAGE - 1))
+        pte = root.leaves + (address >> 12 & 511) * 8
+        put_leaf(vm, root, address, pte, found.physical + vm.offset & ~u64(PAGE - 1))
     else:
         fill_elsewhere(vm, root, address, found)
 
 
 @native
-def put_leaf(vm: Vm, root: Root, address: u64, slot: u64, page: u64) -> None:
+def put_leaf(vm: Vm, root: Root, address: u64, pte: u64, page: u64) -> None:
     """Write a leaf for what is in `found`, and note where."""
-    old = load(u64, slot)
-    store(u64, slot, page >> 2 | V | U | A | D | found.permissions << 1)
+    old = load(u64, pte)
+    store(u64, pte, page >> 2 | V | U | A | D | found.permissions << 1)
     if old & V != 0:  # the hart may hold what stood here
         fence_here(vm, address)
-    log(vm, root, address, slot)
+    log(vm, root, address, pte)
 
 
 @native
-def log(vm: Vm, root: Root, address: u64, slot: u64) -> None:
+def log(vm: Vm, root: Root, address: u64, pte: u64) -> None:
     """An entry of the active root was written."""
     if root.count == 0:
         vm.filled = vm.filled | u64(1) << vm.active
-    root.log[root.count] = slot
+    root.log[root.count] = pte
     root.count += 1
     root.regions = root.regions | u64(1) << (address >> 21 & 63)
     vm.fills += 1
@@ -56,14 +56,14 @@ def fill_elsewhere(vm: Vm, root: Root, address: u64, found: Translation) -> None
     whole = found.size >= SUPERPAGE and place & (SUPERPAGE - 1) == offset
     if found.size > PAGE and (not whole or found.size > SUPERPAGE):
         remember_split(root, address & ~(found.size - 1), found.size)
-    slot, level = descend(vm, root, address, u64(whole))
-    if slot == 0:
+    pte, level = descend(vm, root, address, u64(whole))
+    if pte == 0:
         start_again(vm, address, found)
         return
     page = place & ~u64(PAGE - 1)
     if level == 1:
         page = place & ~u64(SUPERPAGE - 1)
-    put_leaf(vm, root, address, slot, page)
+    put_leaf(vm, root, address, pte, page)
 
 
 @native
@@ -79,27 +79,27 @@ def descend(vm: Vm, root: Root, address: u64, lowest: u64) -> tuple[u64, u64]:
     The level is 0 all the same if smaller pages were here before. No place: the pool is used up.
     """
     level = (root.space >> 60) - SV39 + 2
-    slot = root.table + (address >> level * 9 + 12 & 511) * 8
+    pte = root.table + (address >> level * 9 + 12 & 511) * 8
     while level > lowest:
-        entry = load(u64, slot)
+        entry = load(u64, pte)
         table = entry >> 10 << 12
         if entry & V == 0 or entry & WHOLE != 0:
             table = new_table(vm)
             if table == 0:
                 return u64(0), level
-            store(u64, slot, table >> 2 | V)
+            store(u64, pte, table >> 2 | V)
             if entry & V != 0:  # a superpage stood here, and is nowhere to be found from now on
                 fence_space(root.space >> SPACE_SHIFT & (SPACES - 1))
         level -= 1
-        slot = table + (address >> level * 9 + 12 & 511) * 8
+        pte = table + (address >> level * 9 + 12 & 511) * 8
     if level == 1:
-        entry = load(u64, slot)
+        entry = load(u64, pte)
         if entry & V == 0 or entry & WHOLE != 0:
-            return slot, level
+            return pte, level
         remember_split(root, address & ~u64(SUPERPAGE - 1), u64(SUPERPAGE))
-        slot = (entry >> 10 << 12) + (address >> 12 & 511) * 8
-    root.region, root.leaves = address >> 21, slot & ~u64(PAGE - 1)
-    return slot, u64(0)
+        pte = (entry >> 10 << 12) + (address >> 12 & 511) * 8
+    root.region, root.leaves = address >> 21, pte & ~u64(PAGE - 1)
+    return pte, u64(0)
 
 
 @native(inline=False)

@@ -18,21 +18,21 @@ def forget_page(root: Root, address: u64) -> u64:
     if root.regions >> (address >> 21 & 63) & 1 == 0:
         return u64(0)
     if root.leaves != 0 and root.region == address >> 21:
-        slot = root.leaves + (address >> 12 & 511) * 8
-        if load(u64, slot) == 0:
+        pte = root.leaves + (address >> 12 & 511) * 8
+        if load(u64, pte) == 0:
             return u64(0)
-        store(u64, slot, 0)
+        store(u64, pte, 0)
         return u64(1)
     shift = ((root.space >> 60) - SV39) * 9 + 30
-    slot = root.table + (address >> shift & 511) * 8
-    entry = load(u64, slot)
+    pte = root.table + (address >> shift & 511) * 8
+    entry = load(u64, pte)
     while entry & V != 0:
         if entry & WHOLE != 0:
-            store(u64, slot, 0)
+            store(u64, pte, 0)
             return u64(1)
         shift -= 9
-        slot = (entry >> 10 << 12) + (address >> shift & 511) * 8
-        entry = load(u64, slot)
+        pte = (entry >> 10 << 12) + (address >> shift & 511) * 8
+        entry = load(u64, pte)
     return u64(0)
 
 

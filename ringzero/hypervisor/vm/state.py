@@ -79,7 +79,7 @@ class Translation(Struct):
     no_register: u64  # sites left: no register is dead there
     no_form: u64  # sites left: instructions that are not rewritten
     no_room: u64  # sites left: at the end of a page, or no memory is left
-    bodies: u64  # pieces of code that sites call
+    trampolines: u64  # pieces of code that patch sites call
     inside: u64  # exits within these
     vain: u64  # of them, for fences of addresses that no shadow knew
     instructions: u64  # of the hypervisor, for choosing, copying and rewriting
@@ -135,28 +135,28 @@ class Translator(Struct):
     """The state of technique translate for one VM; addresses are the machine's."""
 
     on: u64  # code is rewritten; cleared for good if the guest uses the addresses we need
-    area: u64  # the pages with code and words that guest code reaches
+    area: u64  # the CSR page and the pages of trampolines, which guest code reaches
     leaves: u64  # the table that maps them
     gigabyte: u64  # the table that maps the guest's memory, and has `leaves` at its end
     pages: u64  # what we know of each page of the guest's memory: see translate/copies.py
     tables: u64  # for each 2 MiB of it, shared tables by what they permit
     addresses: u64  # for each entry of each root's log, the guest address
-    sites: u64  # a hash table: see translate/sites.py
+    sites: u64  # patch sites in a hash table: see translate/sites.py
     next: u64  # pages not yet used, and their end
     end: u64
     free: u64  # a list of pages given back, each with the next one's address
-    near: u64  # where the next short piece of code goes, in the words' own page
+    near: u64  # where the next short trampoline goes, in the CSR page
     pad: u64  # where the last landing pad is
     store_pad: u64  # where the next landing pad for stores is
-    far: u64  # where the next longer piece of code goes
-    bodies: u64  # descriptions of those pieces
+    far: u64  # where the next longer trampoline goes
+    trampolines: u64  # descriptions of those pieces
     owners: u64  # for each word of code, which of them it belongs to
     count: u64  # how many
     clash: u64  # the guest uses our addresses
-    permits: u64  # how the words' page is mapped
+    permits: u64  # how the CSR page is mapped
     volatile: u64  # until the next exit FS may change without our knowing
     fenced: u64  # the last guest page for which a fence dropped an entry
-    slot_space: u64  # the satp for which the slot was set (translate/patching.py)
+    poke_space: u64  # the satp for which the poke page was set (translate/patching.py)
     misses: u64  # fences that the filter let through in vain since it was made anew
     eagerness: u64
     counting: u64

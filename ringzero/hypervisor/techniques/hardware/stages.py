@@ -47,20 +47,20 @@ def fits(vm: Vm, physical: u64, level: u64) -> bool:
 def fill(vm: Vm, physical: u64) -> bool:
     """Map the page around an address of the VM's memory; False when the pool is used up."""
     level = u64(GIGABYTES)
-    slot = ((vm.stage & ROOT) << 12) + (physical >> level * 9 + 12) * 8
+    pte = ((vm.stage & ROOT) << 12) + (physical >> level * 9 + 12) * 8
     while level > 0 and not fits(vm, physical, level):
-        entry = load(u64, slot)
+        entry = load(u64, pte)
         if entry & V == 0:
             table = new_table(vm)
             if table == 0:
                 return False
             entry = table >> 2 | V
-            store(u64, slot, entry)
+            store(u64, pte, entry)
         level -= 1
-        slot = (entry >> 10 << 12) + (physical >> level * 9 + 12 & 511) * 8
+        pte = (entry >> 10 << 12) + (physical >> level * 9 + 12 & 511) * 8
     size = u64(1) << level * 9 + 12
-    if load(u64, slot) != 0:  # the hart remembers that there was nothing
+    if load(u64, pte) != 0:  # the hart remembers that there was nothing
         fence_machine()
-    store(u64, slot, (physical & ~(size - 1)) + vm.offset >> 2 | EVERYTHING)
+    store(u64, pte, (physical & ~(size - 1)) + vm.offset >> 2 | EVERYTHING)
     vm.fills += 1
     return True

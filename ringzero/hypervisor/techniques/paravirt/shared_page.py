@@ -25,7 +25,7 @@ APART = VISIBLE & ~(STATUS_SIE | STATUS_FS)
 
 
 @dataclass(frozen=True)
-class Window:
+class Field:
     """A CSR, and the word of the page that it is."""
 
     csr: type[Csr]
@@ -33,8 +33,8 @@ class Window:
     at: int
 
 
-WINDOWS = tuple(
-    Window(csr, csr.first, AT[name])
+FIELDS = tuple(
+    Field(csr, csr.first, AT[name])
     for csr, name in (
         (csrs_supervisor.sepc, "epc"),
         (csrs_supervisor.scause, "cause"),
@@ -64,7 +64,7 @@ def pull(vm: Vm) -> None:
     hart, page = vm.hart, vm.page
     told, on = load(u64, page + AT["status"]), load(u64, page + AT["enabled"])
     hart.mstatus = status_of(vm, told, on, hart.mstatus & STATUS_FS)
-    for one in WINDOWS:
+    for one in FIELDS:
         write_csr(hart, one.csr, u64(one.number), load(u64, page + one.at))
 
 
@@ -73,7 +73,7 @@ def push(vm: Vm) -> None:
     """The page shows what the virtual hart's CSRs are."""
     hart, page = vm.hart, vm.page
     push_status(vm)
-    for one in WINDOWS:
+    for one in FIELDS:
         store(u64, page + one.at, read_csr(hart, one.csr, u64(one.number)))
     vm.raised = read_csr(hart, csrs_supervisor.sip, u64(csrs_supervisor.sip.first))
     store(u64, page + AT["pending"], vm.raised)

@@ -1,4 +1,4 @@
-"""Copies of the guest's pages of code: what virtual S executes instead of the original.
+"""Code copies: private copies of the guest's pages of code, which virtual S executes instead.
 
 Where a page has one, leaves that let virtual S execute it map the copy, for execution only; other
 leaves map the original, never writable. So loads read the original code, and a store is seen: the
@@ -42,7 +42,7 @@ def known(vm: Vm, physical: u64) -> u64:
 
 @native
 def region_tables(vm: Vm, physical: u64) -> u64:
-    """Where the words of a guest-physical 2 MiB stand."""
+    """Where the table of shared tables of a guest-physical 2 MiB stands."""
     return vm.translator.tables + ((physical - RAM_BASE >> 21) << 7)
 
 
@@ -147,7 +147,7 @@ def make(vm: Vm, physical: u64) -> u64:
 
 @native
 def divide(vm: Vm, physical: u64) -> None:
-    """The guest's memory as bodies see it, too, may not let them write where copies are."""
+    """The view of memory that trampolines have must not let them write where copies are."""
     region, entry = physical - RAM_BASE >> 21, u64(0)
     if region < 511:
         entry = shared_table(vm, physical, u64(READ | WRITE), False) >> 2
@@ -270,42 +270,42 @@ def put(vm: Vm, address: u64, kernel: bool) -> None:
         entries.remember_split(root, address & ~(size - 1), size)
     if root.count == LOG:
         roots.empty(vm, vm.active)
-    slot, level = entries.descend(vm, root, address, u64(whole))
-    if slot == 0:
+    pte, level = entries.descend(vm, root, address, u64(whole))
+    if pte == 0:
         roots.begin_again(vm)  # the guest faults again, and finds room
         return
     if level == 0:
-        put_page(vm, slot, address, kernel)
-    elif not put_shared(vm, slot, address, kernel):
+        put_page(vm, pte, address, kernel)
+    elif not put_shared(vm, pte, address, kernel):
         return
-    entries.log(vm, vm.roots[vm.active], address, slot)
+    entries.log(vm, vm.roots[vm.active], address, pte)
     remember(vm, address, large)
 
 
 @native
-def put_page(vm: Vm, slot: u64, address: u64, kernel: bool) -> None:
+def put_page(vm: Vm, pte: u64, address: u64, kernel: bool) -> None:
     """An entry of 4 KiB."""
-    place, old = known(vm, found.physical), load(u64, slot)
+    place, old = known(vm, found.physical), load(u64, pte)
     about = u64(load(u32, place))
     entry = leaf(vm, found.physical & ~u64(PAGE - 1), about, found.permissions, kernel)
     if about & COPY == 0:
         store(u32, place, u32(about | FINE))
     elif entry & LEAF == X:
         store(u32, place, u32(about | FINE_COPY))
-    store(u64, slot, entry)
+    store(u64, pte, entry)
     if old & V != 0:
         entries.fence_here(vm, address)
 
 
 @native
-def put_shared(vm: Vm, slot: u64, address: u64, kernel: bool) -> bool:
+def put_shared(vm: Vm, pte: u64, address: u64, kernel: bool) -> bool:
     """The table for a guest page of 2 MiB, if there is room."""
-    root, old = vm.roots[vm.active], load(u64, slot)
+    root, old = vm.roots[vm.active], load(u64, pte)
     table = shared_table(vm, found.physical, found.permissions, kernel)
     if table == 0:
         vm.translator.clash = 1  # no room: `stop` follows
         return False
-    store(u64, slot, table >> 2 | V | SHARED)
+    store(u64, pte, table >> 2 | V | SHARED)
     if root.region == address >> 21:
         root.leaves = 0
     if old & V != 0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringzero.hypervisor.dispatch import enter as shadowed
 from ringzero.hypervisor.shadow import fences
-from ringzero.hypervisor.techniques.translate import copies, csr_page, sites, trampolines
+from ringzero.hypervisor.techniques.translate import copies, csr_page, placement, sites
 from ringzero.hypervisor.vm.state import COUNT_SITES, LOG, PAGE, ROOTS, Vm, config, status
 from ringzero.isa.hart import S
 from ringzero.lang import native, store, u64
@@ -20,8 +20,8 @@ def create(vm: Vm) -> None:
     own.gigabyte = own.leaves + PAGE
     own.tables = own.gigabyte + PAGE
     own.pages = own.tables + (all >> 21 << 7)
-    own.bodies = own.pages + (all >> 12 << 2)
-    own.owners = own.bodies + trampolines.BODIES * trampolines.SIZE
+    own.trampolines = own.pages + (all >> 12 << 2)
+    own.owners = own.trampolines + placement.TRAMPOLINES * placement.SIZE
     own.sites = own.owners + csr_page.PAGES * PAGE // 2
     status[vm.index].sites = own.sites
     own.addresses = own.sites + sites.SITES * sites.SIZE
@@ -44,7 +44,7 @@ def resume(vm: Vm) -> None:
         if vm.translator.clash != 0:
             copies.stop(vm)
         else:
-            csr_page.give(vm)
+            csr_page.push(vm)
 
 
 @native
@@ -65,6 +65,6 @@ def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
 def note_fence(vm: Vm, address: u64, all: bool) -> None:
     """After a fence the guest may have mapped other tables, or our part of its address space."""
     if all:
-        csr_page.close(vm)
-    if all or address >> 30 == csr_page.GIGABYTE >> 30:
+        csr_page.end_poke(vm)
+    if all or address >> 30 == csr_page.MEMORY_VIEW >> 30:
         vm.translator.clash = vm.translator.clash | u64(csr_page.guest_has_top(vm))

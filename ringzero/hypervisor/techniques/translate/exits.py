@@ -1,7 +1,7 @@
 """Binary translation: the exits of a VM whose kernel's sensitive instructions are rewritten.
 
-It is trap-and-emulate with two steps more: the words that translated code shares are taken at each
-exit from virtual S and given back after it, and an instruction that traps often is rewritten.
+It is trap-and-emulate with two steps more: the CSRs that translated code has in its page are pulled
+at each exit from virtual S and pushed after it, and an instruction that traps often is rewritten.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ringzero.hypervisor.dispatch.sensitive import (
     SYSTEM,
 )
 from ringzero.hypervisor.shadow import fences, guest_tables
-from ringzero.hypervisor.techniques.translate import copies, csr_page, patching, sites, trampolines
+from ringzero.hypervisor.techniques.translate import copies, csr_page, patching, placement, sites
 from ringzero.hypervisor.techniques.translate.enter import resume
 from ringzero.hypervisor.vm.state import (
     EXCEPTIONS,
@@ -74,8 +74,8 @@ def fence_exit(vm: Vm, word: u64) -> u64:
     accounting.tell(vm, u64(INSTRUCTIONS + FENCES), 1)
     if first == 0:
         fences.fence_all(vm, space, second != 0)
-        csr_page.close(vm)
-    elif address >> 30 != csr_page.GIGABYTE >> 30:
+        csr_page.end_poke(vm)
+    elif address >> 30 != csr_page.MEMORY_VIEW >> 30:
         if fences.fence_page(vm, address, space, second != 0):
             vm.translator.fenced = address >> 12
         else:
@@ -83,9 +83,9 @@ def fence_exit(vm: Vm, word: u64) -> u64:
             status[vm.index].translation.vain += 1
             if vm.translator.misses >= PATIENCE:
                 copies.make_filter(vm)
-            if csr_page.read(vm, csr_page.SLOT_PAGE) != address >> 12:
+            if csr_page.read(vm, csr_page.POKE_PAGE) != address >> 12:
                 expect(vm, address, LOAD)
-    if first == 0 or address >> 30 == csr_page.GIGABYTE >> 30:
+    if first == 0 or address >> 30 == csr_page.MEMORY_VIEW >> 30:
         vm.translator.clash = vm.translator.clash | u64(csr_page.guest_has_top(vm))
     return u64(DONE)
 
@@ -170,23 +170,23 @@ def page_fault(vm: Vm, cause: u64, address: u64, rewritten: bool) -> u64:
 def disguise(vm: Vm, cause: u64, value: u64) -> bool:
     """An exit of translated code becomes the one that the guest's own code would have made.
 
-    A body is left, to before or behind the original instruction; what asked for the hypervisor or
-    could not reach a word becomes an illegal instruction. Whether all registers must be loaded.
+    A trampoline is left, to before or behind the original instruction; what asked for us or
+    could not reach a field becomes an illegal instruction. Whether all registers must be loaded.
     """
     pc, all, ours = csr.mepc.read(), False, False
-    trampolines.draft.word = 0
+    placement.left.word = 0
     if pc >= csr_page.TOP:
         status[vm.index].translation.inside += 1
         ours = cause == BREAKPOINT
-        pc = trampolines.leave(vm, pc)
-        all = trampolines.draft.all
+        pc = placement.leave(vm, pc)
+        all = placement.left.all
         csr.mepc.write(pc)
     if cause == LOAD_PAGE or cause == STORE_PAGE:
-        ours = value >= csr_page.GIGABYTE
+        ours = value >= csr_page.MEMORY_VIEW
     if ours:
         vm.hart.pc = pc
-        if trampolines.draft.word != 0:
-            pretend(vm, trampolines.draft.word)
+        if placement.left.word != 0:
+            pretend(vm, placement.left.word)
         else:
             ask_for_original(vm, pc)
     return all
@@ -252,9 +252,9 @@ def translate_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> 
         return u64(SLOW)
     if vm.translator.on == 0:
         return fast.answer(vm, cause, value, state)
-    csr_page.take(vm)
+    csr_page.pull(vm)
     rewritten = False
-    if csr.mepc.read() >= csr_page.TOP or value >= csr_page.GIGABYTE:
+    if csr.mepc.read() >= csr_page.TOP or value >= csr_page.MEMORY_VIEW:
         if disguise(vm, cause, value):
             return u64(SLOW)
         rewritten = cause != csr.mcause.read() or value != csr.mtval.read()
@@ -262,14 +262,14 @@ def translate_exit(vm: Vm, entered: u64, cause: u64, value: u64, state: u64) -> 
     if cause == ILLEGAL_INSTRUCTION and value & patching.SECOND_MASK == patching.SECOND_HALF:
         if patching.split(vm):
             accounting.tell(vm, EXCEPTIONS + cause, 0)
-            csr_page.give(vm)
+            csr_page.push(vm)
             return u64(AGAIN)
     if cause == ILLEGAL_INSTRUCTION and value == SRET:
         return change_mode(vm, False)
     if cause == ILLEGAL_INSTRUCTION and wakes_floats(vm, value, state):
         vm.translator.volatile = 1
         accounting.tell(vm, EXCEPTIONS + cause, 0)
-        csr_page.give(vm)
+        csr_page.push(vm)
         return u64(AGAIN)
     result = answer(vm, cause, value, rewritten)
     if result != u64(SLOW):

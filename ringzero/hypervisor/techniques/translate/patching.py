@@ -1,8 +1,9 @@
 """Stores to a page that the guest maps, writes once and unmaps, again and again: code patching.
 
-A shadow entry for it would be made and dropped each time. Instead the store is translated: the
-body reads the guest's own entry for that page, the slot, and writes to where it leads through a
-mapping of the guest's whole memory, so that no shadow ever knows the slot. A compressed store is
+Linux calls that text_poke. A shadow entry for this poke page would be made and dropped each time.
+Instead the store is translated: its trampoline reads the guest's own entry for the page, and writes
+to where that leads through a view of the guest's whole memory, so that no shadow ever knows the
+page. A compressed store is
 rewritten together with the short instruction behind it. The second half of the call that replaces
 both is an illegal instruction (`split`), should somebody jump there: landing pads for such stores
 lie where its immediate reads so. (Zcb would give it a meaning; a hart with that must not do this.)
@@ -30,9 +31,9 @@ SECOND_HALF, SECOND_MASK = 0x8000, 0xE003  # quadrant 0, funct3 100
 
 @native
 def concerns(vm: Vm, address: u64) -> bool:
-    """Whether an address is on the slot's page, or on one that may become it."""
+    """Whether an address is on the poke page, or on a page that may become it."""
     page = address >> 12
-    return page == vm.translator.fenced or page == csr_page.read(vm, csr_page.SLOT_PAGE)
+    return page == vm.translator.fenced or page == csr_page.read(vm, csr_page.POKE_PAGE)
 
 
 @native
@@ -46,7 +47,7 @@ def is_store(word: u64) -> bool:
 @native(inline=False)
 def follow(vm: Vm, address: u64, inside: bool) -> u64:
     """A store to such a page was not permitted by the shadow: NOT_OURS; or execute it AGAIN, which
-    is a body now and finds the slot; or SLOW, emulate it. `inside` says that the body asks."""
+    is a trampoline now and finds the page; or SLOW, emulate it. `inside`: the trampoline asks."""
     try:
         vm.hart.pc = csr.mepc.read()
         word = emulate.instruction_at(vm.hart)
@@ -72,7 +73,7 @@ def follow(vm: Vm, address: u64, inside: bool) -> u64:
 
 @native
 def point(vm: Vm, address: u64) -> bool:
-    """The slot is the page that was just translated, and may be written; whether that is news."""
+    """The poke page is what was just translated, and may be written; whether that is new."""
     root, own = vm.roots[vm.active], vm.translator
     news = u64(load(u32, copies.known(vm, found.physical))) & copies.COPY != 0
     copies.drop(vm, found.physical)
@@ -82,16 +83,16 @@ def point(vm: Vm, address: u64) -> bool:
     value = load(u64, entry + vm.offset)
     if value >> 54 != 0:
         return False
-    if own.slot_space != vm.hart.satp or csr_page.read(vm, csr_page.SLOT_PAGE) != address >> 12:
+    if own.poke_space != vm.hart.satp or csr_page.read(vm, csr_page.POKE_PAGE) != address >> 12:
         news = True
-    elif (csr_page.read(vm, csr_page.SLOT_ENTRY) ^ value) & FLAGS != 0:
+    elif (csr_page.read(vm, csr_page.POKE_ENTRY) ^ value) & FLAGS != 0:
         news = True
-    csr_page.show_table(vm, entry + vm.offset >> 12 << 10 | (V | U | A | D | R))
-    place = csr_page.TOP + csr_page.TABLE_WINDOW * PAGE + (entry & (PAGE - 1))
-    csr_page.write(vm, csr_page.SLOT_PLACE, place)
-    csr_page.write(vm, csr_page.SLOT_ENTRY, value)
-    csr_page.write(vm, csr_page.SLOT_PAGE, address >> 12)
-    own.slot_space = vm.hart.satp
+    csr_page.map_table(vm, entry + vm.offset >> 12 << 10 | (V | U | A | D | R))
+    place = csr_page.TOP + csr_page.TABLE_PAGE * PAGE + (entry & (PAGE - 1))
+    csr_page.write(vm, csr_page.POKE_PLACE, place)
+    csr_page.write(vm, csr_page.POKE_ENTRY, value)
+    csr_page.write(vm, csr_page.POKE_PAGE, address >> 12)
+    own.poke_space = vm.hart.satp
     return news
 
 

@@ -1,9 +1,9 @@
-"""Which sensitive instructions are rewritten, when, and as what.
+"""Patch sites: which sensitive instructions are rewritten, when, and as what.
 
-A site is an instruction that trapped; a hash table by its address counts how often. At some count
-its page gets a copy (copies.py), in which the four bytes of the site become a load or a store of a
-word (csr_page.py), or a call of a body (trampolines.py) through a register that is dead there.
-What has none keeps trapping, and so does all that is seldom.
+A patch site is an instruction that trapped; a hash table by its address counts how often. At some
+count its page gets a copy (copies.py), in which the four bytes of the site become a load or a store
+of a field of the CSR page (csr_page.py), or a call of a trampoline (trampolines.py) through a
+register that is dead there. A site without such a register keeps trapping, and so do rare ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,14 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr, fence_code
 from ringzero.hypervisor.dispatch.sensitive import FENCE, FENCE_MASK, SSTATUS, SYSTEM
 from ringzero.hypervisor.shadow import guest_tables
-from ringzero.hypervisor.techniques.translate import copies, csr_page, liveness, trampolines
+from ringzero.hypervisor.techniques.translate import (
+    code_buffer,
+    copies,
+    csr_page,
+    liveness,
+    placement,
+    trampolines,
+)
 from ringzero.hypervisor.vm.state import PAGE, Vm, status
 from ringzero.isa.compressed import expand
 from ringzero.isa.csrs.registry import NUMBERS
@@ -24,11 +31,11 @@ TRAPS, REWRITTEN, NO_REGISTER, NO_FORM, NO_ROOM, CHOSEN = range(6)
 STATES = ("seldom", "rewritten", "no register", "no form", "no room", "rewritten")
 
 EPC, SCRATCH = NUMBERS["sepc"], NUMBERS["sscratch"]
-WORDS = (
+FIELDS = (
     (SSTATUS, csr_page.STATUS), (SCRATCH, csr_page.SCRATCH), (EPC, csr_page.EPC),
     (NUMBERS["scause"], csr_page.CAUSE), (NUMBERS["stval"], csr_page.VALUE),
 )  # fmt: skip
-WRITABLE = WORDS[1:2] + WORDS[3:]  # they hold whatever is written
+WRITABLE = FIELDS[1:2] + FIELDS[3:]  # they hold whatever is written
 TOGGLED = 2 << 15  # the immediate field says SIE
 LINKS = 0xFFFF_FFE2  # all but sp, gp and tp
 RA = 1 << 1
@@ -146,20 +153,20 @@ def choose(vm: Vm, word: u64, original: u64) -> u64:
     if word & 0x7F != SYSTEM:
         return u64(NO_FORM)
     if operation == 2 and rs == 0 and rd != 0:
-        for one in WORDS:
+        for one in FIELDS:
             if number == one[0]:
-                return rd << 7 | (trampolines.LD | (one[1] & 0xFFF) << 20)
+                return rd << 7 | (code_buffer.LD | (one[1] & 0xFFF) << 20)
     if operation == 1 and rd == 0:
         for one in WRITABLE:
             if number == one[0]:
-                return trampolines.store_to(rs, one[1])
-    if not has_body(word):
+                return code_buffer.store_to(rs, one[1])
+    if not has_trampoline(word):
         status[vm.index].translation.no_form += 1
         return u64(NO_FORM)
     operands = u64(1) << rd
     if operation < 4:
         operands = operands | u64(1) << rs
-    return choose_body(vm, word, free_register(original, operands))
+    return choose_trampoline(vm, word, free_register(original, operands))
 
 
 @native
@@ -178,19 +185,19 @@ def choose_store(vm: Vm, word: u64, original: u64) -> u64:
         return u64(NO_FORM)
     operands = liveness.bit(stored, 15) | liveness.bit(stored, 20) | liveness.bit(next, 7)
     operands = operands | liveness.bit(next, 15) | liveness.bit(next, 20)
-    return choose_body(vm, word, free_register(original, operands))
+    return choose_trampoline(vm, word, free_register(original, operands))
 
 
 @native
-def choose_body(vm: Vm, word: u64, link: u64) -> u64:
-    """The call of an instruction's body through a register; 0 is none."""
+def choose_trampoline(vm: Vm, word: u64, link: u64) -> u64:
+    """The call of an instruction's trampoline through a register; 0 is none."""
     if link == 0:
         status[vm.index].translation.no_register += 1
         return u64(NO_REGISTER)
-    made = trampolines.find(vm, word, link)
+    made = placement.find(vm, word, link)
     if made == 0:
         write(word, word >> 7 & 31, word >> 15 & 31, link)
-        made = trampolines.place(vm, word, link)
+        made = placement.place(vm, word, link)
     if made == 0:
         status[vm.index].translation.no_room += 1
         return u64(NO_ROOM)
@@ -198,7 +205,7 @@ def choose_body(vm: Vm, word: u64, link: u64) -> u64:
 
 
 @native
-def has_body(word: u64) -> bool:
+def has_trampoline(word: u64) -> bool:
     """Whether `write` knows the instruction."""
     number, operation, rs = word >> 20, word >> 12 & 7, word >> 15 & 31
     if word & FENCE_MASK == FENCE:
@@ -212,7 +219,7 @@ def has_body(word: u64) -> bool:
 
 @native
 def write(word: u64, rd: u64, rs: u64, link: u64) -> None:
-    """The body of an instruction for which `has_body`, or of a store, as a draft."""
+    """Write the trampoline of an instruction for which `has_trampoline`, or of a store."""
     if word & 3 != 3 or word & 0x7F == liveness.STORE:
         trampolines.write_store(word, link)
     elif word & FENCE_MASK == FENCE:
