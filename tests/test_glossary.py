@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROW = re.compile(r"^\| (?P<words>`.*?`) \| .*? \| .*? \| (?P<where>engine|everywhere) \|$", re.M)
+ROW = re.compile(
+    r"^\| (?P<words>`.*?`) \| .*? \| .*? \| (?P<where>engine|hypervisor|everywhere) \|$", re.M
+)
 PARTS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 
 
@@ -61,9 +63,9 @@ def test_a_word_is_found_as_a_whole_part(identifier: str, word: str, held: bool)
     assert (f"_{word}_" in parts(identifier)) == held
 
 
-@pytest.mark.parametrize("where", ["engine", "everywhere"])
+@pytest.mark.parametrize("where", ["engine", "hypervisor", "everywhere"])
 def test_no_identifier_has_a_word_that_was_replaced(where: str) -> None:
-    folder = ROOT / "ringzero" / ("engine" if where == "engine" else "")
+    folder = ROOT / "ringzero" / ("" if where == "everywhere" else where)
     words = [word for word, place in replaced().items() if place == where]
     assert words
     wrong = [

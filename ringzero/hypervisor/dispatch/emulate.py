@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from ringzero.hypervisor.shadow import guest_tables
 from ringzero.hypervisor.shadow.guest_tables import is_open
-from ringzero.hypervisor.techniques import HARDWARE
 from ringzero.hypervisor.vm.state import PAGE, Vm
 from ringzero.isa.decoded import Decoded
 from ringzero.isa.hart import Hart
@@ -107,7 +106,7 @@ def instruction_at(hart: Hart) -> u64:
     """The word that the virtual hart is at; fetching it may raise."""
     vm, pc = reinterpret(Vm, hart), hart.pc
     # Its halves may be on two pages; and of VMs with a G-stage no tables are remembered.
-    if pc & (PAGE - 1) > PAGE - 4 or vm.technique == HARDWARE:
+    if pc & (PAGE - 1) > PAGE - 4 or vm.stage != 0:
         return u64(fetch(hart, pc))
     guest_tables.translate_page(vm, pc, FETCH)
     place = guest_tables.found.physical
