@@ -1,9 +1,14 @@
-"""Loads and stores: a look at the TLB in front of each; what misses leaves to the interpreter."""
+"""Loads and stores: a look at the TLB in front of them; what misses leaves to the interpreter.
+
+Accesses around one register that follow each other share a look (`groups.py`): it holds for the
+lowest and the highest of them, and the page's distance stays in a register of the host.
+"""
 
 from __future__ import annotations
 
-from ringzero.engine.native.compiler import codes, x86_64
-from ringzero.engine.native.compiler.exits import fix
+from ringzero.engine.native.compiler import codes
+from ringzero.engine.native.compiler.exits import RAM, fix
+from ringzero.engine.native.compiler.groups import in_group
 from ringzero.engine.native.compiler.operands import (
     NUMBER,
     REGISTER,
@@ -15,19 +20,20 @@ from ringzero.engine.native.compiler.state import TO_INTERPRETER, Compiler, Oper
 from ringzero.engine.native.compiler.x86_64 import (
     ADD,
     AND,
+    CMP,
     FIRST,
-    MEMORY,
+    GROUP,
     MOV,
     NARROW,
     SECOND,
+    SHR,
     THIRD,
     WIDE,
-    add_number_into,
     arithmetic_number,
-    between,
     fits,
     jump_if,
     put,
+    put32,
     rex,
     shift_number,
     with_core,
@@ -42,6 +48,7 @@ TAG, OFFSET = view(TlbEntry).tag.offset, view(TlbEntry).offset.offset
 ENTRY = 16  # bytes of a TlbEntry
 INDEX_MASK = (TLB_SIZE - 1) * ENTRY  # of an address, shifted right by 8
 NOT_EQUAL = 5
+LEA = 0x8D
 
 
 @native
@@ -49,21 +56,22 @@ def load(s: Compiler, one: Operation) -> None:
     """A load, extended as its `how` says."""
     size = u64(one.how) & 15
     signed = u64(one.how) & codes.SIGNED != 0
-    translate(s, one, size, u64(READS * ENTRY))
+    base, offset = address(s, one)
+    distance = translate(s, base, offset, size, False)
     to_kind, to = place(s, u64(one.to), u64(0))
     host = to if to_kind == REGISTER else u64(FIRST)
     if size == 8:
-        at_address(s, u64(MOV), host, u64(WIDE))
+        with_address(s, u64(MOV), host, base, distance, offset, u64(WIDE))
     elif size == 4:
         if signed:
-            at_address(s, u64(0x63), host, u64(WIDE))
+            with_address(s, u64(0x63), host, base, distance, offset, u64(WIDE))
         else:
-            at_address(s, u64(MOV), host, u64(NARROW))
+            with_address(s, u64(MOV), host, base, distance, offset, u64(NARROW))
     else:
-        opcode = u64(0xB6) if size == 1 else u64(0xB7)
+        opcode = u64(0xB60F) if size == 1 else u64(0xB70F)
         if signed:
-            opcode = opcode + 8
-        at_address2(s, opcode, host)
+            opcode = opcode + 0x800
+        with_address(s, opcode, host, base, distance, offset, u64(WIDE))
     move_from(s, to_kind, to, host)
 
 
@@ -71,64 +79,105 @@ def load(s: Compiler, one: Operation) -> None:
 def store(s: Compiler, one: Operation) -> None:
     """A store of a register."""
     size = u64(one.how)
-    translate(s, one, size, u64(WRITES * ENTRY))
+    base, offset = address(s, one)
+    distance = translate(s, base, offset, size, True)
     kind, value = place(s, u64(one.c), u64(0))
     if kind != REGISTER:
         move_into(s, u64(THIRD), kind, value)
         value = u64(THIRD)
-    if size == 8:
-        at_address(s, u64(0x89), value, u64(WIDE))
-    elif size == 4:
-        at_address(s, u64(0x89), value, u64(NARROW))
-    elif size == 2:
+    wide = u64(WIDE) if size == 8 else u64(NARROW)
+    if size == 2:
         put(s, u64(0x66), 1)
-        at_address(s, u64(0x89), value, u64(NARROW))
+    opcode = u64(0x88) if size == 1 else u64(0x89)
+    with_address(s, opcode, value, base, distance, offset, wide)
+
+
+@native
+def with_address(
+    s: Compiler, opcode: u64, reg: u64, base: u64, distance: u64, offset: u64, wide: u64
+) -> None:
+    """An instruction of a register and guest memory: two registers and an offset, added."""
+    head = rex(wide, reg, base) | ((distance >> 3) << 1)
+    modrm = 0x84 | ((reg & 7) << 3)
+    sib = ((distance & 7) << 3) | (base & 7)
+    short = offset + 128 < 256
+    if short:
+        modrm = modrm ^ 0xC0
+    if opcode > 0xFF:
+        put(s, head | (opcode << 8) | (modrm << 24) | (sib << 32), 5)
     else:
-        at_address(s, u64(0x88), value, u64(NARROW))
+        put(s, head | (opcode << 8) | (modrm << 16) | (sib << 24), 4)
+    if short:
+        put(s, offset & 0xFF, 1)
+    else:
+        put32(s, offset)
 
 
 @native
-def at_address(s: Compiler, opcode: u64, reg: u64, wide: u64) -> None:
-    """An instruction of a register and guest memory at the first temporary."""
-    put(s, rex(wide, reg, u64(MEMORY)) | (opcode << 8) | ((0x04 | ((reg & 7) << 3)) << 16), 3)
-    put(s, u64((FIRST << 3) | (MEMORY & 7)), 1)
-
-
-@native
-def at_address2(s: Compiler, opcode: u64, reg: u64) -> None:
-    """The same, 64 bits wide, with an opcode of 0F and another byte."""
-    head = rex(u64(WIDE), reg, u64(MEMORY)) | 0x0F00 | (opcode << 16)
-    put(s, head | ((0x04 | ((reg & 7) << 3)) << 24), 4)
-    put(s, u64((FIRST << 3) | (MEMORY & 7)), 1)
-
-
-@native
-def address(s: Compiler, one: Operation) -> None:
-    """The first temporary becomes the address of an access."""
+def address(s: Compiler, one: Operation) -> tuple[u64, u64]:
+    """The host register that holds an access's base, and its offset, which fits."""
     base_kind, base = place(s, u64(one.a), one.number)
     offset = u64(0)
     if one.b != 0:
         _, offset = place(s, u64(one.b), one.number)
     if base_kind == NUMBER:
         move_into(s, u64(FIRST), base_kind, base + offset)
-    elif base_kind == REGISTER and base & 7 != 4 and offset != 0 and fits(offset):
-        add_number_into(s, u64(FIRST), base, offset)
-    else:
+        return u64(FIRST), u64(0)
+    if base_kind != REGISTER:
         move_into(s, u64(FIRST), base_kind, base)
-        if offset != 0:
-            arithmetic_number(s, u64(ADD), u64(FIRST), offset, u64(WIDE))
+        base = u64(FIRST)
+    if not fits(offset):
+        move_into(s, u64(THIRD), u64(NUMBER), offset)
+        add_up(s, base)
+        return u64(FIRST), u64(0)
+    return base, offset
 
 
 @native
-def translate(s: Compiler, one: Operation, size: u64, table: u64) -> None:
-    """The first temporary becomes where an access is in the backing memory; else leave."""
-    address(s, one)
-    between(s, u64(MOV), u64(SECOND), u64(FIRST), u64(NARROW))
-    shift_number(s, u64(x86_64.SHR), u64(SECOND), u64(8), u64(NARROW))
+def add_up(s: Compiler, base: u64) -> None:
+    """The first temporary: a register plus the third temporary."""
+    put(s, rex(u64(WIDE), u64(FIRST), base) | (LEA << 8) | (0x44 << 16), 3)
+    put(s, (THIRD << 3) | (base & 7), 2)
+
+
+@native
+def translate(s: Compiler, base: u64, offset: u64, size: u64, stores: bool) -> u64:
+    """Look an access up, or know its page already; the register that holds the page's distance."""
+    if in_group(s, offset, size, stores):
+        return u64(GROUP)
+    if s.group_ahead == 0:
+        look_up_page(s, base, offset, offset, size, stores)
+        return u64(SECOND)
+    look_up_page(s, base, s.group_low, s.group_end, s.group_align, s.group_stores != 0)
+    put(s, u64(0xCA8949), 3)  # mov r10, rcx
+    s.group = s.group_ahead
+    s.group_ahead = 0
+    return u64(GROUP)
+
+
+@native
+def look_up_page(s: Compiler, base: u64, low: u64, high: u64, align: u64, stores: bool) -> None:
+    """The second temporary becomes the distance from guest addresses to the host's, for the page
+    of base + low if base + high is on it too, and aligned.
+    """
+    table = u64(WRITES * ENTRY) if stores else u64(READS * ENTRY)
+    with_register(s, u64(SECOND), base, low, u64(NARROW))
+    shift_number(s, u64(SHR), u64(SECOND), u64(8), u64(NARROW))
     arithmetic_number(s, u64(AND), u64(SECOND), u64(INDEX_MASK), u64(NARROW))
     with_core(s, u64((ADD << 3) | 3), u64(SECOND), u64(TLB), u64(WIDE))
-    between(s, u64(MOV), u64(THIRD), u64(FIRST), u64(WIDE))
-    arithmetic_number(s, u64(AND), u64(THIRD), (u64(0) - 4096) | (size - 1), u64(WIDE))
-    with_memory(s, u64((x86_64.CMP << 3) | 3), u64(THIRD), u64(SECOND), table + TAG, u64(WIDE))
+    with_register(s, u64(THIRD), base, high, u64(WIDE))
+    arithmetic_number(s, u64(AND), u64(THIRD), (u64(0) - 4096) | (align - 1), u64(WIDE))
+    with_memory(s, u64((CMP << 3) | 3), u64(THIRD), u64(SECOND), table + TAG, u64(WIDE))
     fix(s, jump_if(s, u64(NOT_EQUAL)), s.slot, s.done, TO_INTERPRETER)
-    with_memory(s, u64((ADD << 3) | 3), u64(FIRST), u64(SECOND), table + OFFSET, u64(WIDE))
+    with_memory(s, u64(MOV), u64(SECOND), u64(SECOND), table + OFFSET, u64(WIDE))
+    with_core(s, u64((ADD << 3) | 3), u64(SECOND), u64(RAM), u64(WIDE))
+
+
+@native
+def with_register(s: Compiler, host: u64, base: u64, offset: u64, wide: u64) -> None:
+    """A register plus a number that fits, into another."""
+    if offset == 0:
+        put(s, rex(wide, host, base) | (MOV << 8) | ((0xC0 | ((host & 7) << 3) | (base & 7)) << 16),
+            3)  # fmt: skip
+    else:
+        with_memory(s, u64(LEA), host, base, offset, wide)

@@ -21,7 +21,6 @@ from ringzero.engine.native.compiler.state import (
 from ringzero.engine.native.compiler.x86_64 import (
     BUDGET,
     FIRST,
-    MEMORY,
     MOV,
     MOV_TO,
     R13,
@@ -79,7 +78,6 @@ def begin_code(s: Compiler) -> None:
 @native
 def take_over(s: Compiler) -> None:
     """Guest registers into those of the host."""
-    with_core(s, u64(MOV), u64(MEMORY), u64(RAM), u64(WIDE))
     for number in typed_range(u64(1), u64(32)):
         at = s.places[number]
         if at & IN_CORE == 0:

@@ -7,11 +7,11 @@ arguments of its calling convention; what else the host holds is put away before
 from __future__ import annotations
 
 from ringzero.engine.native.compiler import codes, holes
-from ringzero.engine.native.compiler.exits import RAM, fix, put_away_host, take_back_host
+from ringzero.engine.native.compiler.exits import fix, put_away_host, take_back_host
+from ringzero.engine.native.compiler.groups import end_group
 from ringzero.engine.native.compiler.operands import IN_CORE, X
 from ringzero.engine.native.compiler.state import FROM_PIECE, Compiler
 from ringzero.engine.native.compiler.x86_64 import (
-    MEMORY,
     MOV,
     MOV_TO,
     RBP,
@@ -41,7 +41,7 @@ def piece(s: Compiler, number: u64, kind: u64) -> None:
     place_piece(s, number)
     take_back_host(s, u64(RBX))
     take_back_host(s, u64(RBP))
-    with_core(s, u64(MOV), u64(MEMORY), u64(RAM), u64(WIDE))
+    end_group(s)
     if kind & codes.GIVES_RD != 0 and s.rd < 32:
         at = s.places[s.rd]
         if at & IN_CORE == 0:

@@ -103,6 +103,14 @@ class Compiler(Struct):
     done: u64  # instructions since the budget was last counted down, this one not
     floats: u64  # whether this block has looked at mstatus.FS
     dirty: u64  # and made it Dirty
+    group: u64  # register around which a page's distance is known, or 0 (`groups`)
+    group_ahead: u64  # register of the group that the next access begins, or 0
+    group_low: u64  # the first offset that it holds for
+    group_high: u64  # the last
+    group_end: u64  # an offset on the same page as the last, aligned like the widest access
+    group_align: u64  # bytes of that
+    group_anchor: u64  # its offset
+    group_stores: u64  # whether for stores too
     labels: ptr[u32]  # by slot: 1 + where its block begins, in this trace
     begun: ptr[u16]  # slots with a label
     begun_count: u64

@@ -32,6 +32,12 @@ from ringzero.engine.native.compiler.exits import (
     resolve,
     signed_event,
 )
+from ringzero.engine.native.compiler.groups import (
+    begin_group,
+    end_group,
+    is_access,
+    written,
+)
 from ringzero.engine.native.compiler.operations import operation
 from ringzero.engine.native.compiler.pieces import piece
 from ringzero.engine.native.compiler.state import ENTRIES, TO_BLOCK, TO_INTERPRETER, Compiler
@@ -133,6 +139,7 @@ def begin(s: Compiler, slot: u64) -> None:
     s.done = 0
     s.floats = 0
     s.dirty = 0
+    end_group(s)
 
 
 @native
@@ -186,11 +193,15 @@ def instruction(core: Core, decoded: u64, slot: u64) -> tuple[u64, bool]:
         piece(s, u64(recipe.piece) - 1, flags)
     else:
         first = u64(recipe.first)
+        if is_access(u64(s.operations[first].code)):
+            begin_group(shared, array, s.operations[first])
         for i in typed_range(first, first + u64(recipe.count)):
             operation(s, s.operations[i])
     if flags & codes.DIRTIES != 0 and s.dirty == 0:
         arithmetic_core(s, u64(OR), u64(MSTATUS), u64(STATUS_FS))
         s.dirty = 1
+    if flags & codes.GIVES_RD != 0:
+        written(s, s.rd)
     behind = slot + (s.bytes >> 1)
     kind = u64(s.kinds[index]) & codes.KIND
     if kind == codes.PLAIN:

@@ -9,7 +9,7 @@ from ringzero.engine.native.compiler.state import Compiler
 from ringzero.lang import native, poke, u32, u64
 
 RAX, RCX, RDX, RBX, RSP, RBP, RSI, RDI, R8, R9, R10, R11, R12, R13, R14, R15 = range(16)
-CORE, BUDGET, MEMORY = R12, R14, R10
+CORE, BUDGET, GROUP = R12, R14, R10  # GROUP: the distance of a group's page
 FIRST, SECOND, THIRD = RAX, RCX, RDX  # temporaries; THIRD is for numbers and addresses too
 
 # Arithmetic by its number in the opcode (SDM volume 2, table A-1).

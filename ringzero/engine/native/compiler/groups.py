@@ -1,0 +1,152 @@
+"""Groups: accesses around one register that follow each other, and share one look at the TLB.
+
+At the first of them the trace is read ahead, as far as the register keeps its value and nothing
+else uses the place where the page's distance is kept. An access belongs to the group if it is
+aligned whenever the widest one is.
+"""
+
+from __future__ import annotations
+
+from ringzero.engine.native.code.address import decoded_page, slots_of
+from ringzero.engine.native.code.blocks import LEADER, is_compiled, number_at
+from ringzero.engine.native.code.handler_numbers import FAR, Special
+from ringzero.engine.native.code.leaders import kind_at, mark_of
+from ringzero.engine.native.compiler import codes
+from ringzero.engine.native.compiler.state import Compiler, Operation
+from ringzero.engine.native.state import PAGE_SLOTS, Shared
+from ringzero.lang import native, typed_range, u64
+
+FURTHEST = 48  # instructions that are read ahead
+SPAN = 2048  # bytes between the accesses of a group, at most
+
+
+@native
+def end_group(s: Compiler) -> None:
+    """No page's distance is known."""
+    s.group = 0
+    s.group_ahead = 0
+
+
+@native
+def written(s: Compiler, register: u64) -> None:
+    """A register gets a new value."""
+    if s.group == register:
+        s.group = 0
+
+
+@native
+def in_group(s: Compiler, offset: u64, size: u64, stores: bool) -> bool:
+    """Whether the access that is compiled is one of the present group."""
+    if s.group == 0 or s.rs1 != s.group or size > s.group_align:
+        return False
+    if stores and s.group_stores == 0:
+        return False
+    if (offset - s.group_anchor) & (size - 1) != 0:
+        return False
+    return offset - s.group_low <= s.group_high - s.group_low
+
+
+@native
+def begin_group(shared: Shared, array: u64, one: Operation) -> None:
+    """Before an access: if no group holds it, look whether it begins one."""
+    s = shared.compiler[0]
+    s.group_ahead = 0
+    if one.a != codes.RS1 or one.b != codes.IMM:
+        return
+    if not in_group(s, s.imm, u64(one.how) & 15, one.code == codes.STORE):
+        find_group(shared, array)
+
+
+@native
+def find_group(shared: Shared, array: u64) -> None:
+    """Does an access begin a group?
+
+    Sets `group_ahead` to its register, and low, high, alignment and whether it stores.
+    """
+    s = shared.compiler[0]
+    s.group_ahead = 0
+    base = s.rs1
+    if base == 0:
+        return
+    members = u64(0)
+    slot = s.slot
+    for _ in typed_range(u64(FURTHEST)):
+        number = instruction_at(shared, array, slot, slot != s.slot)
+        if number == NOTHING:
+            break
+        recipe = s.recipes[number >> 1]
+        one = slots_of(shared, array)[slot]
+        if u64(recipe.flags) & codes.PIECE != 0:
+            break
+        if u64(one.rs1) == base and recipe.count != 0:
+            first = s.operations[recipe.first]
+            if is_access(u64(first.code)) and first.a == codes.RS1 and first.b == codes.IMM:
+                offset = (u64(one.imm) ^ 0x8000_0000) - 0x8000_0000
+                stores = first.code == codes.STORE
+                if join(s, members, offset, u64(first.how) & 15, stores):
+                    members += 1
+        if u64(recipe.flags) & codes.GIVES_RD != 0 and u64(one.rd) == base:
+            break
+        slot += 2 - (number & 1)
+    if members > 1:
+        s.group_ahead = base
+        turned = (s.group_high - s.group_anchor) & (s.group_align - 1)
+        s.group_end = s.group_high - turned
+
+
+NOTHING = 0xFFFF_FFFF
+
+
+@native
+def instruction_at(shared: Shared, array: u64, slot: u64, inside: bool) -> u64:
+    """The number of the instruction that follows in a block; NOTHING at the block's end."""
+    if slot >= PAGE_SLOTS:
+        return u64(NOTHING)
+    handler = slots_of(shared, array)[slot].handler
+    if handler == shared.handlers[Special.DECODE] or is_compiled(shared, handler):
+        return u64(NOTHING)
+    if decoded_page(shared, array).originals[slot] != 0:
+        return u64(NOTHING)
+    if inside and mark_of(shared, array, slot) & LEADER != 0:
+        return u64(NOTHING)
+    kind = u64(kind_at(shared, array, slot))
+    if kind != codes.PLAIN and kind != codes.BRANCH:
+        return u64(NOTHING)
+    number = number_at(shared, array, slot)
+    return number - FAR if number >= FAR else number
+
+
+@native(inline=True)
+def is_access(code: u64) -> bool:
+    """Whether an operation reaches memory."""
+    return code == codes.LOAD or code == codes.STORE
+
+
+@native
+def join(s: Compiler, members: u64, offset: u64, size: u64, stores: bool) -> bool:
+    """An access joins the group, if it fits."""
+    if members == 0:
+        s.group_low = offset
+        s.group_high = offset
+        s.group_align = size
+        s.group_anchor = offset
+        s.group_stores = u64(stores)
+        return True
+    wider = size if size > s.group_align else s.group_align
+    smaller = size if size < s.group_align else s.group_align
+    if (offset - s.group_anchor) & (smaller - 1) != 0:
+        return False
+    low, high = s.group_low, s.group_high
+    if offset + SPAN < low + SPAN and low - offset < SPAN:
+        low = offset
+    if offset - high < SPAN:
+        high = offset
+    if offset - low > high - low or high - low >= SPAN:
+        return False
+    if size > s.group_align:
+        s.group_anchor = offset
+    s.group_align = wider
+    s.group_low = low
+    s.group_high = high
+    s.group_stores = s.group_stores | u64(stores)
+    return True
