@@ -80,7 +80,7 @@ def test_code_memory_that_is_full_is_used_again() -> None:
     expected, its_memory = start(Interpreter, 203)
     stitched, memory = start(First, 203)
     told = stitched.compiling.state
-    told.arenas, told.size = 2, 66 << 10  # hardly more than one trace in each arena
+    told.arenas, told.half = 2, 66 << 10  # hardly more than one trace in each arena
     while expected.elapsed < ENOUGH and not expected.idle(0):
         stretch(expected)
         stretch(stitched)
@@ -150,7 +150,7 @@ def test_a_kernel_runs_the_same_while_its_blocks_are_given_back() -> None:
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
             if engine == "compiler":
                 told = machine.harts.compiling.state
-                told.size = 8 * 33 << 10  # a few blocks in each arena
+                told.half = 8 * 33 << 10  # a few blocks in each arena
             assert machine.run(timeout=120) == PoweredOff(0)
             counted.append(machine.counters())
             if engine == "compiler":

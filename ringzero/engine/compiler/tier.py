@@ -17,7 +17,16 @@ from ringzero.engine.compiler.kept import load_tables
 from ringzero.engine.compiler.packing import parts
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.limits import VARIABLE, compiled_limit
-from ringzero.engine.native.compiler.state import ARENAS, ENTRIES, SMALLEST, Compiler, Fix
+from ringzero.engine.native.compiler.state import (
+    ARENAS,
+    ENTRIES,
+    FIRST_LOOK,
+    HOSTS,
+    IN_CORE,
+    SMALLEST,
+    Compiler,
+    Fix,
+)
 from ringzero.engine.native.state import PAGE_SLOTS, Core
 from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.errors import RingzeroError
@@ -25,10 +34,8 @@ from ringzero.lang.host import view
 
 THRESHOLD = 8  # executions of a block until it is compiled
 
-# The guest registers that the host holds: those of compressed instructions, and sp. The host's are
-# numbered as x86-64 numbers them: seven are arguments of pieces, rbx and rbp are not.
-HELD = {2: 13, 8: 3, 9: 5, 10: 7, 11: 6, 12: 8, 13: 9, 14: 11, 15: 15}
-IN_CORE = 1 << 32
+# The guest registers that the host holds at first: sp, and those of compressed instructions.
+HELD = dict(zip((2, 10, 11, 12, 13, 14, 15, 8, 9), HOSTS, strict=True))
 X_OFFSET = view(Core.fields["hart"]).x.offset
 _FAILED = ctypes.c_void_p(-1).value
 
@@ -82,6 +89,7 @@ class Compiling:
         places = [base + offset for offset, _ in parts(self._tables.raw)]
         s.kinds, s.recipes, s.operations, s.code, s.pieces, s.holes = places
         s.labels, s.begun, s.pending, s.fixes = map(ctypes.addressof, self._scratch)
+        s.half, s.next_look = s.size // 2 & ~63, FIRST_LOOK
         s.threshold, s.ahead, s.arenas = threshold, ahead, ARENAS
         for number in range(33):
             s.places[number] = HELD.get(number, IN_CORE | 8 * number + X_OFFSET)

@@ -10,6 +10,8 @@ from ringzero.board.clint import deadline
 from ringzero.engine.native.code.address import page_number, slot_offset
 from ringzero.engine.native.code.decode import fill_scratch
 from ringzero.engine.native.code.pages import release_idle_page
+from ringzero.engine.native.code.pages import release_array
+from ringzero.engine.native.compiler.registers import note_registers
 from ringzero.engine.native.profile.samples import sample
 from ringzero.engine.native.state import (
     SLICE,
@@ -206,6 +208,8 @@ def end_slice(core: Core, slot: ptr[Slot]) -> bool:
     shared = core.shared[0]
     report_quiescent(core)
     sample(core, slot_offset(shared, slot))
+    if shared.compiling != 0:
+        note_registers(core, slot)
     attribute(core)
     if shared.idle_page != 0:
         release_idle_page(shared, page_number(slot_offset(shared, slot)))

@@ -121,10 +121,10 @@ def look_up(s: Compiler) -> None:
     arithmetic_number(s, u64(AND), u64(FIRST), u64(0xFFE), u64(NARROW))
     put(s, u64(0xC10C_8D48), 4)  # lea rcx, [rcx + 8 * rax]
     put(s, u64(0x018B_48), 3)  # mov rax, [rcx]
-    code_address(s, u64(THIRD), u64(0))
+    code_address(s, u64(THIRD), s.low)
     between(s, u64((SUB << 3) | 3), u64(FIRST), u64(THIRD), u64(WIDE))
-    put(s, u64(0x3D48), 2)  # cmp rax, the size of code memory
-    put32(s, s.size)
+    put(s, u64(0x3D48), 2)  # cmp rax, the size of a half
+    put32(s, s.half)
     foreign = jump_if(s, u64(NOT_BELOW))
     put(s, u64(0x02_448D48) | (u64(PAST_ENTRY) << 32), 5)  # lea rax, [rdx + rax + 12]
     jump_register(s, u64(FIRST))

@@ -11,10 +11,11 @@ from ringzero.engine.native.code.address import slots_of
 from ringzero.engine.native.code.blocks import is_compiled, number_at
 from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.code.leaders import mark_leader
-from ringzero.engine.native.compiler.operands import IN_CORE, PAGE, X
+from ringzero.engine.native.compiler.operands import PAGE, X
 from ringzero.engine.native.compiler.state import (
     AT_EVENT,
     FROM_PIECE,
+    IN_CORE,
     TO_BLOCK,
     Compiler,
 )
@@ -52,11 +53,11 @@ PAST_ENTRY = 12  # bytes of an entry that take registers over; then it jumps to 
 @native
 def begin_code(s: Compiler) -> None:
     """Code memory is new: lay down what all entries and ways out share."""
-    s.used = 0
+    s.pool = s.low
     constants = s.pieces[0]
     for i in typed_range((u64(constants.size) + 7) // 8):
-        poke(u64, s.write, i * 8, peek(u64, s.code, u64(constants.code) + i * 8))
-    s.used = (u64(constants.size) + 63) & ~63
+        poke(u64, s.write, s.pool + i * 8, peek(u64, s.code, u64(constants.code) + i * 8))
+    s.used = s.pool + ((u64(constants.size) + 63) & ~63)
     s.enter = s.used
     with_core(s, u64(MOV_TO), u64(R15), u64(PAGE), u64(WIDE))
     with_core(s, u64(MOV_TO), u64(RBP), u64(FRAME), u64(WIDE))
@@ -70,7 +71,7 @@ def begin_code(s: Compiler) -> None:
     with_core(s, u64(MOV), u64(SECOND), u64(HANDLERS), u64(WIDE))
     put(s, u64(0x01_24FF), 3)  # jmp [rcx + rax]
     s.base = (s.used + 63) & ~63
-    s.share = ((s.size - s.base) // s.arenas) & ~63
+    s.share = ((s.low + s.half - s.base) // s.arenas) & ~63
     s.arena = s.arenas - 1  # whose end is reached: the first comes next
     s.end = 0
 

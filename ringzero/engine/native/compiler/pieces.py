@@ -9,8 +9,8 @@ from __future__ import annotations
 from ringzero.engine.native.compiler import codes, holes
 from ringzero.engine.native.compiler.exits import fix, put_away_host, take_back_host
 from ringzero.engine.native.compiler.groups import end_group
-from ringzero.engine.native.compiler.operands import IN_CORE, X
-from ringzero.engine.native.compiler.state import FROM_PIECE, Compiler
+from ringzero.engine.native.compiler.operands import X
+from ringzero.engine.native.compiler.state import FROM_PIECE, IN_CORE, Compiler
 from ringzero.engine.native.compiler.x86_64 import (
     MOV,
     MOV_TO,

@@ -12,6 +12,10 @@ ARENAS = 8  # of code memory, used in turns
 SMALLEST = 64 << 10  # bytes of an arena
 ENTRIES = 4096  # of each list in scratch space: more than a page has slots
 
+IN_CORE = 1 << 32  # in Compiler.places, on the offset of a word
+HOSTS = (13, 7, 6, 8, 9, 11, 15, 3, 5)  # of the host's registers; pieces do not hold the last two
+FIRST_LOOK = 16  # samples of registers before the first comparison
+
 # How a jump that waits for its target leaves (`Fix.way`).
 TO_BLOCK, TO_INTERPRETER, AT_EVENT, FROM_PIECE = range(4)
 
@@ -72,6 +76,8 @@ class Compiler(Struct):
     write: ptr[u8]  # code memory, where it can be written
     run: u64  # the same memory, where it is executed
     size: u64
+    low: u64  # where the half in use begins
+    half: u64  # bytes of each half
     base: u64  # where the arenas begin, or 0 while nothing is laid down
     share: u64  # bytes of each
     arenas: u64
@@ -90,6 +96,11 @@ class Compiler(Struct):
     holes: ptr[Hole]
     threshold: u64  # how often a block is entered before it is compiled
     ahead: u64  # whether code is compiled that was not executed yet
+    uses: u64[32]  # type: ignore[valid-type]  # of x registers, by samples (`registers`)
+    samples: u64
+    next_look: u64  # samples until they are looked at
+    left: u64  # the stamp of the half that is not in use
+    changes: u64  # how often other registers were held
     places: u64[33]  # type: ignore[valid-type]  # by x register: the host's, or CORE | offset
     values: u64[32]  # type: ignore[valid-type]  # by symbol, for the next piece
     rd: u64  # of the instruction that is compiled
