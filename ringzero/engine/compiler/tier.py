@@ -93,6 +93,9 @@ class Compiling:
         s.threshold, s.ahead, s.arenas = threshold, ahead, ARENAS
         for number in range(33):
             s.places[number] = HELD.get(number, IN_CORE | 8 * number + X_OFFSET)
+        s.ram_base = engine.memory.base
+        for core in engine.cores:
+            core.reach = engine.memory.size - 8
         engine.shared.compiler = ctypes.addressof(s)
         engine.shared.compiling = 1
 

@@ -10,7 +10,7 @@ from ringzero.board.clint import deadline
 from ringzero.engine.native.code.address import page_number, slot_offset
 from ringzero.engine.native.code.decode import fill_scratch
 from ringzero.engine.native.code.pages import release_idle_page
-from ringzero.engine.native.code.pages import release_array
+from ringzero.engine.native.compiler.generations import leave_direct
 from ringzero.engine.native.compiler.registers import note_registers
 from ringzero.engine.native.profile.samples import sample
 from ringzero.engine.native.state import (
@@ -91,6 +91,8 @@ def settle(core: Core) -> None:
         leave_space(core)
     if changes & (TRANSLATION | ADDRESS_SPACE) != 0:
         select_context(core)
+        if core.shared[0].compiling != 0:
+            leave_direct(core)
     if changes & (TRANSLATION | FLOATS) != 0:
         core.floats = core.hart.mstatus & STATUS_FS
         if core.hart.virtual != 0 and core.hart.vsstatus & STATUS_FS != STATUS_FS:

@@ -255,6 +255,7 @@ class Core(Struct):
     by_frame: u32[TLB_SIZE]  # those with a page of RAM in the write table
     by_decoded: u32[DECODED_MASKS]  # those with a decoded page in the execute table
     wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
+    reach: u64  # the last place in RAM where a load of eight bytes ends inside
     page: u64  # the virtual page that compiled code runs in
     frame: u64  # the host's rbp while compiled code uses that register
     quiescence: u64  # what the hart may be using (`epochs`)

@@ -30,6 +30,7 @@ from ringzero.engine.native.compiler.x86_64 import (
     THIRD,
     WIDE,
     arithmetic_number,
+    between,
     fits,
     jump_if,
     put,
@@ -47,7 +48,11 @@ TLB = view(Core).tlb.offset
 TAG, OFFSET = view(TlbEntry).tag.offset, view(TlbEntry).offset.offset
 ENTRY = 16  # bytes of a TlbEntry
 INDEX_MASK = (TLB_SIZE - 1) * ENTRY  # of an address, shifted right by 8
-NOT_EQUAL = 5
+NOT_EQUAL, ABOVE = 5, 7
+WORTH = (
+    3  # loads of a group, for which a look at the TLB is worth it where RAM can be read directly
+)
+REACH = view(Core).reach.offset
 LEA = 0x8D
 
 
@@ -57,7 +62,10 @@ def load(s: Compiler, one: Operation) -> None:
     size = u64(one.how) & 15
     signed = u64(one.how) & codes.SIGNED != 0
     base, offset = address(s, one)
-    distance = translate(s, base, offset, size, False)
+    if s.direct != 0 and directly(s, offset, size):
+        base, offset, distance = direct(s, base, offset)
+    else:
+        distance = translate(s, base, offset, size, False)
     to_kind, to = place(s, u64(one.to), u64(0))
     host = to if to_kind == REGISTER else u64(FIRST)
     if size == 8:
@@ -153,6 +161,29 @@ def translate(s: Compiler, base: u64, offset: u64, size: u64, stores: bool) -> u
     s.group = s.group_ahead
     s.group_ahead = 0
     return u64(GROUP)
+
+
+@native
+def directly(s: Compiler, offset: u64, size: u64) -> bool:
+    """Whether a load looks at RAM's bounds only: it does unless a group holds it."""
+    if in_group(s, offset, size, False):
+        return False
+    return s.group_ahead == 0 or (s.group_stores == 0 and s.group_members < WORTH)
+
+
+@native
+def direct(s: Compiler, base: u64, offset: u64) -> tuple[u64, u64, u64]:
+    """A load in M-mode: base, offset and distance of its address in the host's memory."""
+    distance = offset - s.ram_base
+    if fits(distance):
+        with_register(s, u64(SECOND), base, distance, u64(WIDE))
+    else:
+        move_into(s, u64(SECOND), u64(NUMBER), distance)
+        between(s, u64((ADD << 3) | 3), u64(SECOND), base, u64(WIDE))
+    with_core(s, u64((CMP << 3) | 3), u64(SECOND), u64(REACH), u64(WIDE))
+    fix(s, jump_if(s, u64(ABOVE)), s.slot, s.done, TO_INTERPRETER)
+    with_core(s, u64(MOV), u64(THIRD), u64(RAM), u64(WIDE))
+    return u64(THIRD), u64(0), u64(SECOND)
 
 
 @native

@@ -47,18 +47,18 @@ def in_group(s: Compiler, offset: u64, size: u64, stores: bool) -> bool:
 
 
 @native
-def begin_group(shared: Shared, array: u64, one: Operation) -> None:
+def begin_group(shared: Shared, decoded: u64, one: Operation) -> None:
     """Before an access: if no group holds it, look whether it begins one."""
     s = shared.compiler[0]
     s.group_ahead = 0
     if one.a != codes.RS1 or one.b != codes.IMM:
         return
     if not in_group(s, s.imm, u64(one.how) & 15, one.code == codes.STORE):
-        find_group(shared, array)
+        find_group(shared, decoded)
 
 
 @native
-def find_group(shared: Shared, array: u64) -> None:
+def find_group(shared: Shared, decoded: u64) -> None:
     """Does an access begin a group?
 
     Sets `group_ahead` to its register, and low, high, alignment and whether it stores.
@@ -71,11 +71,11 @@ def find_group(shared: Shared, array: u64) -> None:
     members = u64(0)
     slot = s.slot
     for _ in typed_range(u64(FURTHEST)):
-        number = instruction_at(shared, array, slot, slot != s.slot)
+        number = instruction_at(shared, decoded, slot, slot != s.slot)
         if number == NOTHING:
             break
         recipe = s.recipes[number >> 1]
-        one = slots_of(shared, array)[slot]
+        one = slots_of(shared, decoded)[slot]
         if u64(recipe.flags) & codes.PIECE != 0:
             break
         if u64(one.rs1) == base and recipe.count != 0:
@@ -90,6 +90,7 @@ def find_group(shared: Shared, array: u64) -> None:
         slot += 2 - (number & 1)
     if members > 1:
         s.group_ahead = base
+        s.group_members = members
         turned = (s.group_high - s.group_anchor) & (s.group_align - 1)
         s.group_end = s.group_high - turned
 
@@ -98,21 +99,21 @@ NOTHING = 0xFFFF_FFFF
 
 
 @native
-def instruction_at(shared: Shared, array: u64, slot: u64, inside: bool) -> u64:
+def instruction_at(shared: Shared, decoded: u64, slot: u64, inside: bool) -> u64:
     """The number of the instruction that follows in a block; NOTHING at the block's end."""
     if slot >= PAGE_SLOTS:
         return u64(NOTHING)
-    handler = slots_of(shared, array)[slot].handler
+    handler = slots_of(shared, decoded)[slot].handler
     if handler == shared.handlers[Special.DECODE] or is_compiled(shared, handler):
         return u64(NOTHING)
-    if decoded_page(shared, array).originals[slot] != 0:
+    if decoded_page(shared, decoded).originals[slot] != 0:
         return u64(NOTHING)
-    if inside and mark_of(shared, array, slot) & LEADER != 0:
+    if inside and mark_of(shared, decoded, slot) & LEADER != 0:
         return u64(NOTHING)
-    kind = u64(kind_at(shared, array, slot))
+    kind = u64(kind_at(shared, decoded, slot))
     if kind != codes.PLAIN and kind != codes.BRANCH:
         return u64(NOTHING)
-    number = number_at(shared, array, slot)
+    number = number_at(shared, decoded, slot)
     return number - FAR if number >= FAR else number
 
 

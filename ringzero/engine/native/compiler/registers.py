@@ -1,34 +1,26 @@
 """Which registers of the guest the host holds: those that its hot code uses most.
 
 Where a slice ends, the instructions that follow are counted by the registers that they use. When
-others are used much more than those that are held, all code is made anew with others held. Code of
-the old kind stays as it is until the harts have left it: each kind has a half of code memory, and
-compiled code goes on without a detour only into code of its own kind.
+others are used much more than those that are held, all code is retired (`generations.py`) and made
+anew with those held.
 """
 
 from __future__ import annotations
 
 from ringzero.engine.native.code.address import (
-    decoded_page,
     page_number,
     slot_index,
     slot_offset,
     slots_of,
 )
-from ringzero.engine.native.code.blocks import drop_blocks, number_at
+from ringzero.engine.native.code.blocks import number_at
 from ringzero.engine.native.code.handler_numbers import COUNT, FAR, Special
 from ringzero.engine.native.compiler import codes
+from ringzero.engine.native.compiler.generations import retire_code
 from ringzero.engine.native.compiler.operands import X
 from ringzero.engine.native.compiler.state import HOSTS, IN_CORE
 from ringzero.engine.native.state import PAGE_SLOTS, Core, Shared, Slot
-from ringzero.engine.native.threads.epochs import (
-    ALL,
-    ARRAYS,
-    acquire,
-    all_passed,
-    new_stamp,
-    release,
-)
+from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.lang import native, ptr, typed_range, u64
 
 LENGTH = 24  # instructions that are looked at where a slice ends
@@ -41,13 +33,13 @@ def note_registers(core: Core, slot: ptr[Slot]) -> None:
     """A slice ended at a slot: count the registers that are used from there on."""
     shared = core.shared[0]
     offset = slot_offset(shared, slot)
-    array, index = page_number(offset), slot_index(offset)
-    if array >= shared.slot_arrays:
+    decoded, index = page_number(offset), slot_index(offset)
+    if decoded >= shared.decoded_pages:
         return
     acquire(shared)
     s = shared.compiler[0]
     for _ in typed_range(u64(LENGTH)):
-        size = use(shared, array, index)
+        size = use(shared, decoded, index)
         if size == 0:
             break
         index += size
@@ -60,14 +52,14 @@ def note_registers(core: Core, slot: ptr[Slot]) -> None:
 
 
 @native
-def use(shared: Shared, array: u64, index: u64) -> u64:
+def use(shared: Shared, decoded: u64, index: u64) -> u64:
     """Count an instruction's registers; its slots, or 0 where the run ends."""
     if index >= PAGE_SLOTS:
         return u64(0)
-    one = slots_of(shared, array)[index]
+    one = slots_of(shared, decoded)[index]
     if one.handler == shared.handlers[Special.DECODE]:
         return u64(0)
-    number = number_at(shared, array, index)
+    number = number_at(shared, decoded, index)
     if number >= FAR:
         number -= FAR
     if number >= COUNT:
@@ -103,7 +95,8 @@ def reconsider(shared: Shared) -> None:
                 most = number
         chosen = chosen | (u64(1) << most)
         best += s.uses[most]
-    if (best - held) * GAIN > every and all_passed(shared, u64(ALL), s.left, ARRAYS):
+    if (best - held) * GAIN > every:
+        retire_code(shared)
         hold(shared, chosen)
     for number in typed_range(u64(1), u64(32)):
         s.uses[number] = s.uses[number] >> 1
@@ -113,9 +106,6 @@ def reconsider(shared: Shared) -> None:
 def hold(shared: Shared, chosen: u64) -> None:
     """Hold these registers from now on: a set of bits, as many as the host has for them."""
     s = shared.compiler[0]
-    for array in typed_range(shared.slot_used):
-        if decoded_page(shared, array).compiled != 0:
-            drop_blocks(shared, array, Special.WARM, True)
     free = u64(0)  # registers of the host
     for host in HOSTS:
         free = free | (u64(1) << host)
@@ -130,10 +120,6 @@ def hold(shared: Shared, chosen: u64) -> None:
         if (chosen >> number) & 1 != 0 and s.places[number] & IN_CORE != 0:
             s.places[number] = first_free(free)
             free = free & ~(u64(1) << s.places[number])
-    s.low = s.half - s.low
-    s.left = new_stamp(shared)
-    s.base = 0
-    s.emptied = 0
     s.changes += 1
 
 

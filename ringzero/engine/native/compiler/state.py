@@ -100,6 +100,10 @@ class Compiler(Struct):
     samples: u64
     next_look: u64  # samples until they are looked at
     left: u64  # the stamp of the half that is not in use
+    retired: u64  # the stamp of code that a new generation follows, or 0
+    generations: u64  # how often one followed another
+    mapped: u64  # whether a hart's addresses were ever others than RAM's
+    direct: u64  # whether loads reach RAM at the addresses that they name
     changes: u64  # how often other registers were held
     places: u64[33]  # type: ignore[valid-type]  # by x register: the host's, or CORE | offset
     values: u64[32]  # type: ignore[valid-type]  # by symbol, for the next piece
@@ -116,12 +120,14 @@ class Compiler(Struct):
     dirty: u64  # and made it Dirty
     group: u64  # register around which a page's distance is known, or 0 (`groups`)
     group_ahead: u64  # register of the group that the next access begins, or 0
+    group_members: u64  # accesses of it
     group_low: u64  # the first offset that it holds for
     group_high: u64  # the last
     group_end: u64  # an offset on the same page as the last, aligned like the widest access
     group_align: u64  # bytes of that
     group_anchor: u64  # its offset
     group_stores: u64  # whether for stores too
+    ram_base: u64
     labels: ptr[u32]  # by slot: 1 + where its block begins, in this trace
     begun: ptr[u16]  # slots with a label
     begun_count: u64

@@ -32,6 +32,7 @@ from ringzero.engine.native.compiler.exits import (
     resolve,
     signed_event,
 )
+from ringzero.engine.native.compiler.generations import generation_begins
 from ringzero.engine.native.compiler.groups import (
     begin_group,
     end_group,
@@ -64,7 +65,9 @@ def compile_trace(core: Core, decoded: u64, head: u64) -> bool:
     """Make code of what can be reached from a slot, and put it in place; False without room."""
     shared = core.shared[0]
     s = shared.compiler[0]
-    if s.base == 0:
+    if s.base == 0 or s.retired != 0:
+        if not generation_begins(shared):
+            return False
         begin_code(s)
     if not room(shared):
         return False
@@ -194,7 +197,7 @@ def instruction(core: Core, decoded: u64, slot: u64) -> tuple[u64, bool]:
     else:
         first = u64(recipe.first)
         if is_access(u64(s.operations[first].code)):
-            begin_group(shared, array, s.operations[first])
+            begin_group(shared, decoded, s.operations[first])
         for i in typed_range(first, first + u64(recipe.count)):
             operation(s, s.operations[i])
     if flags & codes.DIRTIES != 0 and s.dirty == 0:
