@@ -228,3 +228,36 @@ def test_the_guest_is_told_to_look_for_changes_where_others_make_them(root: Path
         flags = protocol.INIT_OUT.unpack(answer)[3]
         assert bool(flags & Init.AUTO_INVAL_DATA) != exclusive
         guest.server.close()
+
+
+def test_the_next_machine_finds_owners_nodes_and_whiteouts(root: Path) -> None:
+    """A folder that anybody may change has no manifest; each file keeps its own label."""
+    first = Guest(root)
+    first.mknod(b"null", stat.S_IFCHR | 0o666, protocol.encode_device(1, 3))
+    first.setattr(first.lookup(b"hello"), Set.MODE | Set.UID, mode=0o4711, uid=12)
+    first.setattr(1, Set.GID, gid=50)
+    first.create(b"moved")
+    first.rename(b"moved", b"else", flags=WHITEOUT)
+    first.server.close()
+    (root / "null").rename(root / "renamed")
+    guest = Guest(root)
+    found = kinds(guest)
+    assert found[b"moved"] == found[b"renamed"] == stat.S_IFCHR
+    assert found[b"hello"] == stat.S_IFREG
+    node = guest.stat(guest.lookup(b"renamed"))
+    assert (node.mode, node.rdev) == (stat.S_IFCHR | 0o666, protocol.encode_device(1, 3))
+    hello = guest.stat(guest.lookup(b"hello"))
+    assert (hello.mode & 0o7777, hello.uid) == (0o4711, 12)
+    assert guest.stat(1).gid == 50
+    assert guest.xattrs(guest.lookup(b"hello")) == []
+    assert not (root / "hello").stat().st_mode & stat.S_ISUID
+    guest.server.close()
+
+
+def test_a_label_that_makes_no_sense_is_none(root: Path) -> None:
+    for number, text in enumerate((b"", b"1 2", b"x y z", b"1 2 3 4 5 6 7 8 9 10", b"-1 " * 8)):
+        os.setxattr(root / "hello", "user.ringzero.owner", text)
+        guest = Guest(root)
+        seen = guest.stat(guest.lookup(b"hello"))
+        assert stat.S_ISREG(seen.mode), number
+        guest.server.close()

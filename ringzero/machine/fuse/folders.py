@@ -10,7 +10,8 @@ import errno
 import os
 import stat
 
-from ringzero.machine.fuse import protocol
+from ringzero.machine.fuse import labels, protocol
+from ringzero.machine.fuse.owners import SPECIAL
 from ringzero.machine.fuse.protocol import FuseError, Op, Request
 from ringzero.machine.fuse.session import OpenFile, Session, answers
 
@@ -38,8 +39,9 @@ def _read_names(session: Session, folder: OpenFile) -> list[tuple[bytes, int, in
     ]
     with os.scandir(folder.fd) as found:
         for item in found:
-            # No status is taken here: a folder may hold thousands, and the host tells the kind.
             kind = session.owners.kind((here.st_dev, item.inode())) or _kind(item)
+            if kind == stat.S_IFREG and session.owners.labelled:
+                kind = _labelled_kind(folder.fd, item)
             entries.append((os.fsencode(item.name), item.inode(), kind >> 12))
     return entries
 
@@ -51,6 +53,19 @@ def _kind(item: os.DirEntry[str]) -> int:
     if item.is_dir(follow_symlinks=False):
         return stat.S_IFDIR
     return stat.S_IFREG if item.is_file(follow_symlinks=False) else 0
+
+
+def _labelled_kind(folder: int, item: os.DirEntry[str]) -> int:
+    """The kind of a regular file of the host: device nodes and whiteouts are empty ones with a
+    label, and overlays believe the kind that a folder says."""
+    try:
+        if item.stat(follow_symlinks=False).st_size:
+            return stat.S_IFREG
+    except OSError:
+        return 0  # removed since
+    label = labels.read(f"/proc/self/fd/{folder}/{item.name}", follow=False)
+    kind = stat.S_IFMT(label[0].mode) if label else 0
+    return kind if kind in SPECIAL else stat.S_IFREG
 
 
 @answers(Op.READDIR)

@@ -12,7 +12,7 @@ import errno
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ringzero.descriptors import open_file
@@ -66,6 +66,7 @@ class Inodes:
         self._root_fd = open_file(root, HANDLE | os.O_DIRECTORY)
         self._limit = max(limit, 16)
         self._handles: OrderedDict[Inode, int] = OrderedDict()
+        self.on_new: Callable[[Inode], None] = _nobody_listens
         self.clear()
 
     def clear(self) -> None:
@@ -147,6 +148,7 @@ class Inodes:
             self._next_id += 1
             self._by_id[inode.id] = self._by_key[inode.key] = inode
             self._keep(inode, fd)
+            self.on_new(inode)
         elif inode.parent is None or inode in self._handles:
             os.close(fd)
             self._renamed(inode, parent, name)
@@ -185,6 +187,10 @@ class Inodes:
     def all(self) -> list[Inode]:
         """Every inode that the guest knows."""
         return list(self._by_id.values())
+
+
+def _nobody_listens(inode: Inode) -> None:
+    """Of a table that belongs to no session yet."""
 
 
 def checked(name: bytes) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ringzero.descriptors import open_file
 from ringzero.machine import libc
-from ringzero.machine.fuse import protocol
+from ringzero.machine.fuse import labels, protocol
 from ringzero.machine.fuse.inodes import HANDLE, Inode, checked
 from ringzero.machine.fuse.owners import SPECIAL, Seen, key_of
 from ringzero.machine.fuse.protocol import FuseError, Op, Request
@@ -218,11 +218,15 @@ def _make_whiteout(session: Session, folder: Inode, request: Request) -> bytes:
     name = b".ringzero-" + secrets.token_hex(8).encode()
     flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(name, flags, 0o600, dir_fd=session.inodes.handle(folder))
-    status = os.fstat(fd)
-    os.close(fd)
-    session.owners.forget(key_of(status))
-    seen = Seen(stat.S_IFCHR, request.uid, request.gid)
-    session.owners.set(status, folder.child_path(name), seen)
+    try:
+        status = os.fstat(fd)
+        session.owners.forget(key_of(status))
+        seen = Seen(stat.S_IFCHR, request.uid, request.gid)
+        session.owners.set(status, folder.child_path(name), seen)
+        if session.owners.labelled:
+            labels.write(f"/proc/self/fd/{fd}", session.owners.label(key_of(status)))
+    finally:
+        os.close(fd)
     return name
 
 

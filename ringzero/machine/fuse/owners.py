@@ -20,6 +20,9 @@ from ringzero.lang.cache import write_whole
 Key = tuple[int, int]
 """A host file: its device and inode number."""
 
+Rights = tuple[int, int, int]
+"""Mode, owner and group of a host file: what chmod and chown change there."""
+
 SPECIAL = (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK)
 """Kinds that stand as empty regular files on the host."""
 
@@ -39,9 +42,8 @@ class Record:
     """What is different, and where in the tree the file is."""
 
     seen: Seen
-    host: tuple[int, int, int]
-    """Mode, owner and group of the host's file when this was recorded: where the host has changed
-    one of them since, the host's counts."""
+    host: Rights
+    """The host's file when this was recorded: what the host has changed since counts."""
     paths: set[bytes] = field(default_factory=set)
 
 
@@ -60,6 +62,8 @@ class Owners:
         self._records: dict[Key, Record] = {}
         self._attributes: dict[Key, dict[bytes, bytes]] = {}
         self.dirty = False
+        self.labelled = manifest is None
+        """Do files carry their labels themselves?"""
         if manifest is not None and manifest.exists():
             self._load(root, json.loads(manifest.read_text()))
 
@@ -113,6 +117,15 @@ class Owners:
         known = self._records.get(key)
         paths = known.paths if known else set()
         self._records[key] = Record(seen, _rights(status), paths | {path})
+
+    def label(self, key: Key) -> tuple[Seen, Rights] | None:
+        """What is recorded of a file, to be kept with it."""
+        record = self._records.get(key)
+        return (record.seen, record.host) if record else None
+
+    def recall(self, key: Key, path: bytes, label: tuple[Seen, Rights]) -> None:
+        """A file that the guest meets brings its label."""
+        self._records.setdefault(key, Record(*label, {path}))
 
     def linked(self, status: os.stat_result, path: bytes) -> None:
         """A file has one more name."""
@@ -181,8 +194,7 @@ class Owners:
         self.dirty = False
 
 
-def _rights(status: os.stat_result) -> tuple[int, int, int]:
-    """What chmod and chown change on the host."""
+def _rights(status: os.stat_result) -> Rights:
     return stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ringzero.descriptors import open_file
-from ringzero.machine.fuse import protocol
+from ringzero.machine.fuse import labels, protocol
 from ringzero.machine.fuse.inodes import Inode, Inodes
 from ringzero.machine.fuse.owners import SPECIAL, Owners, Seen, key_of
 from ringzero.machine.fuse.protocol import FuseError, Op, Request
@@ -52,6 +52,8 @@ class Session:
         self.open_limit = max(min(allowed // 4, 8192), 16)
         self.inodes = Inodes(root, self.open_limit)
         self.owners = Owners(root, manifest, save=not read_only)
+        self.inodes.on_new = self._recall
+        self._recall(self.inodes.get(1))
         self.files: dict[int, OpenFile] = {}
         self.next_file = 1
         self.minor = 0  # of the protocol; 0 before INIT
@@ -160,9 +162,21 @@ class Session:
             if not special and safe != stat.S_IMODE(status.st_mode):
                 # Where it is not the host user's own file, the record alone says it.
                 with contextlib.suppress(PermissionError):
-                    os.chmod(f"/proc/self/fd/{self.inodes.handle(inode)}", safe)
+                    os.chmod(self.place(inode), safe)
             status = self.status(inode)
         self.owners.set(status, inode.path(), wanted)
+        if self.owners.labelled and inode.kind != stat.S_IFLNK:
+            labels.write(self.place(inode), self.owners.label(inode.key))
+
+    def _recall(self, inode: Inode) -> None:
+        """A file that the guest meets may bring how it looked to an earlier one."""
+        if self.owners.labelled and inode.kind in (stat.S_IFREG, stat.S_IFDIR):
+            if label := labels.read(self.place(inode)):
+                self.owners.recall(inode.key, inode.path(), label)
+
+    def place(self, inode: Inode) -> str:
+        """A path to an inode's file, whatever its name is; of a symbolic link, to its target."""
+        return f"/proc/self/fd/{self.inodes.handle(inode)}"
 
     def lose_privileges(self, inode: Inode, *, suid: bool) -> None:
         """What a write, a truncation or a change of owner takes from a program: its capabilities,
@@ -171,8 +185,7 @@ class Session:
             inode.capable = False
             self.owners.remove_attribute(inode.key, CAPABILITY)
             with contextlib.suppress(OSError):
-                place = f"/proc/self/fd/{self.inodes.handle(inode)}"
-                os.removexattr(place, OURS + CAPABILITY)
+                os.removexattr(self.place(inode), OURS + CAPABILITY)
         if suid:
             self.drop_set_id(inode)
 

@@ -76,7 +76,8 @@ def list_attributes(session: Session, request: Request) -> bytes:
     found = list(session.owners.attributes(inode.key))
     with contextlib.suppress(OSError):
         found += map(os.fsencode, os.listxattr(_place(session, inode)))
-    names = [name.removeprefix(OURS) for name in found if name.startswith((b"user.", *MAPPED))]
+    names = [name.removeprefix(OURS) for name in found]
+    names = [name for name in names if name.startswith((b"user.", *MAPPED))]
     return _sized(b"".join(name + b"\0" for name in names), size)
 
 
@@ -122,4 +123,4 @@ def _place(session: Session, inode: Inode) -> str:
     """A path to an inode's file; a symbolic link has none that is not its target's."""
     if inode.kind == stat.S_IFLNK:
         raise OSError(errno.EOPNOTSUPP, "a symbolic link")
-    return f"/proc/self/fd/{session.inodes.handle(inode)}"
+    return session.place(inode)
