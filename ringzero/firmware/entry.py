@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ringzero.bare.stubs import offsets, stub
+from ringzero.board import fw_dynamic
+from ringzero.board.fw_dynamic import FirmwareInfo
 from ringzero.firmware.layout import HARTS, STACK_SIZE
 from ringzero.lang import Struct, u64
 
@@ -30,18 +32,6 @@ class Frame(Struct):
     align: u64  # the stack pointer stays a multiple of 16
 
 
-class FirmwareInfo(Struct):
-    """fw_dynamic_info, which the stage before hands over in a2 (OpenSBI, fw_dynamic.h)."""
-
-    magic: u64
-    version: u64
-    next_address: u64
-    next_mode: u64
-    options: u64
-    boot_hart: u64
-
-
-INFO_MAGIC, INFO_VERSION = 0x4942_534F, 2
 SAVED = [name for name in Frame.fields if name not in ("sp", "t0", "align")]
 
 # a0 hart, a1 device tree, a2 fw_dynamic_info. One hart goes on; the others wait for it.
@@ -63,16 +53,16 @@ start = stub(
     mv s1, a1
     mv s2, a2
 
-    li t0, {INFO_MAGIC}             # does the stage before choose the hart that boots?
+    li t0, {fw_dynamic.MAGIC}       # does the stage before choose the hart that boots?
     beqz a2, lottery
     ld t1, info.magic(a2)
     bne t0, t1, lottery
     ld t1, info.version(a2)
-    li t0, {INFO_VERSION}
+    li t0, {fw_dynamic.VERSION}
     bltu t1, t0, lottery
     ld t1, info.boot_hart(a2)
     beq t1, a0, chosen
-    li t0, -1
+    li t0, {fw_dynamic.ANY_HART}
     bne t1, t0, others
 lottery:
     la t0, boot                     # boot.unclaimed

@@ -5,10 +5,11 @@ from __future__ import annotations
 from ringzero.bare.device_tree import ABSENT, find, is_tree, word
 from ringzero.bare.stubs import csr
 from ringzero.bare.text import put, put_byte, put_hex
-from ringzero.board import clint, sbi
+from ringzero.board import clint, fw_dynamic, sbi
 from ringzero.board.addresses import CLINT_BASE, FIRMWARE_SIZE, KERNEL_BASE, RAM_BASE
+from ringzero.board.fw_dynamic import FirmwareInfo
 from ringzero.firmware import calls, harts, uart
-from ringzero.firmware.entry import INFO_MAGIC, FirmwareInfo, Frame, trap
+from ringzero.firmware.entry import Frame, trap
 from ringzero.firmware.layout import HARTS, S, boot, shared
 from ringzero.firmware.memory import find_ram
 from ringzero.firmware.requests import read_mail
@@ -93,7 +94,7 @@ def start_first(hart: u64, tree: ptr[u8], info: FirmwareInfo) -> None:
         shared.state[other] = sbi.STOPPED
     shared.present[0] = u64(1) << hart
     address, mode = u64(KERNEL_BASE), u64(S)
-    if address_of(info) != 0 and info.magic == INFO_MAGIC:
+    if address_of(info) != 0 and info.magic == fw_dynamic.MAGIC:
         address, mode = info.next_address, info.next_mode
     count_harts(tree)
     find_ram(tree)

@@ -7,12 +7,8 @@ from __future__ import annotations
 
 from ringzero.bare.text import put, put_byte, put_decimal, put_hex
 from ringzero.guests.entry import Frame
+from ringzero.isa.privileged.trap import FETCH_ACCESS, FETCH_PAGE
 from ringzero.lang import Struct, native, ptr, u8, u64
-
-FETCH_ACCESS, ILLEGAL, BREAKPOINT, LOAD_ACCESS, STORE_ACCESS = 1, 2, 3, 5, 7
-USER_CALL, SUPERVISOR_CALL, MACHINE_CALL = 8, 9, 11
-FETCH_FAULT, LOAD_FAULT, STORE_FAULT = 12, 13, 15
-INTERRUPT = 1 << 63
 
 
 class Expected(Struct):
@@ -48,7 +44,7 @@ def record(frame: Frame) -> None:
 @native
 def skip(frame: Frame) -> None:
     """Go on after the instruction that trapped, or return from a call to nowhere."""
-    if frame.cause == FETCH_FAULT or frame.cause == FETCH_ACCESS:
+    if frame.cause == FETCH_PAGE or frame.cause == FETCH_ACCESS:
         frame.pc = frame.x[1]
     else:
         frame.pc += 4

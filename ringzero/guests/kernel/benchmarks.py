@@ -8,6 +8,7 @@ from __future__ import annotations
 from ringzero.bare.stubs import csr
 from ringzero.bare.text import put
 from ringzero.board.sbi import BASE, GET_SPEC_VERSION
+from ringzero.board.uart import LSR
 from ringzero.guests import sbi
 from ringzero.guests.kernel import pages, privileged, user
 from ringzero.guests.kernel.pages import PAGE
@@ -22,7 +23,7 @@ SPREAD, STRIDE = (
     0x40_0000,
 )  # further apart than translation caches reach, and in one set of them
 SPREAD_BASE = 0x10_0000_0000
-LINE_STATUS = pages.DEVICES + 5
+LINE_STATUS = pages.DEVICES + LSR
 
 
 class Began(Struct):

@@ -17,17 +17,9 @@ from ringzero.guests.kernel.layout import (
     user_layout,
 )
 from ringzero.guests.kernel.pages import PAGE
-from ringzero.guests.verdicts import (
-    INTERRUPT,
-    LOAD_FAULT,
-    STORE_FAULT,
-    USER_CALL,
-    count_check,
-    put_trap,
-    put_verdict,
-    skip,
-)
+from ringzero.guests.verdicts import count_check, put_trap, put_verdict, skip
 from ringzero.isa.privileged.paging import R, U, W, X
+from ringzero.isa.privileged.trap import ECALL_FROM_U, INTERRUPT, LOAD_PAGE, STORE_PAGE
 from ringzero.lang import Struct, address_of, load, native, store, u8, u64
 
 EXIT, WRITE, PROCESS_ID, YIELD, BENCH, FAULT, CHECK, SLICES = 0, 1, 2, 3, 4, 5, 6, 7
@@ -156,14 +148,14 @@ def run_slice(which: u64) -> None:
 def serve(which: u64, process: Process) -> bool:
     """Handle a trap from user mode; whether the process goes on now."""
     cause = process.frame.cause
-    if cause == USER_CALL:
+    if cause == ECALL_FROM_U:
         process.frame.pc += 4
         return system_call(which, process)
     if cause == TIMER_INTERRUPT:
         privileged.set_timer(~u64(0))
         return False
     address = process.frame.value
-    if (cause == LOAD_FAULT or cause == STORE_FAULT) and HEAP <= address < HEAP_END:
+    if (cause == LOAD_PAGE or cause == STORE_PAGE) and HEAP <= address < HEAP_END:
         if give(process.root, address & ~u64(PAGE - 1)):
             privileged.mapped_page(address)
             process.faults += 1

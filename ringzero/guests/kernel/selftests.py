@@ -9,13 +9,6 @@ from ringzero.guests.kernel import pages, privileged, user
 from ringzero.guests.kernel.privileged import FS_INITIAL, MXR, SIE, SPIE, SPP, SUM
 from ringzero.guests.kernel.processes import TIMER_INTERRUPT, create, processes, run
 from ringzero.guests.verdicts import (
-    BREAKPOINT,
-    FETCH_FAULT,
-    ILLEGAL,
-    INTERRUPT,
-    LOAD_ACCESS,
-    LOAD_FAULT,
-    STORE_FAULT,
     arm,
     expected,
     faulted,
@@ -28,7 +21,16 @@ from ringzero.guests.verdicts import (
 )
 from ringzero.isa.csrs.supervisor import sstatus
 from ringzero.isa.privileged.paging import A, D, R, U, V, W, X
-from ringzero.isa.privileged.trap import STATUS_FS
+from ringzero.isa.privileged.trap import (
+    BREAKPOINT,
+    FETCH_PAGE,
+    ILLEGAL_INSTRUCTION,
+    INTERRUPT,
+    LOAD_ACCESS,
+    LOAD_PAGE,
+    STATUS_FS,
+    STORE_PAGE,
+)
 from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u64
 
 SOFTWARE_INTERRUPT = INTERRUPT | 1
@@ -91,11 +93,11 @@ def test_exceptions() -> None:
     arm()
     write_cycle()
     value = expected.value
-    verdict("write to a read-only CSR is illegal", faulted(u64(ILLEGAL), value)
+    verdict("write to a read-only CSR is illegal", faulted(u64(ILLEGAL_INSTRUCTION), value)
             and (value == 0 or value == WRITE_CYCLE))  # fmt: skip
     arm()
     read_machine()
-    verdict("machine CSR is illegal", faulted(u64(ILLEGAL), expected.value))
+    verdict("machine CSR is illegal", faulted(u64(ILLEGAL_INSTRUCTION), expected.value))
     arm()
     user.stop()
     value = expected.value
@@ -104,7 +106,7 @@ def test_exceptions() -> None:
     arm()
     csr.sstatus.clear(u64(STATUS_FS))
     use_float()
-    verdict("floats while FS is off are illegal", faulted(u64(ILLEGAL), expected.value))
+    verdict("floats while FS is off are illegal", faulted(u64(ILLEGAL_INSTRUCTION), expected.value))
     arm()
     csr.sstatus.set(u64(FS_INITIAL))
     use_float()
@@ -208,7 +210,7 @@ def loads(name: ptr[u8], entry: u64, allowed: bool) -> None:
     if allowed:
         verdict(name, nothing_came())
     else:
-        verdict(name, faulted(u64(LOAD_FAULT), u64(SCRATCH + 8)))
+        verdict(name, faulted(u64(LOAD_PAGE), u64(SCRATCH + 8)))
 
 
 @native(inline=False)
@@ -230,7 +232,7 @@ def test_tables() -> None:
     put_entry(frame | V | R | W | X | U | A | D)
     arm()
     user.execute(u64(SCRATCH))
-    verdict("SUM does not allow fetches", faulted(u64(FETCH_FAULT), u64(SCRATCH)))
+    verdict("SUM does not allow fetches", faulted(u64(FETCH_PAGE), u64(SCRATCH)))
     csr.sstatus.clear(u64(SUM))
     loads("execute-only page", frame | V | X | A | D, False)
     csr.sstatus.set(u64(MXR))
@@ -239,10 +241,10 @@ def test_tables() -> None:
     put_entry(frame | V | R | A | D)
     arm()
     user.store_probe(u64(SCRATCH + 16))
-    verdict("store to a read-only page", faulted(u64(STORE_FAULT), u64(SCRATCH + 16)))
+    verdict("store to a read-only page", faulted(u64(STORE_PAGE), u64(SCRATCH + 16)))
     arm()
     user.execute(u64(SCRATCH))
-    verdict("fetch from a page without X", faulted(u64(FETCH_FAULT), u64(SCRATCH)))
+    verdict("fetch from a page without X", faulted(u64(FETCH_PAGE), u64(SCRATCH)))
     test_accessed(frame)
     put_entry(u64(0))
     pages.release(page)
@@ -257,13 +259,13 @@ def test_accessed(frame: u64) -> None:
     user.load_probe(u64(SCRATCH))
     entry = load(u64, at)
     hardware = nothing_came() and entry & (A | D) == A
-    verdict("A is set, or faults", hardware or faulted(u64(LOAD_FAULT), u64(SCRATCH)))
+    verdict("A is set, or faults", hardware or faulted(u64(LOAD_PAGE), u64(SCRATCH)))
     put_entry(frame | V | R | W | A)
     arm()
     user.store_probe(u64(SCRATCH))
     entry = load(u64, at)
     hardware = nothing_came() and entry & (A | D) == A | D
-    verdict("D is set, or faults", hardware or faulted(u64(STORE_FAULT), u64(SCRATCH)))
+    verdict("D is set, or faults", hardware or faulted(u64(STORE_PAGE), u64(SCRATCH)))
 
 
 @native(inline=False)
@@ -279,7 +281,7 @@ def test_spaces() -> None:
     arm()
     user.load_probe(u64(0x9000_0000))
     aligned = page & (1 << 21) - 1 == 0
-    verdict("misaligned superpage", aligned or faulted(u64(LOAD_FAULT), u64(0x9000_0000)))
+    verdict("misaligned superpage", aligned or faulted(u64(LOAD_PAGE), u64(0x9000_0000)))
     store(u64, at, pages.leaf(u64(NOWHERE), u64(R | W)))
     privileged.flush_all()
     arm()
@@ -289,20 +291,20 @@ def test_spaces() -> None:
     privileged.flush_all()
     arm()
     user.load_probe(u64(0x5000_0000))
-    verdict("hole in the tables", faulted(u64(LOAD_FAULT), u64(0x5000_0000)))
+    verdict("hole in the tables", faulted(u64(LOAD_PAGE), u64(0x5000_0000)))
     arm()
     user.load_probe(u64(1) << 62)
-    verdict("address out of Sv39", faulted(u64(LOAD_FAULT), u64(1) << 62))
+    verdict("address out of Sv39", faulted(u64(LOAD_PAGE), u64(1) << 62))
     arm()
     user.execute(u64(0x5000_0000))
-    verdict("fetch from a hole", faulted(u64(FETCH_FAULT), u64(0x5000_0000)))
+    verdict("fetch from a hole", faulted(u64(FETCH_PAGE), u64(0x5000_0000)))
     arm()
     user.store_probe(address_of(test_spaces) & ~u64(7))
     verdict("kernel text is read-only",
-            faulted(u64(STORE_FAULT), address_of(test_spaces) & ~u64(7)))  # fmt: skip
+            faulted(u64(STORE_PAGE), address_of(test_spaces) & ~u64(7)))  # fmt: skip
     arm()
     user.execute(address_of(word))
-    verdict("kernel data does not run", faulted(u64(FETCH_FAULT), address_of(word)))
+    verdict("kernel data does not run", faulted(u64(FETCH_PAGE), address_of(word)))
     test_remapping(page)
 
 

@@ -7,12 +7,12 @@ from ringzero.board.addresses import KERNEL_BASE
 from ringzero.guests.kernel import processes
 from ringzero.guests.kernel.layout import HEAP, USER_BASE, USER_STACK
 from ringzero.guests.kernel.pages import PAGE
-from ringzero.guests.verdicts import (
+from ringzero.isa.privileged.trap import (
     BREAKPOINT,
-    FETCH_FAULT,
-    ILLEGAL,
-    LOAD_FAULT,
-    STORE_FAULT,
+    FETCH_PAGE,
+    ILLEGAL_INSTRUCTION,
+    LOAD_PAGE,
+    STORE_PAGE,
 )
 from ringzero.lang import Struct, atomic, load, native, ptr, store, typed_range, u8, u64
 
@@ -132,35 +132,35 @@ def spin() -> u64:
 def probe() -> u64:
     """What user mode may not do, and what it gets for trying."""
     read_status()
-    check_fault("reads sstatus", u64(ILLEGAL), u64(0))
+    check_fault("reads sstatus", u64(ILLEGAL_INSTRUCTION), u64(0))
     read_machine()
-    check_fault("reads mstatus", u64(ILLEGAL), u64(0))
+    check_fault("reads mstatus", u64(ILLEGAL_INSTRUCTION), u64(0))
     write_space()
-    check_fault("writes satp", u64(ILLEGAL), u64(0))
+    check_fault("writes satp", u64(ILLEGAL_INSTRUCTION), u64(0))
     return_trap()
-    check_fault("sret", u64(ILLEGAL), u64(0))
+    check_fault("sret", u64(ILLEGAL_INSTRUCTION), u64(0))
     machine_return()
-    check_fault("mret", u64(ILLEGAL), u64(0))
+    check_fault("mret", u64(ILLEGAL_INSTRUCTION), u64(0))
     flush()
-    check_fault("sfence.vma", u64(ILLEGAL), u64(0))
+    check_fault("sfence.vma", u64(ILLEGAL_INSTRUCTION), u64(0))
     write_cycle()
-    check_fault("writes cycle", u64(ILLEGAL), u64(0))
+    check_fault("writes cycle", u64(ILLEGAL_INSTRUCTION), u64(0))
     stop()
     check_fault("ebreak", u64(BREAKPOINT), u64(0))
     load_probe(u64(KERNEL_BASE))
-    check_fault("reads the kernel", u64(LOAD_FAULT), u64(KERNEL_BASE))
+    check_fault("reads the kernel", u64(LOAD_PAGE), u64(KERNEL_BASE))
     store_probe(u64(KERNEL_BASE + 0x10_0000))
-    check_fault("writes the kernel", u64(STORE_FAULT), u64(KERNEL_BASE + 0x10_0000))
+    check_fault("writes the kernel", u64(STORE_PAGE), u64(KERNEL_BASE + 0x10_0000))
     execute(u64(KERNEL_BASE))
-    check_fault("calls the kernel", u64(FETCH_FAULT), u64(KERNEL_BASE))
+    check_fault("calls the kernel", u64(FETCH_PAGE), u64(KERNEL_BASE))
     load_probe(u64(0))
-    check_fault("reads address 0", u64(LOAD_FAULT), u64(0))
+    check_fault("reads address 0", u64(LOAD_PAGE), u64(0))
     store_probe(u64(USER_BASE))
-    check_fault("writes its text", u64(STORE_FAULT), u64(USER_BASE))
+    check_fault("writes its text", u64(STORE_PAGE), u64(USER_BASE))
     execute(u64(USER_STACK - 64))
-    check_fault("runs its stack", u64(FETCH_FAULT), u64(USER_STACK - 64))
+    check_fault("runs its stack", u64(FETCH_PAGE), u64(USER_STACK - 64))
     load_probe(u64(HOLE))
-    check_fault("reads a hole", u64(LOAD_FAULT), u64(HOLE))
+    check_fault("reads a hole", u64(LOAD_PAGE), u64(HOLE))
     own.counter[0] = 5
     before = atomic("add", u64, own.counter, 0, 3)
     check("atomic add", before == 5 and own.counter[0] == 8)

@@ -8,15 +8,6 @@ from ringzero.board.addresses import CLINT_BASE
 from ringzero.guests.entry import Frame
 from ringzero.guests.machine.entry import enter_lower, finish
 from ringzero.guests.verdicts import (
-    BREAKPOINT,
-    FETCH_ACCESS,
-    ILLEGAL,
-    INTERRUPT,
-    LOAD_ACCESS,
-    MACHINE_CALL,
-    STORE_ACCESS,
-    SUPERVISOR_CALL,
-    USER_CALL,
     arm,
     expected,
     faulted,
@@ -29,7 +20,20 @@ from ringzero.guests.verdicts import (
 )
 from ringzero.isa.csrs.machine import mstatus
 from ringzero.isa.hart import S, U
-from ringzero.isa.privileged.trap import MSI, MTI, SSI
+from ringzero.isa.privileged.trap import (
+    BREAKPOINT,
+    ECALL_FROM_M,
+    ECALL_FROM_S,
+    ECALL_FROM_U,
+    FETCH_ACCESS,
+    ILLEGAL_INSTRUCTION,
+    INTERRUPT,
+    LOAD_ACCESS,
+    MSI,
+    MTI,
+    SSI,
+    STORE_ACCESS,
+)
 from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u32, u64
 
 MIE, MPIE, MPP, MPRV = (
@@ -134,7 +138,7 @@ def test_registers() -> None:
     csr.mepc.write(u64(0x8000_0007))
     verdict("mepc is even", csr.mepc.read() & 1 == 0)
     csr.medeleg.write(~u64(0))
-    verdict("calls from M are not delegated", csr.medeleg.read() >> MACHINE_CALL & 1 == 0)
+    verdict("calls from M are not delegated", csr.medeleg.read() >> ECALL_FROM_M & 1 == 0)
     csr.medeleg.write(u64(0))
     csr.mideleg.write(~u64(0))
     verdict("machine interrupts are not delegated", csr.mideleg.read() & 0x888 == 0)
@@ -154,33 +158,35 @@ def test_traps() -> None:
     """Traps in machine mode, and from below."""
     arm()
     call()
-    verdict("call from M", faulted(u64(MACHINE_CALL), u64(0)))
+    verdict("call from M", faulted(u64(ECALL_FROM_M), u64(0)))
     verdict("trap keeps the mode in MPP", expected.status & MPP == MPP)
     arm()
     stop()
     verdict("breakpoint", faulted(u64(BREAKPOINT), expected.value))
     arm()
     write_cycle()
-    verdict("write to a read-only CSR is illegal", faulted(u64(ILLEGAL), expected.value))
+    verdict(
+        "write to a read-only CSR is illegal", faulted(u64(ILLEGAL_INSTRUCTION), expected.value)
+    )
     none = u64(0)
     csr.pmpcfg0.write(none)  # Spike and QEMU open an entry for programs that know no PMP
     verdict("fetch without PMP", below(u64(S_MODE), address_of(below_call), none) == FETCH_ACCESS)
     csr.pmpaddr0.write(~u64(0))
     csr.pmpcfg0.write(u64(NAPOT | ALL))
-    verdict("call from S", below(u64(S_MODE), address_of(below_call), none) == SUPERVISOR_CALL)
+    verdict("call from S", below(u64(S_MODE), address_of(below_call), none) == ECALL_FROM_S)
     verdict("MPP says S", expected.status & MPP == S_MODE)
-    verdict("call from U", below(u64(U_MODE), address_of(below_call), none) == USER_CALL)
+    verdict("call from U", below(u64(U_MODE), address_of(below_call), none) == ECALL_FROM_U)
     verdict("MPP says U", expected.status & MPP == 0)
     verdict("mepc points to the call", expected.pc == address_of(below_call))
     csr.mstatus.set(u64(MPRV))
     below(u64(S_MODE), address_of(below_call), none)
     verdict("mret to S clears MPRV", csr.mstatus.read() & MPRV == 0)
     verdict("S has no machine CSRs",
-            below(u64(S_MODE), address_of(below_machine), none) == ILLEGAL)  # fmt: skip
+            below(u64(S_MODE), address_of(below_machine), none) == ILLEGAL_INSTRUCTION)  # fmt: skip
     csr.medeleg.write(u64(1 << BREAKPOINT))
     csr.stvec.write(address_of(below_call))
     cause = below(u64(U_MODE), address_of(below_stop), none)
-    verdict("delegated breakpoint goes to S", cause == SUPERVISOR_CALL)
+    verdict("delegated breakpoint goes to S", cause == ECALL_FROM_S)
     verdict("scause and sepc of it", csr.scause.read() == BREAKPOINT
             and csr.sepc.read() == address_of(below_stop))  # fmt: skip
     csr.medeleg.write(u64(0))
@@ -192,7 +198,7 @@ def test_traps() -> None:
 def gated(name: ptr[u8], bit: int, text: u64) -> None:
     """An instruction that S may use, unless mstatus says otherwise."""
     csr.mstatus.set(u64(bit))
-    trapped = below(u64(S_MODE), text, u64(0)) == ILLEGAL
+    trapped = below(u64(S_MODE), text, u64(0)) == ILLEGAL_INSTRUCTION
     csr.mstatus.clear(u64(bit))
     verdict(name, trapped)
 
@@ -205,17 +211,21 @@ def test_gates() -> None:
     gated("TVM traps sfence.vma", TVM, address_of(below_fence))
     gated("TSR traps sret", TSR, address_of(below_sret))
     gated("TW traps wfi", TW, address_of(below_wait))
-    verdict("satp without TVM", below(s, address_of(below_satp), none) == SUPERVISOR_CALL)
-    verdict("sret is illegal in U", below(u, address_of(below_sret), none) == ILLEGAL)
+    verdict("satp without TVM", below(s, address_of(below_satp), none) == ECALL_FROM_S)
+    verdict("sret is illegal in U", below(u, address_of(below_sret), none) == ILLEGAL_INSTRUCTION)
     csr.mcounteren.write(none)
-    verdict("mcounteren closes cycle", below(s, address_of(below_cycle), none) == ILLEGAL)
+    verdict(
+        "mcounteren closes cycle", below(s, address_of(below_cycle), none) == ILLEGAL_INSTRUCTION
+    )
     csr.mcounteren.write(u64(7))
     csr.scounteren.write(none)
     verdict("mcounteren opens cycle",
-            below(s, address_of(below_cycle), none) == SUPERVISOR_CALL)  # fmt: skip
-    verdict("scounteren closes cycle", below(u, address_of(below_cycle), none) == ILLEGAL)
+            below(s, address_of(below_cycle), none) == ECALL_FROM_S)  # fmt: skip
+    verdict(
+        "scounteren closes cycle", below(u, address_of(below_cycle), none) == ILLEGAL_INSTRUCTION
+    )
     csr.scounteren.write(u64(7))
-    verdict("scounteren opens cycle", below(u, address_of(below_cycle), none) == USER_CALL)
+    verdict("scounteren opens cycle", below(u, address_of(below_cycle), none) == ECALL_FROM_U)
 
 
 @native(inline=False)
@@ -226,7 +236,7 @@ def test_protection() -> None:
     csr.pmpaddr0.write((at >> 2) + 1)
     csr.pmpcfg0.write(u64((NAPOT | ALL) << 8 | NA4))
     verdict("memory before the region", below(s, address_of(below_load), at - 8)
-            == SUPERVISOR_CALL)  # fmt: skip
+            == ECALL_FROM_S)  # fmt: skip
     verdict("NA4 in half of a word", below(s, address_of(below_load), at) == LOAD_ACCESS)
     verdict("its address", expected.value == at or expected.value == at + 4)
     arm()
@@ -237,9 +247,9 @@ def test_protection() -> None:
     verdict("M reads what S may not", nothing_came())
     csr.pmpaddr0.write(at >> 2 | 7)  # 64 bytes
     csr.pmpcfg0.write(u64((NAPOT | ALL) << 8 | NAPOT | 1))
-    verdict("NAPOT allows loads", below(s, address_of(below_load), at + 56) == SUPERVISOR_CALL)
+    verdict("NAPOT allows loads", below(s, address_of(below_load), at + 56) == ECALL_FROM_S)
     verdict("NAPOT denies stores", below(s, address_of(below_store), at + 56) == STORE_ACCESS)
-    verdict("NAPOT ends", below(s, address_of(below_store), at + 64) == SUPERVISOR_CALL)
+    verdict("NAPOT ends", below(s, address_of(below_store), at + 64) == ECALL_FROM_S)
     arm()
     csr.mstatus.clear(u64(MPP))
     csr.mstatus.set(u64(MPRV))
@@ -250,9 +260,9 @@ def test_protection() -> None:
     csr.pmpaddr1.write((at >> 2) + 4)
     csr.pmpaddr2.write(~u64(0))
     csr.pmpcfg0.write(u64((NAPOT | ALL) << 16 | TOR << 8))
-    verdict("TOR begins", below(s, address_of(below_load), at - 8) == SUPERVISOR_CALL)
+    verdict("TOR begins", below(s, address_of(below_load), at - 8) == ECALL_FROM_S)
     verdict("TOR denies", below(s, address_of(below_load), at + 8) == LOAD_ACCESS)
-    verdict("TOR ends", below(s, address_of(below_load), at + 16) == SUPERVISOR_CALL)
+    verdict("TOR ends", below(s, address_of(below_load), at + 16) == ECALL_FROM_S)
     csr.pmpaddr0.write(~u64(0))
     csr.pmpcfg0.write(u64(NAPOT | ALL))
 

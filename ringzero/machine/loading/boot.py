@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import struct
 
+from ringzero.board import fw_dynamic
 from ringzero.errors import UsageError
 from ringzero.machine.memory import GuestMemory
 
-OSBI_MAGIC, OSBI_VERSION = 0x4942_534F, 2  # "OSBI"; include/sbi/fw_dynamic.h
 SUPERVISOR = 1
 MEGABYTE = 1 << 20
 TREE_ALIGNMENT = 2 * MEGABYTE
@@ -38,8 +38,9 @@ def reset_vector(entry: int, tree: int, next_stage: int, mode: int = SUPERVISOR)
 
 def fw_dynamic_info(next_stage: int, mode: int = SUPERVISOR, boot_hart: int | None = None) -> bytes:
     """struct fw_dynamic_info; without a boot hart, harts draw lots."""
-    hart = (1 << 64) - 1 if boot_hart is None else boot_hart
-    return struct.pack("<6Q", OSBI_MAGIC, OSBI_VERSION, next_stage, mode, 0, hart)
+    hart = fw_dynamic.ANY_HART if boot_hart is None else boot_hart
+    info = (fw_dynamic.MAGIC, fw_dynamic.VERSION, next_stage, mode, 0, hart)
+    return struct.pack("<6Q", *info)
 
 
 def check_command_line(append: str, linux: bool) -> None:
