@@ -55,6 +55,7 @@ def test_kernel_disk_and_tree_do_not_overlap(megabytes: int) -> None:
     tree = place_tree(memory, 9000, initrd + size)
     assert not initrd & 4095
     assert not tree & 7
+    assert initrd >= RAM + 26 * MEGABYTE, "the kernel has all of its last page of 2 MiB"
     assert kernel_end <= initrd < initrd + size <= tree < tree + 9000 <= memory.end
     assert tree + 9000 <= 1 << 32 or memory.base >= 1 << 32 or tree < RAM + (3 << 30)
 

@@ -23,6 +23,7 @@ from ringzero.cli.guest.vms import sites_text, vm_plans, vms_json, vms_text, vms
 from ringzero.errors import UsageError
 
 if TYPE_CHECKING:
+    from ringzero.cli.console.panic import Panicked
     from ringzero.machines.base import BaseMachine
     from ringzero.machines.virtual import VirtualMachines
     from ringzero.outcome import Outcome
@@ -140,7 +141,7 @@ def _boot(
     from ringzero.lang.cache_limit import limit, trim_if_written
     from ringzero.outcome import Rebooted
 
-    session = Session()
+    session = Session(plan.memory)
     deadline = None
     while True:
         with make_machine(plan, session.output) as machine:
@@ -149,6 +150,8 @@ def _boot(
             with terminal.raw(terminal.STDIN, session.end, session.resized):
                 outcome = session.run(machine, deadline)
             elapsed = time.monotonic() - session.started
+            if isinstance(outcome, Rebooted) and session.alone:
+                outcome = session.output.watch.last() or outcome
             if isinstance(outcome, Rebooted) and plan.command is None:
                 report.detail("The guest reboots.")
                 continue
@@ -162,7 +165,8 @@ def _boot(
             return code
 
 
-def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
+def _exit_code(outcome: Outcome | Panicked | None, plan: Plan) -> int:
+    from ringzero.cli.console.panic import Panicked
     from ringzero.outcome import Halted, PoweredOff, Rebooted, TimedOut
 
     match outcome:
@@ -176,6 +180,9 @@ def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
         case Rebooted():
             report.error(f"The guest restarted instead of ending `{plan.command}`: it panicked?")
             return ExitCode.PANIC
+        case Panicked():
+            report.error(outcome.text(plan.memory))
+            return ExitCode.PANIC
         case Halted():
             report.error(str(outcome))
             return ExitCode.PANIC
@@ -185,7 +192,7 @@ def _exit_code(outcome: Outcome | None, plan: Plan) -> int:
 def _report(
     plan: Plan,
     machine: BaseMachine,
-    outcome: Outcome | None,
+    outcome: Outcome | Panicked | None,
     code: int,
     elapsed: float,
     stats: bool,

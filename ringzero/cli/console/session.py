@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 
 from ringzero.cli import report
 from ringzero.cli.console.keys import HELP, Command, KeyFilter
-from ringzero.cli.console.terminal import STDIN, in_foreground, window_size
+from ringzero.cli.console.panic import Panicked, PanicWatch
+from ringzero.cli.console.terminal import STDIN, in_foreground, nothing, window_size
 from ringzero.cli.exits import Interrupted
 from ringzero.cli.views.statistics import statistics_text
 from ringzero.outcome import Outcome, Paused, TimedOut
@@ -35,10 +36,13 @@ class Output:
     """The guest's console on standard output; a reader that went away is like a signal.
 
     Guests print byte by byte. What comes within a moment is written at once, by another thread.
+    `panicked` is called when the guest's kernel says that it has.
     """
 
-    def __init__(self, end: Callable[[int], None]) -> None:
+    def __init__(self, end: Callable[[int], None], panicked: Callable[[], None] = nothing) -> None:
         self.end = end
+        self.panicked = panicked
+        self.watch = PanicWatch()
         self.open = True
         self.pending: deque[bytes] = deque()
         self.news = threading.Event()
@@ -62,7 +66,11 @@ class Output:
             parts = []
             while self.pending:
                 parts.append(self.pending.popleft())
-            self._write(b"".join(parts))
+            data = b"".join(parts)
+            self._write(data)
+            stands_still = self.watch.feed(data)
+        if stands_still:
+            self.panicked()
 
     def _work(self) -> None:
         while self.news.wait():
@@ -84,20 +92,24 @@ class Output:
 
 
 class Session:
-    """The user's side of a run; the machine is another one after each reboot."""
+    """The user's side of a run; the machine is another one after each reboot.
 
-    def __init__(self) -> None:
+    `memory` is what the guest was given, for advice where it panics.
+    """
+
+    def __init__(self, memory: int) -> None:
+        self.memory = memory
         self.machine: BaseMachine | None = None
         self.typed = bytearray()  # while there was no machine
         self.lock = threading.Lock()  # who holds it looks at `machine`, or exchanges it
-        self.output = Output(self.end)
+        self.output = Output(self.end, self._pause)
         self.requests: deque[Command] = deque()
         self.keys = KeyFilter() if in_foreground(STDIN) else None
         self.reader: threading.Thread | None = None
         self.started = time.monotonic()
         self.signal = 0
 
-    def run(self, machine: BaseMachine, deadline: float | None) -> Outcome | None:
+    def run(self, machine: BaseMachine, deadline: float | None) -> Outcome | Panicked | None:
         """The machine's outcome, or None where the user ended it."""
         with self.lock:
             self.machine = machine
@@ -111,22 +123,30 @@ class Session:
             with self.lock:
                 self.machine = None
 
-    def _run(self, machine: BaseMachine, deadline: float | None) -> Outcome | None:
+    def _run(self, machine: BaseMachine, deadline: float | None) -> Outcome | Panicked | None:
         while True:
             if self.signal:
                 raise Interrupted(self.signal)
             remaining = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-            if remaining == 0.0:
-                return TimedOut()
+            panic = self.output.watch.stopped()
+            if remaining == 0.0 or (panic and self.alone):
+                return panic or TimedOut()
             outcome = machine.run(timeout=remaining)
             self.output.flush()
-            if self.signal:
+            if self.signal or isinstance(outcome, TimedOut):
                 continue
             if not isinstance(outcome, Paused):
                 return outcome
+            if panic := self.output.watch.stopped():
+                report.note(f"{panic.text(self.memory)} Ctrl-A x ends the machine.")
             while self.requests:
                 if self._serve(machine, self.requests.popleft()):
                     return None
+
+    @property
+    def alone(self) -> bool:
+        """Whether nobody sits at a terminal, who could look at a guest that stands still."""
+        return self.keys is None
 
     def resized(self) -> None:
         """From any thread: the guest learns how large the user's terminal is."""

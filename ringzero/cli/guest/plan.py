@@ -16,6 +16,9 @@ from ringzero.machine.disk import DiskImage
 from ringzero.machines.storage import Mount
 
 DEBIAN_APPEND = "console=ttyS0 quiet"
+EARLY_CONSOLE = "earlycon=sbi"
+"""For what a kernel has to say before it knows its devices: that memory is too small, say."""
+
 
 IMAGES = {
     "debian": "Debian's kernel with a busybox shell",
@@ -149,7 +152,7 @@ def _debian(plan: Plan) -> Plan:
         title=f"Debian, Linux {image.version}",
         kernel=image.kernel,
         initrd=plan.initrd or image.initrd,
-        append=f"{DEBIAN_APPEND}{_size(plan)} {plan.append}".strip(),
+        append=f"{DEBIAN_APPEND} {EARLY_CONSOLE}{_size(plan)} {plan.append}".strip(),
     )
 
 

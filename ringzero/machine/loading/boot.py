@@ -16,6 +16,7 @@ from ringzero.machine.memory import GuestMemory
 SUPERVISOR = 1
 MEGABYTE = 1 << 20
 TREE_ALIGNMENT = 2 * MEGABYTE
+LINUX_PAGE = 2 * MEGABYTE  # in which it maps itself
 LOW_MEMORY = 3 << 30  # device trees stay below 4 GiB of the address space, for 32-bit loaders
 
 COMMAND_LINE_SIZE = 1024
@@ -55,11 +56,13 @@ def check_command_line(append: str, linux: bool) -> None:
 
 def place_initrd(memory: GuestMemory, kernel_end: int, size: int) -> int:
     """An address behind the kernel: half of RAM or 128 MiB on, as QEMU and Linux like it."""
+    # Linux reserves whole pages for itself, and drops an initrd that is in the last of them.
+    kernel_end = -(-kernel_end // LINUX_PAGE) * LINUX_PAGE
     distance = min(memory.size // 2, 128 * MEGABYTE)
     address = max(memory.base + distance, kernel_end)
     address = (address + 4095) & ~4095
     if address + size > memory.end - TREE_ALIGNMENT:
-        address = (kernel_end + 4095) & ~4095
+        address = kernel_end
     if address + size > memory.end - TREE_ALIGNMENT:
         raise UsageError(
             f"The initial RAM disk of {size >> 20} MiB does not fit behind the kernel in "
