@@ -75,6 +75,8 @@ class Lockstep:
         quiet, window = 0, 0
         while self.outcome.steps < LIMIT and self.spike.words[0] != program.end:
             retired = self._step()
+            if self.subject.waits():  # time stands still: nothing more can come
+                break
             window, quiet = window + 1, quiet + (not retired)
             if window == STUCK_WINDOW:
                 if quiet > STUCK_WINDOW - STUCK_RETIRED:

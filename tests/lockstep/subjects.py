@@ -20,6 +20,7 @@ from tests.lockstep.views import READERS
 
 RAM = 0x8000_0000
 CLINT, MSIP, MTIMECMP = 0x0200_0000, 0, 0x4000
+MIP = 0x344
 MSIP_LINE, MTIP_LINE = 1 << 3, 1 << 7
 
 
@@ -34,6 +35,9 @@ class Subject(Protocol):
 
     def step(self) -> None:
         """Execute one instruction, or take one trap or interrupt."""
+
+    def waits(self) -> bool:
+        """Whether the hart is in wfi, and nothing will wake it."""
 
     def registers(self) -> list[int]:
         """pc, x0–x31, f0–f31, mode."""
@@ -117,6 +121,10 @@ class ReferenceSubject:
         """One step."""
         self.engine.step()
 
+    def waits(self) -> bool:
+        """Whether the hart is in wfi, and nothing will wake it."""
+        return self.engine.waiting and not READERS[MIP](self.hart) & int(self.hart.mie)
+
     def registers(self) -> list[int]:
         """pc, x0–x31, f0–f31, mode."""
         hart = self.hart
@@ -166,6 +174,10 @@ class InterpreterSubject:
         """One step, at mtime 0 as Spike has it."""
         self.native.shared.elapsed = 0  # what its clock counts
         self.native.step(0)
+
+    def waits(self) -> bool:
+        """Whether the hart is in wfi, and nothing will wake it."""
+        return self.native.idle(0) and not READERS[MIP](self.hart) & self.hart.mie
 
     def run(self, instructions: int) -> int:
         """Run freely; how many retired.
