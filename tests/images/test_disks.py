@@ -55,10 +55,12 @@ def made(kind: str, source: Path) -> Path:
     return image
 
 
-def run(image: Any, disks: Sequence[DiskImage], *commands: str) -> bytes:
+def run(image: Any, disks: Sequence[DiskImage], *commands: str, memory: str = "512M") -> bytes:
     """What Debian says while it runs commands, each of which must succeed."""
     append = f'console=ttyS0 quiet ringzero.run="{" && ".join(commands)}"'
-    with Machine(kernel=image.kernel, initrd=image.initrd, append=append, disks=disks) as machine:
+    with Machine(
+        memory=memory, kernel=image.kernel, initrd=image.initrd, append=append, disks=disks
+    ) as machine:
         outcome = machine.run(timeout=150)
         said = bytes(machine.recorder.data)
     assert outcome == PoweredOff(0), said[-2000:]
@@ -115,3 +117,12 @@ def test_a_discard_in_the_guest_gives_the_hosts_space_back(debian_image: Any, so
         "umount /mnt",
     )
     assert disk.stat().st_blocks < before + (8 << 20) // 512
+
+
+def test_a_machine_with_16_gigabytes_has_its_devices(debian_image: Any, source: Path) -> None:
+    """The high PCI window lies behind RAM then, where Linux puts their registers."""
+    disk = made("ext4", source)
+    commands = ["mount -t ext4 -o ro /dev/vda /mnt", "cat /mnt/greeting", "cat /proc/iomem"]
+    said = run(debian_image, [DiskImage(disk)], *commands, memory="16G")
+    assert b"from the host" in said
+    assert b"800000000-800003fff : virtio-pci" in said

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ringzero import Machine
 from ringzero.errors import UsageError
 from ringzero.machine.disk import Disk, DiskImage, open_disk
+from tests.guest_files import htif_exit
 
 IN_USE = "is in use already, by another machine or twice by this one"
 
@@ -42,6 +44,16 @@ def test_a_file_that_one_machine_writes_is_no_other_machines(
         return
     with pytest.raises(UsageError, match=IN_USE):
         open_disk(DiskImage(image, **second))  # type: ignore[arg-type]
+
+
+def test_the_same_file_twice_in_one_machine_is_refused_and_leaves_no_lock(
+    image: Path, opened: list[Disk], tmp_path: Path
+) -> None:
+    kernel = tmp_path / "kernel"
+    kernel.write_bytes(htif_exit(0))
+    with pytest.raises(UsageError, match=IN_USE):
+        Machine(memory="16M", kernel=kernel, disks=[DiskImage(image), DiskImage(image)])
+    opened.append(open_disk(DiskImage(image)))
 
 
 def test_share_insists(image: Path, opened: list[Disk]) -> None:
