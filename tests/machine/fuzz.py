@@ -26,7 +26,7 @@ from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.machine.virtio.entropy import EntropyDevice
 from ringzero.machine.virtio.fs import VirtioFs
 from ringzero.machine.virtio.queue import Chain, Virtqueue
-from tests.machine.driver import RAM, Bench, Driver, MmioDriver, PciDriver, bring_up
+from tests.machine.driver import RAM, Bench, Driver, LegacyDriver, MmioDriver, PciDriver, bring_up
 
 WINDOWS = [
     (at.ROM_BASE, 0x100), (at.FINISHER_BASE, 8), (at.RTC_BASE, 0x24), (at.CLINT_BASE, 0x20),
@@ -37,7 +37,7 @@ WINDOWS = [
     (at.MMIO64_BASE, 0x10000),
     *[(at.VIRTIO_BASE + slot * at.VIRTIO_SIZE, 0x180) for slot in range(8)],
 ]  # fmt: skip
-QUEUE_AREA, DATA_AREA, AREA_SIZE = RAM + 0x1000, RAM + 0x8000, 0x10_000
+QUEUE_AREA, DATA_AREA, AREA_SIZE = RAM + 0x2000, RAM + 0x8000, 0x10_000
 TOHOST = RAM + 0x800
 INTERESTING = [0, 1, 2, 3, 7, 8, 15, 16, 64, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFF_FFFF, 0xFFFF_FFFF]
 STEP_LIMIT = 5.0  # seconds that one access may take at most, on the slowest host
@@ -46,7 +46,7 @@ FILE = b"a file in the shared folder\n" * 100
 
 
 class Subject:
-    """A board with every device, on both transports."""
+    """A board with every device, on every transport."""
 
     def __init__(self, folder: Path) -> None:
         self.bench = Bench(megabytes=1, cpus=2)
@@ -66,6 +66,7 @@ class Subject:
         ]
         self.devices = [board.add_virtio(make(), "pci") for make in makers]
         self.devices += [board.add_virtio(make(), "mmio") for make in makers]
+        self.devices += [board.add_virtio(make(), "mmio", legacy=True) for make in makers[1:]]
         self.chains: list[Chain] = []
         for queue in (queue for device in self.devices for queue in device.queues):
             self._watch(queue)
@@ -92,6 +93,8 @@ class Subject:
 
     def driver(self, index: int) -> Driver:
         """The miniature driver of one device."""
+        if index >= 8:
+            return LegacyDriver(self.bench, index - 4)
         if index >= 4:
             return MmioDriver(self.bench, index - 4)
         return PciDriver(self.bench, index + 1, at.MMIO32_BASE + 0x4000 * index)
@@ -187,7 +190,7 @@ def queue_round(subject: Subject, chooser: random.Random, index: int) -> None:
             features &= ~bit if chooser.random() < 0.3 else -1
         return features
 
-    memory.write(QUEUE_AREA, bytes(0x3000))
+    memory.write(QUEUE_AREA, bytes(DATA_AREA - QUEUE_AREA))
     rings = bring_up(driver, queues=queues, size=size, accept=accept)
     for _ in range(chooser.randrange(1, 6)):
         for place in range(0, AREA_SIZE, 512):

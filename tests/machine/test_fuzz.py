@@ -52,7 +52,7 @@ def test_random_rings_and_registers(folder: Path, seed: int) -> None:
     subject.close()
 
 
-@pytest.mark.parametrize("index", range(8))
+@pytest.mark.parametrize("index", range(11))
 def test_every_device_survives_its_queues(folder: Path, index: int) -> None:
     answered = 0
     for seed in range(12):
