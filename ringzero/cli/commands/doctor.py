@@ -57,7 +57,7 @@ def doctor(as_json: bool, of_cache: bool) -> int:
 def gather() -> list[Fact]:
     """Every fact, in the order of how much depends on it."""
     looks: tuple[Callable[[], Fact], ...] = (
-        python, llvm, processor, memory, cache, images, apt, kvm, qemu, gdb,
+        python, llvm, processor, memory, cache, images, apt, kvm, qemu,
     )  # fmt: skip
     return [look() for look in looks]
 
@@ -191,26 +191,14 @@ def kvm() -> Fact:
 
 def qemu() -> Fact:
     """The peer of tests and benchmarks."""
-    return _tool(
-        "qemu", "qemu-system-riscv64", "Tests and `bench` compare with it.",
-        "`apt-get install qemu-system-misc` to compare.",
-    )  # fmt: skip
-
-
-def gdb() -> Fact:
-    """The debugger that knows the guest's architecture."""
-    return _tool(
-        "gdb", "gdb-multiarch", "It can debug guests of any architecture.",
-        "`apt-get install gdb-multiarch` to have it.",
-    )  # fmt: skip
-
-
-def _tool(name: str, program: str, meaning: str, advice: str) -> Fact:
+    program = "qemu-system-riscv64"
     if shutil.which(program) is None:
         return Fact(
-            name, "note", "not here", "Nothing but comparison and debugging needs it.", advice
-        )
-    return Fact(name, "ok", _first_line(program, "--version"), meaning)
+            "qemu", "note", "not here", "Nothing but comparison needs it.",
+            "`apt-get install qemu-system-misc` to compare.",
+        )  # fmt: skip
+    version = _first_line(program, "--version")
+    return Fact("qemu", "ok", version, "Tests and `bench` compare with it.")
 
 
 def _first_line(*command: str) -> str:
