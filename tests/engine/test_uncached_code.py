@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from ringzero.engine.interpreter.engine import Interpreter
+from ringzero.engine.reference.harts import ReferenceHarts
 from ringzero.isa.tools.program import assemble_text, labels
 from ringzero.outcome import PoweredOff
 from tests.engine.machines import ALL_ENGINES, bare
+from tests.engine.random_programs import BASE
+from tests.engine.test_engines_agree import compare, finish, start, state
 from tests.guest_files import RAM
 
 EXIT = """
@@ -276,3 +280,44 @@ def test_single_steps_through_code_in_rom(tmp_path: Path, engine: str) -> None:
             machine.step()
         assert seen == [(0x2000, 0), (0x2004, 1), (0x2008, 1), (0x200C, 2)]
         assert machine.read_register("a0") == 4
+
+
+NA4_ALL = 0x17  # four bytes that everybody may access: they divide the page that they are in
+
+
+def divide(harts: Any, *places: int) -> None:
+    """Let PMP divide the pages of some addresses; in M-mode nothing is forbidden by that."""
+    hart = harts.hart(0)
+    for index, place in enumerate(places):
+        hart.pmpaddr[index] = type(hart.pmpaddr[index])(place >> 2)
+        entries = int(hart.pmpcfg[0]) | NA4_ALL << 8 * index
+        hart.pmpcfg[0] = type(hart.pmpcfg[0])(entries)
+    harts.flush_translations()
+
+
+@pytest.mark.parametrize("seed", range(300, 306))
+def test_random_programs_in_a_divided_page_equal_the_reference(seed: int) -> None:
+    reference, its_memory = start(ReferenceHarts, seed)
+    native, memory = start(Interpreter, seed)
+    for harts in (reference, native):
+        divide(harts, BASE + 0x7F8)
+        harts.run(2000)
+    compare(state(reference, its_memory), state(native, memory))
+
+
+@pytest.mark.parametrize("page", [0, 1])
+@pytest.mark.parametrize("seed", range(310, 316))
+def test_random_programs_over_a_page_that_is_divided_and_one_that_is_not(
+    seed: int, page: int
+) -> None:
+    """Code that jumps between both, and changes itself, is what it is without PMP."""
+    base = BASE + 4096 - 16 * (seed % 7) - 0x9C - 2 * (seed % 2)
+    whole, its_memory = start(Interpreter, seed, base=base)
+    divided, memory = start(Interpreter, seed, base=base)
+    divide(divided, BASE + 4096 * page + 0xFFC)
+    finish(whole)
+    finish(divided)
+    expected, found = state(whole, its_memory), state(divided, memory)
+    for name in ("pmpcfg", "pmpaddr"):
+        del expected[name], found[name]
+    compare(expected, found)
