@@ -27,10 +27,9 @@ DUMPED_CSRS = (
 
 def register_number(name: str) -> tuple[str, int]:
     """The array of Hart ("x" or "f") and the number behind a register's name."""
-    if name in X_NUMBERS:
-        return "x", X_NUMBERS[name]
-    if name in F_NUMBERS:
-        return "f", F_NUMBERS[name]
+    for array, numbers in (("x", X_NUMBERS), ("f", F_NUMBERS)):
+        if isinstance(name, str) and name in numbers:
+            return array, numbers[name]
     raise UsageError(f"There is no register {name!r}: use ABI names such as a0, or x10, f3, pc.")
 
 
@@ -61,16 +60,16 @@ def _register_value(name: str, value: object) -> int:
 
 
 class Registers:
-    """The integer registers of a hart, by number; each access asks whether it may."""
+    """The integer registers of a hart, by number; each access asks the machine whether it may."""
 
-    def __init__(self, state: Callable[[], Any], settled: Callable[[], Any]) -> None:
-        self._state, self._settled = state, settled
+    def __init__(self, state: Callable[[], Any], write: Callable[[str, int], None]) -> None:
+        self._state, self._write = state, write
 
     def __getitem__(self, number: int) -> int:
         return int(self._state().x[whole("the register's number", number, 0, 31)])
 
     def __setitem__(self, number: int, value: int) -> None:
-        set_register(self._settled(), f"x{whole('the number', number, 0, 31)}", value)
+        self._write(f"x{whole('the number', number, 0, 31)}", value)
 
     def __len__(self) -> int:
         return 32
@@ -109,7 +108,7 @@ class Csrs:
             NUMBERS,  # every CSR's definition: when one is asked for
         )
 
-        if name not in NUMBERS:
+        if not isinstance(name, str) or name not in NUMBERS:
             raise UsageError(f"There is no CSR {name!r} on this machine: see docs/isa.md.")
         return u64(NUMBERS[name])
 

@@ -286,16 +286,16 @@ class KvmMachine(BaseMachine):
         """The state of the whole machine, at rest."""
         from ringzero.kvm.snapshot import take
 
-        self._life.check_at_rest("snapshot")
-        return take(self)
+        with self._life.hold("snapshot"):
+            return take(self)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of a machine that was built alike."""
         from ringzero.kvm.snapshot import put
 
-        self._life.check_at_rest("restore")
-        put(self, snapshot)
-        self.threads.forget_clocks()
+        with self._life.hold("restore"):
+            put(self, snapshot)
+            self.threads.forget_clocks()
 
     # Looking in.
 
@@ -312,8 +312,8 @@ class KvmMachine(BaseMachine):
 
     def describe(self) -> str:
         """Where each vCPU stands, while the machine is at rest."""
-        self._life.check_at_rest("describe")
-        return "\n".join(vcpu.describe() for vcpu in self.vm.vcpus)
+        with self._life.hold("describe"):
+            return "\n".join(vcpu.describe() for vcpu in self.vm.vcpus)
 
     @property
     def pc(self) -> int:
@@ -326,18 +326,18 @@ class KvmMachine(BaseMachine):
 
     def read_register(self, name: str, hart: int = 0) -> int:
         """A general register of a vCPU, rflags or pc, while the machine is at rest."""
-        self._life.check_at_rest("read_register")
-        regs = self.vm.vcpus[self._hart_number(hart)].regs()
+        with self._life.hold("read_register"):
+            regs = self.vm.vcpus[self._hart_number(hart)].regs()
         return int(getattr(regs, self._register(name)))
 
     def write_register(self, name: str, value: int, hart: int = 0) -> None:
         """Set it, while the machine is at rest."""
-        self._life.check_at_rest("write_register")
         told = arguments.whole(name, value, -(1 << 63), ALL_ONES) & ALL_ONES
-        vcpu = self.vm.vcpus[self._hart_number(hart)]
-        regs = vcpu.regs()
-        setattr(regs, self._register(name), told)
-        vcpu.set_regs(regs)
+        with self._life.hold("write_register"):
+            vcpu = self.vm.vcpus[self._hart_number(hart)]
+            regs = vcpu.regs()
+            setattr(regs, self._register(name), told)
+            vcpu.set_regs(regs)
 
     def _register(self, name: str) -> str:
         if name == "pc":

@@ -13,14 +13,15 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 from ringzero.errors import UsageError
 from ringzero.machines.console import Console
 from ringzero.outcome import Outcome
 
 NAME = "ringzero run"  # of the threads
+REST = 0.001  # seconds between two looks at whether a run that is called off has come back
 LOOK = 0.02  # seconds between two looks at what ends a run besides the guest
 GRACE = 2.0  # seconds that the end of the process waits for a run to come to rest
 
@@ -53,7 +54,8 @@ class Lifecycle:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._run: Run | None = None
-        self._ending = False
+        self.ending = False  # whoever uses it is to come back for good
+        self._held = ""  # what a thread does with the machine at rest, alone
         self._calling: set[int] = set()  # threads that are inside the user's console
 
     # ---- who may do what
@@ -82,11 +84,22 @@ class Lifecycle:
     def check_at_rest(self, doing: str) -> None:
         """Refuse what cannot be done while the guest runs."""
         self.check_usable()
-        if self.running:
+        if self.running or self._held:
             raise UsageError(
-                f"The machine is running: `{doing}` is for one at rest, so `pause` it and wait "
-                "until `run` has come back."
+                f"The machine is running{self._held and f' ({self._held})'}: `{doing}` is for one "
+                "at rest, so `pause` it and wait until `run` has come back."
             )
+
+    @contextmanager
+    def hold(self, doing: str) -> Iterator[None]:
+        """The machine at rest, for the calling thread alone: no run begins meanwhile."""
+        with self._lock:
+            self.check_at_rest(doing)
+            self._held = f"{doing} on another thread, or around the console's write"
+        try:
+            yield
+        finally:
+            self._held = ""
 
     def check_still(self, doing: str) -> None:
         """The same, but the guest also stands still while it waits for the user's console."""
@@ -122,9 +135,9 @@ class Lifecycle:
     def _begin(self, run: Run, work: Callable[[Run], Outcome | None]) -> None:
         with self._lock:
             self.check_usable()
-            if self._ending:
+            if self.ending:
                 raise UsageError("The machine is being closed: build another one.")
-            if self.running:
+            if self.running or self._held:
                 raise UsageError(
                     "The machine is running already: `pause` that run and wait until it has come "
                     "back, or build a second machine."
@@ -195,14 +208,13 @@ class Lifecycle:
 
     def rest(self, patience: float | None = None) -> bool:
         """Call a run off for good, and wait for that; whether the machine is at rest."""
-        self._ending = True  # or a thread that runs it again and again would never let go
+        self.ending = True  # or a thread that runs it again and again would never let go
         end = None if patience is None else time.monotonic() + patience
-        while self.running and (end is None or time.monotonic() < end):
-            run = self._run
-            assert run is not None
-            run.off = True
+        while (self.running or self._held) and (end is None or time.monotonic() < end):
+            if self._run is not None:
+                self._run.off = True
             self.wake()
-            run.done.wait(LOOK)
+            time.sleep(REST)
         return not self.running
 
     def close(self, doing: str) -> bool:

@@ -124,10 +124,12 @@ class Machine(BaseMachine):
     def step(self, count: int = 1, hart: int = 0) -> None:
         """Execute `count` instructions of one hart; a trap or interrupt taken counts as one."""
         number = self._hart_number(hart)
-        for _ in range(arguments.whole("count", count, 0)):
-            self._life.check_at_rest("step")
-            self._loop.step(number)
-            self._life.raise_failure()
+        with self._life.hold("step"):
+            for _ in range(arguments.whole("count", count, 0)):
+                self._loop.step(number)
+                self._life.raise_failure()
+                if self._life.ending:
+                    break
 
     def _pause(self) -> None:
         self._loop.pausing = True
@@ -146,15 +148,10 @@ class Machine(BaseMachine):
         self._life.check_usable()
         return self.harts.hart(self._hart_number(hart))
 
-    def _settled(self, doing: str, hart: int = 0) -> Any:
-        """A hart's state, to be changed: what native code holds in registers would be lost."""
-        self._life.check_at_rest(doing)
-        return self.harts.hart(self._hart_number(hart))
-
     @property
     def x(self) -> Registers:
         """The integer registers of hart 0, by number."""
-        return Registers(self._state, lambda: self._settled("x"))
+        return Registers(self._state, self.write_register)
 
     @property
     def pc(self) -> int:
@@ -163,7 +160,7 @@ class Machine(BaseMachine):
 
     @pc.setter
     def pc(self, value: int) -> None:
-        set_register(self._settled("pc"), "pc", value)
+        self.write_register("pc", value)
 
     def read_register(self, name: str, hart: int = 0) -> int:
         """A register by ABI name or number: `a0`, `x10`, `fa0` (raw bits), `pc`."""
@@ -171,7 +168,8 @@ class Machine(BaseMachine):
 
     def write_register(self, name: str, value: int, hart: int = 0) -> None:
         """Set a register, while the machine is at rest; x0 stays zero."""
-        set_register(self._settled("write_register", hart), name, value)
+        with self._life.hold("write_register"):  # native code holds some in the host's registers
+            set_register(self._state(hart), name, value)
 
     def read_csr(self, name: str, hart: int = 0) -> int:
         """A CSR by name, as M-mode reads it."""
@@ -179,10 +177,10 @@ class Machine(BaseMachine):
 
     def write_csr(self, name: str, value: int, hart: int = 0) -> None:
         """Write a CSR as M-mode does, WARL rules included, while the machine is at rest."""
-        state = self._settled("write_csr", hart)
         told = arguments.whole(name, value, -(1 << 63), ALL_ONES) & ALL_ONES
-        Csrs(state, self.parts.clock).write(name, told)
-        self.harts.flush_translations()
+        with self._life.hold("write_csr"):
+            Csrs(self._state(hart), self.parts.clock).write(name, told)
+            self.harts.flush_translations()
 
     def profile(self) -> Profile:
         """How the engine executed that: its share in compiled code, and what leaves that often."""

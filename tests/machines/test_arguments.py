@@ -129,7 +129,8 @@ def test_wrong_types_are_refused_by_methods(kind: str, tmp_path: Path) -> None:
             ("write_memory", (machine.memory.base, "x"), "write_memory is of type str"),
             ("read_register", ("pc", "0"), "hart is of type str"),
             ("read_register", ("pc", -1), "hart is -1: give 0 to 0"),
-            ("read_register", (5,), "register"),
+            ("read_register", (5,), "There is no register 5"),
+            ("read_register", ([],), r"There is no register \[\]"),
             ("write_register", ("pc", 1.0), "pc is of type float"),
             ("write_register", ("pc", 1 << 64), "pc is 18446744073709551616"),
         ]  # fmt: skip
@@ -146,6 +147,7 @@ def test_wrong_types_are_refused_by_methods_of_the_emulated_machine(tmp_path: Pa
             ("step", (1.0,), "count is of type float"), ("step", (-1,), "count is -1"),
             ("step", (1, 7), "hart is 7: give 0 to 0"), ("run", (None, 1.0), "instructions is of"),
             ("read_csr", ("nothing",), "There is no CSR"), ("read_csr", (768,), "There is no CSR"),
+            ("read_csr", ([],), "There is no CSR"),
             ("write_csr", ("mscratch", "1"), "mscratch is of type str"),
             ("write_register", ("pc", 0x8000_0001), "pc=0x80000001 is odd"),
         ):  # fmt: skip

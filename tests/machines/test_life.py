@@ -115,6 +115,21 @@ def test_a_second_run_at_the_same_time_is_refused(kind: str, tmp_path: Path) -> 
         assert machine.run(timeout=60) == PoweredOff(CODE)
 
 
+def test_a_run_during_a_step_is_refused_and_a_step_during_a_run(tmp_path: Path) -> None:
+    with start_bare(tmp_path, "spin") as machine:
+        machine.expect(b"up")
+        thread = threading.Thread(target=machine.step, args=(10**9,))
+        thread.start()
+        while not machine._life._held:
+            time.sleep(0.001)
+        for use in (machine.run, machine.close, lambda: machine.write_register("s1", 1)):
+            with pytest.raises(UsageError, match="The machine is running"):
+                use()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert machine.closed
+
+
 @kinds
 def test_leaving_the_with_block_ends_a_run_of_another_thread(kind: str, tmp_path: Path) -> None:
     outcomes: list[object] = []

@@ -101,7 +101,8 @@ class Session:
         self.memory = memory
         self.machine: BaseMachine | None = None
         self.typed = bytearray()  # while there was no machine
-        self.lock = threading.Lock()  # who holds it looks at `machine`, or exchanges it
+        # Who holds it looks at `machine`, or exchanges it; a signal's handler may do so in between.
+        self.lock = threading.RLock()
         self.output = Output(self.end, self._pause)
         self.requests: deque[Command] = deque()
         self.keys = KeyFilter() if in_foreground(STDIN) else None
