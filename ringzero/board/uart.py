@@ -40,6 +40,8 @@ class Uart(Struct):
     sent: u64  # the transmitter's interrupt is pending
     looked: u64  # the access before was a read of LSR
     polls: u64  # how often another one followed, up to POLLING
+    came_in: u64  # how many bytes at the front of the receive FIFO came from the line
+    given_back: u64  # how many of them the guest has emptied without reading: `withdrawn`
     first: u64  # of the receive FIFO, which is a ring
     used: u64
     fifo: u64[16]
@@ -59,6 +61,8 @@ def reset(uart: Uart) -> None:
     uart.sent = 0
     uart.looked = 0
     uart.polls = 0
+    uart.came_in = 0
+    uart.given_back = 0
     uart.first = 0
     uart.used = 0
 
@@ -85,8 +89,21 @@ def room(uart: Uart) -> u64:
 
 
 @native
+def arrive(uart: Uart, byte: u64) -> None:
+    """A byte, or BREAK_MARK, comes in from the line, for which there is room."""
+    receive(uart, byte)
+    uart.came_in += 1
+
+
+@native
+def withdrawn(uart: Uart, index: u64) -> u64:
+    """A byte of those that were given back, in their order; the caller lets it come in later."""
+    return uart.fifo[uart.first + index & FIFO_SIZE - 1]
+
+
+@native
 def receive(uart: Uart, byte: u64) -> None:
-    """A byte, or BREAK_MARK, arrives in the FIFO; one too many is lost."""
+    """A byte goes into the FIFO; one too many is lost."""
     if uart.used < depth(uart):
         uart.fifo[uart.first + uart.used & FIFO_SIZE - 1] = byte
         uart.used += 1
@@ -137,6 +154,8 @@ def take(uart: Uart) -> u64:
     """The byte that came in first, or zero."""
     if uart.used == 0:
         return u64(0)
+    if uart.came_in != 0:
+        uart.came_in -= 1
     byte = uart.fifo[uart.first]
     uart.first = uart.first + 1 & FIFO_SIZE - 1
     uart.used -= 1
@@ -249,9 +268,14 @@ def write_enables(uart: Uart, value: u64) -> None:
 
 @native
 def write_fifo_control(uart: Uart, value: u64) -> None:
-    """FCR: bit 1 empties the receive FIFO, and so does every change of bit 0."""
+    """FCR: bit 1 empties the receive FIFO, and so does every change of bit 0.
+
+    A driver does that as it starts. What it has not read has not come in yet.
+    """
     if value & CLEAR_RECEIVED != 0 or (value ^ uart.fcr) & FIFO_ON != 0:
         uart.used = 0
+        uart.given_back = uart.came_in
+        uart.came_in = 0
     uart.fcr = value & KEPT_OF_FCR if value & FIFO_ON != 0 else u64(0)
 
 

@@ -18,8 +18,9 @@ from ringzero.board.addresses import KERNEL_BASE, RAM_BASE
 from ringzero.errors import UsageError
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.machine.loading.boot import check_command_line
+from ringzero.machine.loading.content import file_content
 from ringzero.machine.loading.elf_file import parse_elf
-from ringzero.machine.loading.kernel_file import read_kernel
+from ringzero.machine.loading.kernel_file import plain_kernel, read_kernel
 from ringzero.machine.loading.segments import KernelFile
 from ringzero.machines import arguments
 from ringzero.machines.arguments import StrPath
@@ -96,8 +97,10 @@ class VirtualMachines(Machine):
         from ringzero.hypervisor.host.listing import read
 
         kernel = self.kernels[index]
-        file = kernel if isinstance(kernel, Path) else None
-        return read(self.image, self.read_memory, index, file)
+        content = None
+        if isinstance(kernel, Path):
+            content = bytes(plain_kernel(kernel, file_content(kernel, "kernel")))
+        return read(self.image, self.read_memory, index, content)
 
     def order(self, index: int, what: str) -> None:
         """`pause`, `resume` or `kill` a VM; with several VMs it is obeyed within a time slice."""

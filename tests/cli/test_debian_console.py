@@ -16,15 +16,18 @@ COMMAND = [sys.executable, "-m", "ringzero", "run", "--timeout", "120"]
 pytestmark = [pytest.mark.slow, pytest.mark.needs_debian]
 
 
-def test_input_from_before_the_shell_is_run_and_its_exit_status_is_ours() -> None:
-    lines = "".join(f"echo $((1000 + {number}))\n" for number in range(100))
+@pytest.mark.parametrize(("cpu", "count"), [("emulate", 100), ("trap", 10)])
+def test_input_from_before_the_shell_is_run_and_its_exit_status_is_ours(
+    cpu: str, count: int
+) -> None:
+    lines = "".join(f"echo $((1000 + {number}))\n" for number in range(count))
     done = subprocess.run(
-        [*COMMAND, "debian"],
+        [*COMMAND, "--cpu", cpu, "debian"],
         cwd=ROOT, input=f"{lines}exit 5\n".encode(), capture_output=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 5, done.stderr
     came = [line for line in done.stdout.decode().splitlines() if line.isdigit()]
-    assert came == [str(1000 + number) for number in range(100)]
+    assert came == [str(1000 + number) for number in range(count)]
 
 
 def test_the_guests_terminal_has_the_size_of_ours_and_follows_it() -> None:

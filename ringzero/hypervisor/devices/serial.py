@@ -25,7 +25,7 @@ def update(vm: Vm) -> None:
     """Input moves into the port as far as there is room; its interrupt line follows."""
     line = vm.line
     while line.used != 0 and uart.room(vm.uart) != 0:
-        uart.receive(vm.uart, u64(line.bytes[line.first]))
+        uart.arrive(vm.uart, u64(line.bytes[line.first]))
         line.first = line.first + 1 & QUEUE - 1
         line.used -= 1
     interrupts.set_level(vm, u64(UART_SOURCE), uart.interrupt(vm.uart))
@@ -74,4 +74,18 @@ def write(vm: Vm, offset: u64, value: u64) -> None:
     """A store of a byte to a register."""
     if uart.write(vm.uart, offset, value):
         console.write_for(vm, u8(value))
+    if vm.uart.given_back != 0:
+        wait_again(vm)
     update(vm)
+
+
+@native(inline=False)
+def wait_again(vm: Vm) -> None:
+    """What the guest has emptied without reading it comes in later."""
+    line = vm.line
+    while vm.uart.given_back != 0:
+        vm.uart.given_back -= 1
+        if line.used < QUEUE:
+            line.first = line.first - 1 & QUEUE - 1
+            line.bytes[line.first] = u8(uart.withdrawn(vm.uart, vm.uart.given_back))
+            line.used += 1

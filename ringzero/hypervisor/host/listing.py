@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ringzero.board.addresses import RAM_BASE
 from ringzero.hypervisor.host.build import KERNEL_OFFSET
@@ -34,7 +33,7 @@ class Site:
 
 
 def read(
-    image: Image, memory: Callable[[int, int], bytes], index: int, kernel: Path | None
+    image: Image, memory: Callable[[int, int], bytes], index: int, kernel: bytes | None
 ) -> list[Site]:
     """The sites of a VM, by how often they were executed; none under other techniques."""
     status = view(state.Status)
@@ -50,9 +49,9 @@ def read(
     return sorted(found, key=lambda one: -one.count)
 
 
-def _names(kernel: Path | None) -> list[Symbol]:
+def _names(kernel: bytes | None) -> list[Symbol]:
     try:
-        return [] if kernel is None else symbols(kernel.read_bytes())
+        return [] if kernel is None else symbols(kernel)
     except NoSymbols:
         return []
 

@@ -24,13 +24,12 @@ class Uart(Device):
 
     name = "serial"
     size = uart.SIZE
-    stored: ClassVar[tuple[str, ...]] = ("registers", "waiting", "came_in")
+    stored: ClassVar[tuple[str, ...]] = ("registers", "waiting")
 
     def __init__(self, output: Callable[[bytes], object]) -> None:
         super().__init__()
         self.output = output
         self.waiting: deque[int] = deque()
-        self.came_in = 0  # bytes at the front of the FIFO that came from the line
         self._uart = registers.plain_state(uart.Uart)
         self.reset()
 
@@ -46,7 +45,6 @@ class Uart(Device):
     def reset(self) -> None:
         """The state after power-on; input that waits outside is kept."""
         _text.reset(self._uart)
-        self.came_in = 0
 
     def feed(self, data: bytes) -> None:
         """Input, from any thread."""
@@ -63,8 +61,7 @@ class Uart(Device):
         if not self.waiting:
             return
         for _ in range(min(_text.room(self._uart), len(self.waiting))):
-            _text.receive(self._uart, self.waiting.popleft())
-            self.came_in += 1
+            _text.arrive(self._uart, self.waiting.popleft())
 
     @property
     def interrupt(self) -> bool:
@@ -74,27 +71,23 @@ class Uart(Device):
     def read(self, offset: int, size: int) -> int:
         """Registers are bytes; the upper part of a wider access reads as zero."""
         value: int = _read(self._uart, offset)
-        if self.came_in and offset == uart.DATA and not self._uart.lcr & uart.DLAB:
-            self.came_in -= 1
         if self.waiting and offset in (uart.DATA, uart.LSR):
             self.poll()
         return value
 
     def write(self, offset: int, size: int, value: int) -> None:
         """Registers are bytes; the upper part of a wider access is ignored."""
-        if self.came_in and offset == uart.IIR_FCR:
-            self._control_fifo(value & 0xFF)
-        elif _write(self._uart, offset, value & 0xFF):
+        if _write(self._uart, offset, value & 0xFF):
             self.output(BYTES[value & 0xFF])
-        elif self.waiting:
+            return
+        if self._uart.given_back:
+            self._wait_again()
+        if self.waiting:
             self.poll()
 
-    def _control_fifo(self, value: int) -> None:
-        """What the guest empties without having read it has not come in yet."""
-        state = self._uart
-        entries = [state.fifo[state.first + n & uart.FIFO_SIZE - 1] for n in range(self.came_in)]
-        _write(state, uart.IIR_FCR, value)
-        if not state.used:
-            self.waiting.extendleft(reversed(entries))
-            self.came_in = 0
-        self.poll()
+    def _wait_again(self) -> None:
+        """What the guest has emptied without reading it comes in later."""
+        count = int(self._uart.given_back)
+        entries = [_text.withdrawn(self._uart, number) for number in range(count)]
+        self.waiting.extendleft(reversed(entries))
+        self._uart.given_back = 0
