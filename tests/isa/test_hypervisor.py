@@ -115,3 +115,16 @@ def test_without_h_its_instructions_are_illegal() -> None:
     with pytest.raises(Trap):
         BY_NAME["hfence.gvma"].function(hart, u64(0), u64(0), u64(0), u64(0))
     assert hart.cause == ILLEGAL_INSTRUCTION
+
+
+def test_what_hstateen0_hides_from_a_guest_stays_as_it_was() -> None:
+    """Smstateen: such a bit of sstateen0 is read-only zero in VS-mode."""
+    hart = made()
+    csr_write(hart, u64(NUMBERS["mstateen0"]), u64(1 << 63 | 1))
+    csr_write(hart, u64(NUMBERS["hstateen0"]), u64(1 << 63))
+    csr_write(hart, u64(NUMBERS["sstateen0"]), u64(1))
+    hart.mode, hart.virtual = u64(S), u64(1)
+    assert csr_read(hart, u64(NUMBERS["sstateen0"])) == 0
+    csr_write(hart, u64(NUMBERS["sstateen0"]), u64(0))
+    hart.virtual = u64(0)
+    assert csr_read(hart, u64(NUMBERS["sstateen0"])) == 1

@@ -43,7 +43,7 @@ def csr_groups(hypervisor: bool) -> list[list[int]]:
 GROUPS = {hypervisor: csr_groups(hypervisor) for hypervisor in (False, True)}
 MSTATUS, SSTATUS, MENVCFG, SENVCFG = 0x300, 0x100, 0x30A, 0x10A
 MIE, MIP, CLINT, C_NOP = 0x304, 0x344, 0x0200_0000, 0x0001
-STIMECMP, SATP, MCOUNTINHIBIT = 0x14D, 0x180, 0x320
+STIMECMP, SATP, MCOUNTINHIBIT, SSTATEEN0 = 0x14D, 0x180, 0x320, 0x10C
 VSSTATUS, HENVCFG, VSTIMECMP, VSATP, HGATP = 0x200, 0x60A, 0x24D, 0x280, 0x680
 FRAGILE = (0x305, 0x340, 0x105, 0x205, SATP)  # mtvec, mscratch, (v)stvec, satp: written, put back
 PMP = range(0x3A0, 0x3F0)
@@ -237,7 +237,8 @@ class Stream:
             number = self.chance.randrange(4096)
             if number in AWAY:
                 return
-        if number in PMP and self.blocks:
+        hidden = number == SSTATEEN0 and self.hypervisor and self.mode == 1
+        if hidden or (number in PMP and self.blocks):
             self.emit("csrrs", rd=self.register(), rs1=0, csr=number)
             return
         if number == VSTIMECMP and self.timer:  # which Spike takes for stimecmp in part
