@@ -23,11 +23,13 @@ TSC = 0x10  # IA32_TIME_STAMP_COUNTER
 class VcpuThreads:
     """A thread for each vCPU of a board, from `start` to `halt`."""
 
-    def __init__(self, board: Board) -> None:
-        self.board = board
+    def __init__(self, board: Board, stands_still: bool = True) -> None:
+        """`stands_still` is false where guest time goes on while no vCPU runs."""
+        self.board, self.stands_still = board, stands_still
         self._threads: list[threading.Thread] = []
         self._stopped: tuple[int, list[dict[int, int]]] | None = None
-        board.clock.pause()
+        if stands_still:
+            board.clock.pause()
 
     @property
     def vcpus(self) -> list[Vcpu]:
@@ -59,7 +61,8 @@ class VcpuThreads:
                 self.board.kick()
                 thread.join(0.05)
         self._threads = []
-        self._stop_clocks()
+        if self.stands_still:
+            self._stop_clocks()
 
     def forget_clocks(self) -> None:
         """Another state was put into the vCPUs: go on from the clocks that it has."""

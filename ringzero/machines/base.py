@@ -223,10 +223,9 @@ _open: weakref.WeakSet[BaseMachine] = weakref.WeakSet()
 
 def _dropped(resources: Resources, kind: str) -> None:
     """Nobody holds a machine any more, and nobody has closed it."""
-    warnings.warn(
-        f"a {kind} was dropped without `close`: use `with`, or close it", ResourceWarning,
-        stacklevel=2,
-    )  # fmt: skip
+    if resources.ours:
+        told = f"a {kind} was dropped without `close`: use `with`, or close it"
+        warnings.warn(told, ResourceWarning, stacklevel=2)
     resources.close()
 
 

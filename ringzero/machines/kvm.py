@@ -54,6 +54,7 @@ NEEDED = (
     Capability.IMMEDIATE_EXIT, Capability.SET_TSS_ADDR,
 )  # fmt: skip
 TRANSPORTS, ANNOUNCEMENTS = ("mmio", "pci"), ("acpi", "command line")
+CLOCKS = ("host", "realtime")  # as `Machine` has them; nothing counts instructions here
 MISC_ENABLE, FAST_STRINGS = 0x1A0, 1
 MTRR_DEFAULT, MTRR_ON, WRITE_BACK = 0x2FF, 1 << 11, 6
 ALL_ONES = (1 << 64) - 1
@@ -65,8 +66,9 @@ class KvmMachine(BaseMachine):
     `memory` is an int of bytes, or text such as "512M". `kernel` is a bzImage or an ELF file.
     `disks` are paths or `DiskImage`s, `mounts` are `Mount`s. `transport` carries the virtio
     devices, "mmio" or "pci". `announce` says how the kernel learns of those on mmio: "acpi", or
-    "command line" for kernels with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES. Raises `KvmUnavailable`
-    where the host has no KVM.
+    "command line" for kernels with CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES. `clock` is "host", for
+    which guest time stands still between two calls of `run`, or "realtime". Raises
+    `KvmUnavailable` where the host has no KVM.
     """
 
     register_names: ClassVar[str] = "rax, r8, rflags or pc"
@@ -84,16 +86,19 @@ class KvmMachine(BaseMachine):
         console: Console | None = None,
         transport: str = "mmio",
         announce: str = "acpi",
+        clock: str = "host",
     ) -> None:
         self._bell = threading.Event()
         self._pausing = False
         super().__init__(console, self._bell.set)
         try:
             self.cpus = arguments.whole("cpus", cpus, 0)
-            for value, allowed in ((transport, TRANSPORTS), (announce, ANNOUNCEMENTS)):
+            for value, allowed in (
+                (transport, TRANSPORTS), (announce, ANNOUNCEMENTS), (clock, CLOCKS)
+            ):  # fmt: skip
                 if value not in allowed:
                     raise UsageError(f"There is no {value!r} here: choose {' or '.join(allowed)}.")
-            self.announce, self.transport = announce, transport
+            self.announce, self.transport, self.clock = announce, transport, clock
             self._build(
                 check_size(parse_size(memory)),
                 arguments.file_path("kernel", kernel),
@@ -139,7 +144,7 @@ class KvmMachine(BaseMachine):
         self.pci = self.board.attach_pci() if self.transport == "pci" else None
         self._plug(disks, mounts)
         self._create_vcpus()
-        self.threads = VcpuThreads(self.board)
+        self.threads = VcpuThreads(self.board, stands_still=self.clock == "host")
         line = " ".join(word for word in (append, *self._words()) if word)
         ranges = ram_ranges(size)
         loaded = boot.load(self.memory, ranges, image, module, line, self._tables())

@@ -278,7 +278,12 @@ class Resources:
 
     def threads(self, close: Callable[[], object]) -> None:
         """Threads, which are those of the process that built the machine."""
-        self._host.callback(lambda: close() if os.getpid() == self._process else None)
+        self._host.callback(lambda: close() if self.ours else None)
+
+    @property
+    def ours(self) -> bool:
+        """Whether this is the process that built the machine."""
+        return os.getpid() == self._process
 
     def close(self) -> None:
         """Everything."""
