@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ringzero.images import ImageError, clone, cpio, tree
@@ -70,6 +70,7 @@ def test_a_clone_is_independent(tmp_path: Path) -> None:
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=20)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(NAMES.filter(lambda n: n not in (".", "..")), st.binary(max_size=50)))
 def test_archives_read_back(files: dict[str, bytes]) -> None:
     nodes = [tree.file(f"d/{name}", data) for name, data in files.items()]
