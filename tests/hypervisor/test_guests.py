@@ -109,3 +109,14 @@ def test_the_host_reads_the_exit_table(tmp_path: Path) -> None:
     assert one.kernel + one.hypervisor < total
     assert "sscratch" in report.text([one])
     assert one.data()["exits"][0]["count"] > 0
+
+
+@technique
+@carrier
+def test_a_guest_whose_trap_handler_cannot_be_fetched_ends_with_a_sentence(
+    carrier: str, technique: str, tmp_path: Path
+) -> None:
+    """A kernel for M-mode would trap for ever at address 0, where its stvec points."""
+    ended = CARRIERS[carrier](small("csrr t0, mhartid\n", technique=technique), tmp_path)
+    assert "vm0: its trap handler at 0x0 cannot be fetched (scause 1)" in ended.output
+    assert ended.code == 1

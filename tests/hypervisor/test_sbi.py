@@ -1,17 +1,16 @@
 """SBI calls of guests: every argument that is wrong gets its error, and the guest goes on.
 
 Numbers in comments are chapters of SBI 2.0. What is asked of memory, harts and types is what the
-built-in firmware is asked in tests/firmware.
+built-in firmware is asked in tests/firmware; tests/fuzz/sbi makes random calls.
 """
 
 from __future__ import annotations
 
-import random
 from pathlib import Path
 
 import pytest
 
-from ringzero.board import hypercalls, sbi
+from ringzero.board import sbi
 from ringzero.board.addresses import RAM_BASE
 from tests.hypervisor.carriers import CARRIERS, ENTRY, SMALL, carrier, small, technique
 
@@ -274,59 +273,3 @@ def test_remote_sfence_vma_covers_every_page_of_its_range(
     error, seen = (int(one, 16) for one in ended.output.split())
     assert error == sbi.SUCCESS
     assert covered <= seen <= PAGES
-
-
-CALLS = 400
-WORDS = [0, 1, 2, 3, 4, 7, 8, 63, 64, 4095, 4096, 0x1000_0000, RAM_BASE, INSIDE, END - 1, END,
-         1 << 31, 1 << 32, 1 << 63, EVERY - 7, EVERY]  # fmt: skip
-EXTENSIONS = [*range(8), sbi.BASE, sbi.TIME, sbi.IPI, sbi.RFENCE, sbi.DBCN, sbi.FWFT, sbi.HSM,
-              sbi.SRST, hypercalls.EXTENSION]  # fmt: skip
-
-FUZZ = """
-    la s1, calls
-    li s2, COUNT
-1:  ld a0, 0(s1)
-    ld a1, 8(s1)
-    ld a2, 16(s1)
-    ld a3, 24(s1)
-    ld a4, 32(s1)
-    ld a5, 40(s1)
-    ld a6, 48(s1)
-    ld a7, 56(s1)
-    ecall
-    addi s1, s1, 64
-    addi s2, s2, -1
-    bnez s2, 1b
-    li a0, 77
-    call finish
-"""
-
-
-def random_call(choose: random.Random) -> list[int]:
-    """Registers a0 to a7 of a call that neither ends the VM nor waits."""
-    while True:
-        words = [choose.choice(WORDS) if choose.random() < 0.8 else choose.getrandbits(64)
-                 for _ in range(6)]  # fmt: skip
-        function = choose.choice([*range(12), EVERY])
-        extension = choose.choice(EXTENSIONS) if choose.random() < 0.95 else choose.getrandbits(64)
-        ends = extension == sbi.SRST and function == sbi.SYSTEM_RESET and words[0] & 0xFFFF_FFFF < 3
-        ends |= extension == sbi.LEGACY_SHUTDOWN
-        ends |= extension == hypercalls.EXTENSION and function in (
-            hypercalls.EXIT,
-            hypercalls.SPACE,
-        )
-        stops = extension == sbi.HSM and function in (sbi.HART_STOP, sbi.HART_SUSPEND)
-        if not ends and not stops:
-            return [*words, function, extension]
-
-
-@technique
-@carrier
-def test_random_calls_never_end_the_guest(carrier: str, technique: str, tmp_path: Path) -> None:
-    choose = random.Random(f"{carrier} {technique}")
-    table = "".join(
-        ".dword " + ", ".join(map(str, random_call(choose))) + "\n" for _ in range(CALLS)
-    )
-    source = f"{FUZZ.replace('COUNT', str(CALLS))}\n.balign 8\ncalls:\n{table}"
-    ended = CARRIERS[carrier](small(source, technique=technique), tmp_path)
-    assert ended.code == 77

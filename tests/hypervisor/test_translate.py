@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from ringzero.board import sbi
 from ringzero.hypervisor.host import report
 from ringzero.hypervisor.host.build import Guest, build
 from ringzero.isa.tools.program import assemble, assemble_text
-from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME
+from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME, small, technique
 from tests.hypervisor.test_same_state import HANDLER, MIX, STEPS, bare, program
 
 ROUNDS = 3
@@ -168,3 +169,45 @@ def test_sites_are_listed_with_exact_counts(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert all(one.after.startswith("jalr ra,-") for one in found)
     assert "csrrci t0,sstatus,2" in listing.text(found)
+
+
+READ_CODE = f"""
+    li t0, 3
+    csrw sscratch, t0
+    li s1, 8
+1:  call changed                # its csrr is rewritten in the page's copy
+    addi s1, s1, -1
+    bnez s1, 1b
+    la s2, changed
+    addi s3, s2, 4
+2:  li a0, 1
+    mv a1, s2
+    li a2, 0
+    li a6, {sbi.CONSOLE_READ}
+    li a7, {sbi.DBCN}
+    ecall
+    add s2, s2, a1
+    bne s2, s3, 2b
+    fence.i
+    call changed
+    call finish
+.balign 4096
+changed:
+    csrr a0, sscratch
+    ret
+.balign 4096
+"""
+
+
+@technique
+def test_code_that_the_console_was_read_to_is_executed(technique: str, tmp_path: Path) -> None:
+    """A call stores to the guest's memory without a trap: no older copy may be left."""
+    from ringzero import Machine
+    from ringzero.outcome import PoweredOff
+
+    built = small(READ_CODE, technique=technique)
+    file = tmp_path / "hv.elf"
+    file.write_bytes(built.image.elf)
+    with Machine(bios=file, memory=built.memory, clock="instructions") as machine:
+        machine.send(assemble("addi a0, x0, 7").to_bytes(4, "little"))
+        assert machine.run(timeout=30) == PoweredOff(7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr
 from ringzero.hypervisor.shadow import roots
-from ringzero.hypervisor.vm import scheduler, technique
+from ringzero.hypervisor.vm import life, scheduler, technique
 from ringzero.hypervisor.vm.state import ENVIRONMENT, Vm, machine, status
 from ringzero.isa.hart import S, U
 from ringzero.isa.privileged.counters import TIME
@@ -23,6 +23,15 @@ def reflect(vm: Vm, cause: u64, value: u64) -> None:
     take_trap(vm.hart, cause, value, vm.hart.pc)
     technique.trap_taken(vm)
     status[vm.index].reflected[(cause & 15) + (cause >> 63 << 4)] += 1
+
+
+@native
+def reflect_fetch(vm: Vm, cause: u64, value: u64) -> None:
+    """The same for a fetch that was refused; where the handler's own is, it would be for ever."""
+    pc = vm.hart.pc
+    reflect(vm, cause, value)
+    if vm.hart.pc == pc:
+        life.give_up(vm, cause)
 
 
 @native(inline=True)

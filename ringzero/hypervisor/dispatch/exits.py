@@ -90,7 +90,10 @@ def touch(vm: Vm, address: u64, access: int) -> u64:
             hart.pc += u64(emulate.decoded.size)
             vm.emulated += 1
     except Trap:
-        enter.reflect(vm, hart.cause, hart.tval)
+        if access == FETCH:
+            enter.reflect_fetch(vm, hart.cause, hart.tval)
+        else:
+            enter.reflect(vm, hart.cause, hart.tval)
     vm.beside = 0
     return about
 

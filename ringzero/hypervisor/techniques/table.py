@@ -18,7 +18,7 @@ from ringzero.hypervisor.techniques.hardware import exits as hardware_exits
 from ringzero.hypervisor.techniques.paravirt import enter as paravirt
 from ringzero.hypervisor.techniques.paravirt import exits as paravirt_exits
 from ringzero.hypervisor.techniques.paravirt import hypercalls
-from ringzero.hypervisor.techniques.translate import csr_page
+from ringzero.hypervisor.techniques.translate import copies, csr_page
 from ringzero.hypervisor.techniques.translate import enter as translate
 from ringzero.hypervisor.techniques.translate import exits as translate_exits
 from ringzero.hypervisor.vm import technique
@@ -36,6 +36,12 @@ def nothing(vm: Vm) -> None:
 @native
 def no_root(vm: Vm, root: Root) -> None:
     """A root needs nothing more."""
+    pass
+
+
+@native
+def nothing_known(vm: Vm, address: u64, size: u64) -> None:
+    """Nothing is kept of what is in the guest's memory."""
     pass
 
 
@@ -66,6 +72,7 @@ class Technique:
     """Prepare a new VM."""
     leave: Native = nothing
     trap_taken: Native = nothing
+    memory_written: Native = nothing_known
     root_made: Native = no_root
     has_extension: Native = no_extension
     call: Native = no_call
@@ -80,6 +87,7 @@ TABLE = (
         create=translate.create,
         enter=translate.enter,
         fence=translate.fence,
+        memory_written=copies.forget,
         root_made=csr_page.attach,
     ),
     Technique(
@@ -147,6 +155,14 @@ def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
 
 
 @native
+def memory_written(vm: Vm, address: u64, size: u64) -> None:
+    """See `technique.memory_written`."""
+    for one in TABLE:
+        if vm.technique == one.number:
+            one.memory_written(vm, address, size)
+
+
+@native
 def root_made(vm: Vm, root: Root) -> None:
     """See `technique.root_made`."""
     for one in TABLE:
@@ -179,6 +195,7 @@ BINDINGS = {
     technique.leave: leave,
     technique.trap_taken: trap_taken,
     technique.fence: fence,
+    technique.memory_written: memory_written,
     technique.root_made: root_made,
     technique.has_extension: has_extension,
     technique.call: call,

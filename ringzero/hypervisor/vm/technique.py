@@ -31,6 +31,11 @@ def fence(vm: Vm, address: u64, asid: u64, which: u64) -> None:
 
 
 @port
+def memory_written(vm: Vm, address: u64, size: u64) -> None:
+    """The hypervisor has stored to the guest's memory, for a call that asked for it."""
+
+
+@port
 def root_made(vm: Vm, root: Root) -> None:
     """An empty shadow root is about to be used."""
 

@@ -183,7 +183,7 @@ def slow_guest_page(vm: Vm, cause: u64, value: u64) -> u64:
     elif cause == LOAD_GUEST_PAGE:
         enter.reflect(vm, u64(LOAD_ACCESS), value)
     else:
-        enter.reflect(vm, u64(FETCH_ACCESS), value)
+        enter.reflect_fetch(vm, u64(FETCH_ACCESS), value)
     return u64(exits.NOTHING)
 
 

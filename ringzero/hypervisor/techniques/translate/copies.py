@@ -177,6 +177,15 @@ def drop(vm: Vm, physical: u64) -> None:
 
 
 @native
+def forget(vm: Vm, address: u64, size: u64) -> None:
+    """Code may have changed in guest-physical memory: no copy of it is executed any more."""
+    page = address & ~u64(PAGE - 1)
+    while page < address + size:
+        drop(vm, page)
+        page += PAGE
+
+
+@native
 def remember(vm: Vm, address: u64, large: u64) -> None:
     """The last entry of the active root's log is for this address; the filter knows it now."""
     own, root = vm.translator, vm.roots[vm.active]
