@@ -106,6 +106,7 @@ def remote_fence(function: u64, mask: u64, base: u64, start: u64, size: u64, spa
     shared.fence_space[hart] = space
     if of_guests:
         shared.fence_guest[hart] = csr.hgatp.read()
+    fence()  # the supervisor's tables are written before a hart is found not to run yet
     ask(hart, running(harts))
     return u64(sbi.SUCCESS)
 

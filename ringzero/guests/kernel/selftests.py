@@ -28,18 +28,21 @@ from ringzero.isa.privileged.trap import (
     INTERRUPT,
     LOAD_ACCESS,
     LOAD_PAGE,
+    SEI,
+    SSI,
     STATUS_FS,
+    STI,
     STORE_PAGE,
 )
 from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u64
 
-SOFTWARE_INTERRUPT = INTERRUPT | 1
+SOFTWARE_INTERRUPT = INTERRUPT | SSI
 NOWHERE = 1 << 38  # a physical address that nothing answers at
 SCRATCH = 0x3000_0000  # a page of the kernel's own space for table tests
 FAR_AWAY = 1 << 50  # ticks: years, so that no host is too busy for it
 PATIENCE = 50_000_000  # ticks, 5 s: VS-mode of QEMU before 8.1 never shows the timer in sip
 SD = sstatus.SD.bits
-SUPERVISOR_INTERRUPTS = 1 << 1 | 1 << 5 | 1 << 9 | 1 << 13
+SUPERVISOR_INTERRUPTS = 1 << SSI | 1 << STI | 1 << SEI | 1 << 13  # and counters' overflow
 WRITE_CYCLE = 0xC000_1073
 
 write_cycle = stub("write_cycle", f".word {WRITE_CYCLE:#x}")
