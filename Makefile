@@ -5,10 +5,11 @@ PYTHON ?= python3
 PY := .venv/bin/python
 RINGZERO := $(PY) -m ringzero
 WORKERS ?= 2
+MINUTES ?= 10
 SESSION := sh -c 'uname -a; cat /proc/cpuinfo'
 
 .PHONY: run test setup setup-dev image try-image check format format-check lint types layering \
-	tests test-kvm lockstep soak fuzz-sbi fuzz-api bench requirements clean help
+	tests test-kvm lockstep soak fuzz bench requirements clean help
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 16
@@ -66,11 +67,12 @@ lockstep: setup-dev  ## a million random instructions beside Spike, no differenc
 	$(PY) -m tests.lockstep --count 1000000
 	$(PY) -m tests.lockstep --count 500000 --hypervisor --strides
 
-fuzz-sbi: setup-dev  ## ten minutes of SBI calls with any registers
-	$(PY) -m tests.fuzz.sbi --minutes 10
-
-fuzz-api: setup-dev  ## ten minutes of machines used in any order
-	$(PY) -m tests.fuzz.api --minutes 10
+# MINUTES=40 makes it two hours.
+fuzz: setup-dev  ## MINUTES (10) of each fuzzer: SBI calls, shared folders, the API; then lockstep
+	$(PY) -m tests.fuzz.sbi --minutes $(MINUTES)
+	$(PY) -m tests.fuzz.fuse --minutes $(MINUTES)
+	$(PY) -m tests.fuzz.api --minutes $(MINUTES)
+	$(PY) -m tests.lockstep --count 500000
 
 soak: setup-dev  ## half an hour of Debian's stress-ng on four harts
 	$(PY) -m tests.soak --minutes 30
