@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from ringzero.images import busybox, deb, tree
@@ -17,7 +18,7 @@ from ringzero.images.modules import KernelModules
 from ringzero.images.packages import Package, PackageSource
 from ringzero.images.requests import answered
 
-RECIPE = 3
+RECIPE = 4
 """Raised when what is built from the same packages changes."""
 
 BUSYBOX = "busybox-static"
@@ -77,9 +78,10 @@ def fetch_debian(
         files = source.fetch(parts, progress)
         program = _busybox(files[[part.name for part in parts].index(BUSYBOX)])
         answer = {"arch": arch, "version": version, "kernel": str(_kernel(kernel_deb, progress))}
-        answer["initrd"] = str(_initrd(program, kernel_deb, modules, progress))
+        there = cache(lambda: KernelModules(kernel_deb))  # looking through them takes seconds
+        answer["initrd"] = str(_initrd(program, kernel_deb, there, modules, progress))
         if names is not None:
-            answer["root"] = str(_root(program, parts, files, progress))
+            answer["root"] = str(_root(program, kernel_deb, there, parts, files, progress))
         return answer
 
     answer = answered(digest_of(RECIPE, _where(mirror, debs, arch), request), build, refresh)
@@ -218,11 +220,16 @@ def _busybox(package: Path) -> bytes:
     raise ImageError(f"{package} holds no busybox; fetch it again.")
 
 
-def _initrd(program: bytes, kernel: Path, modules: Sequence[str], progress: Progress) -> Path:
+def _initrd(
+    program: bytes,
+    kernel: Path,
+    there: Callable[[], KernelModules],
+    modules: Sequence[str],
+    progress: Progress,
+) -> Path:
     def build(place: Path) -> None:
         progress("initramfs", 0, 0)
-        there = KernelModules(kernel)
-        first, later = there.in_order(modules), there.on_demand(ON_DEMAND)
+        first, later = there().in_order(modules), there().on_demand(ON_DEMAND)
         place.write_bytes(initramfs(program, first, later))
 
     recipe = [busybox.init_script().decode(), program.hex(), ON_DEMAND]
@@ -231,15 +238,22 @@ def _initrd(program: bytes, kernel: Path, modules: Sequence[str], progress: Prog
 
 
 def _root(
-    program: bytes, parts: Sequence[Package], files: Sequence[Path], progress: Progress
+    program: bytes,
+    kernel: Path,
+    there: Callable[[], KernelModules],
+    parts: Sequence[Package],
+    files: Sequence[Path],
+    progress: Progress,
 ) -> Path:
     """The packages unpacked as root sees them: a folder and its manifest."""
-    key = digest_of(RECIPE, busybox.init_script().decode(), sorted(p.sha256 for p in parts))
+    recipe = [_content_name(kernel), ON_DEMAND, *sorted(p.sha256 for p in parts)]
+    key = digest_of(RECIPE, busybox.init_script().decode(), recipe)
     total = sum(part.size for part in parts)
 
     def nodes() -> Iterator[tree.Node]:
         yield from busybox.skeleton()
         yield from busybox.user_space(program)
+        yield from there().on_demand(ON_DEMAND)
         done = 0
         for part, file in zip(parts, files, strict=True):
             progress("unpack", done, total)

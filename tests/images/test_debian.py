@@ -161,6 +161,10 @@ def test_what_disks_need_is_there_with_soft_dependencies_for_modprobe(repository
     assert "alias crypto-crc32c crc32c_generic" in aliases
     assert not [path for path in nodes if "riscv.ko" in path]
     assert "usr/lib/ringzero-modules" not in nodes, "none is loaded that no disk asks for"
+    assert image.root is not None
+    root = image.root / "tree" / folder
+    assert (root / "modules.dep").read_bytes() == nodes[f"{folder}/modules.dep"].data
+    assert (root / "kernel/fs/ext4.ko.xz").exists()
 
 
 def test_a_cache_that_was_copied_answers_at_its_new_place(

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ringzero import Machine
+from ringzero.images import clone
 from ringzero.machine.disk import DiskImage
 from ringzero.outcome import PoweredOff
 
@@ -117,6 +118,24 @@ def test_a_discard_in_the_guest_gives_the_hosts_space_back(debian_image: Any, so
         "umount /mnt",
     )
     assert disk.stat().st_blocks < before + (8 << 20) // 512
+
+
+def test_a_root_that_is_a_folder_mounts_disks_too(
+    debian_image: Any, source: Path, tmp_path: Path
+) -> None:
+    root = clone(debian_image.root, tmp_path / "root")
+    commands = "mount -t ext4 /dev/vda /mnt && cat /mnt/greeting"
+    append = f'console=ttyS0 quiet root=rootfs rootfstype=virtiofs rw ringzero.run="{commands}"'
+    with Machine(
+        kernel=debian_image.kernel,
+        append=append,
+        disks=[DiskImage(made("ext4", source))],
+        mounts=[("rootfs", root / "tree", False)],
+    ) as machine:
+        outcome = machine.run(timeout=150)
+        said = bytes(machine.recorder.data)
+    assert outcome == PoweredOff(0), said[-2000:]
+    assert b"from the host" in said
 
 
 def test_a_machine_with_16_gigabytes_has_its_devices(debian_image: Any, source: Path) -> None:
