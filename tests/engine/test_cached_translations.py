@@ -16,7 +16,7 @@ from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, open_memory
 from tests.engine.random_programs import BASE
-from tests.engine.test_engines_agree import Eager, compare, finish, state
+from tests.engine.side_by_side import Eager, compare, finish, state
 
 TABLES = BASE + 0x10_0000
 SATP = 8 << 60 | TABLES >> 12  # Sv39

@@ -17,7 +17,7 @@ from ringzero.machine.memory import GuestMemory
 from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.random_programs import BASE
-from tests.engine.test_engines_agree import Eager, compare, finish, start, state
+from tests.engine.side_by_side import Eager, compare, finish, start, state
 
 
 @pytest.mark.parametrize("seed", range(300, 304))

@@ -21,7 +21,8 @@ from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
-from tests.engine.test_engines_agree import BASE, ENOUGH, compare, finish, start, state
+from tests.engine.random_programs import BASE
+from tests.engine.side_by_side import ENOUGH, compare, finish, start, state
 
 INTEGER = ("I", "M", "A", "Zba", "Zbb", "Zbs", "Zicond")
 

@@ -15,7 +15,7 @@ from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin
 from tests.engine.random_programs import BASE
-from tests.engine.test_engines_agree import Eager, compare, finish, state
+from tests.engine.side_by_side import Eager, compare, finish, state
 
 FAR_CALL = """
     li s2, 40

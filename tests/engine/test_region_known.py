@@ -14,7 +14,7 @@ from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin
 from tests.engine.random_programs import BASE
-from tests.engine.test_engines_agree import Eager, compare, finish, state
+from tests.engine.side_by_side import Eager, compare, finish, state
 
 PROGRAM = """
     auipc s0, 0

@@ -13,7 +13,7 @@ from ringzero.isa.tools.program import assemble_text, labels
 from ringzero.outcome import PoweredOff
 from tests.engine.machines import ALL_ENGINES, bare
 from tests.engine.random_programs import BASE
-from tests.engine.test_engines_agree import compare, finish, start, state
+from tests.engine.side_by_side import compare, finish, start, state
 from tests.guest_files import RAM
 
 EXIT = """

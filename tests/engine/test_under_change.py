@@ -22,7 +22,7 @@ from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, give_numbers
 from tests.engine.random_programs import BASE, COUNTERS, block, registers
-from tests.engine.test_engines_agree import Eager, compare, state
+from tests.engine.side_by_side import Eager, compare, state
 
 TABLES = BASE + 0x10_0000
 CODES = (BASE + 0x20_0000, BASE + 0x20_1000)

@@ -11,7 +11,7 @@ from ringzero.bench.programs import PROGRAMS
 from ringzero.engine.regions.keep.preload import Preload
 from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
-from tests.engine.test_engines_agree import Eager, compare, start, state
+from tests.engine.side_by_side import Eager, compare, start, state
 
 
 def test_another_machine_finds_what_one_has_used() -> None:
