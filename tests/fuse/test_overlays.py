@@ -158,6 +158,21 @@ def test_a_file_without_a_name_goes_with_its_last_handle(guest: Guest, root: Pat
     assert sorted(os.listdir(root)) == ["hello", "link"]
 
 
+def test_no_link_leads_a_file_without_a_name_or_an_attribute_out(
+    guest: Guest, root: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (root / "way").symlink_to(outside)
+    node = guest.lookup(b"way")
+    with refused(errno.ENOTDIR):
+        guest.temporary(node)
+    with refused(errno.EOPNOTSUPP):
+        guest.set_xattr(node, b"user.x", b"1")
+    guest.set_xattr(node, b"trusted.x", b"1")
+    assert os.listxattr(outside) == []
+
+
 def kinds(guest: Guest) -> dict[bytes, int]:
     """The names in the root, each with the kind that READDIR says."""
     handle = guest.open(1, op=Op.OPENDIR)

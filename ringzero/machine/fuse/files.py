@@ -75,11 +75,12 @@ def temporary(session: Session, request: Request) -> bytes:
     session.must_write()
     flags, mode, _, _ = request.fields(protocol.CREATE_IN)
     parent = session.inodes.get(request.node)
+    if parent.kind != stat.S_IFDIR:  # a link may lead out of the root
+        raise FuseError(errno.ENOTDIR)
     if len(session.files) >= session.open_limit:
         raise FuseError(errno.ENFILE)
-    folder = f"/proc/self/fd/{session.inodes.handle(parent)}"
     host = _host_flags(session, flags) & ~os.O_TRUNC
-    fd = os.open(folder, host | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
+    fd = os.open(session.place(parent), host | os.O_TMPFILE | os.O_CLOEXEC, 0o600)
     handle = os.open(f"/proc/self/fd/{fd}", os.O_PATH | os.O_CLOEXEC)
     full = stat.S_IFREG | stat.S_IMODE(mode)
     entry = entered(session, parent, NAMELESS, handle, request, full)
