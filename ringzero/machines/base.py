@@ -158,11 +158,14 @@ class BaseMachine(ABC):
                 "console: leave `console` out, or give it a Recorder."
             )
 
+        def look() -> re.Match[bytes] | None:
+            return wanted.search(bytes(self.recorder.data))  # a copy: the guest writes meanwhile
+
         def seen() -> bool:
-            return wanted.search(self.recorder.data) is not None
+            return look() is not None
 
         outcome = None if seen() else self._life.run(run, self._go, until=seen)
-        found = wanted.search(self.recorder.data)
+        found = look()
         if found is None:
             last = bytes(self.recorder.data[-LAST:]).decode("utf-8", "replace")
             raise UsageError(

@@ -62,9 +62,10 @@ class Lifecycle:
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way, on whatever thread."""
+        """Whether a run is under way here, or something for which there must be none."""
         run = self._run
-        return run is not None and not run.done.is_set() and os.getpid() == self._process
+        busy = bool(self._held) or (run is not None and not run.done.is_set())
+        return busy and os.getpid() == self._process
 
     @property
     def inside(self) -> bool:
@@ -84,7 +85,7 @@ class Lifecycle:
     def check_at_rest(self, doing: str) -> None:
         """Refuse what cannot be done while the guest runs."""
         self.check_usable()
-        if self.running or self._held:
+        if self.running:
             raise UsageError(
                 f"The machine is running{self._held and f' ({self._held})'}: `{doing}` is for one "
                 "at rest, so `pause` it and wait until `run` has come back."
@@ -93,6 +94,7 @@ class Lifecycle:
     @contextmanager
     def hold(self, doing: str) -> Iterator[None]:
         """The machine at rest, for the calling thread alone: no run begins meanwhile."""
+        self.check_usable()
         with self._lock:
             self.check_at_rest(doing)
             self._held = f"{doing} on another thread, or around the console's write"
@@ -133,11 +135,12 @@ class Lifecycle:
         return run.outcome
 
     def _begin(self, run: Run, work: Callable[[Run], Outcome | None]) -> None:
+        self.check_usable()  # first: in a forked process somebody may hold the lock for ever
         with self._lock:
             self.check_usable()
             if self.ending:
                 raise UsageError("The machine is being closed: build another one.")
-            if self.running or self._held:
+            if self.running:
                 raise UsageError(
                     "The machine is running already: `pause` that run and wait until it has come "
                     "back, or build a second machine."
@@ -210,7 +213,7 @@ class Lifecycle:
         """Call a run off for good, and wait for that; whether the machine is at rest."""
         self.ending = True  # or a thread that runs it again and again would never let go
         end = None if patience is None else time.monotonic() + patience
-        while (self.running or self._held) and (end is None or time.monotonic() < end):
+        while self.running and (end is None or time.monotonic() < end):
             if self._run is not None:
                 self._run.off = True
             self.wake()

@@ -236,6 +236,36 @@ def test_a_forked_process_refuses_the_machine_and_cannot_change_its_memory(
 
 
 @kinds
+@pytest.mark.parametrize("what", ["run", "describe", "step", "close", "__exit__", "expect"])
+def test_a_process_forked_while_the_machine_is_in_use_waits_for_no_lock(
+    kind: str, what: str, tmp_path: Path
+) -> None:
+    """What another thread holds at the fork is held in the child for ever."""
+    told = script(
+        "with start(kind, folder) as machine:\n"
+        "    machine.expect(b'up')\n"
+        "    name = arguments[0]\n"
+        "    use = getattr(machine, name, machine.describe)\n"
+        "    given = {'__exit__': (None,) * 3, 'expect': (b'x',)}.get(name, ())\n"
+        "    with machine._life._lock:\n"
+        "        machine._life._held = 'step'\n"
+        "        child = os.fork()\n"
+        "        if child == 0:\n"
+        "            signal.alarm(60)\n"
+        "            try:\n"
+        "                use(*given)\n"
+        "            except Exception as error:\n"
+        "                print(error, flush=True)\n"
+        "            os._exit(0)\n"
+        "        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+        "        machine._life._held = ''\n",
+        tmp_path, kind, what,
+    )  # fmt: skip
+    assert told.splitlines()[-1] == "0"
+    assert ("forked" in told) is (what not in ("close", "__exit__"))
+
+
+@kinds
 def test_a_fork_in_the_consoles_write_does_not_come_back_into_the_guest(
     kind: str, tmp_path: Path
 ) -> None:
