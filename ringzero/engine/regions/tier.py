@@ -13,7 +13,6 @@ which it is recalled or compiled once more. `docs/engine.md` has it as a picture
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import sys
 import threading
@@ -25,13 +24,11 @@ from typing import TYPE_CHECKING
 
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.limits import region_limit
-from ringzero.engine.native.code.address import code_offset, page_number
-from ringzero.engine.native.state import EVENTS, FIRST_SLICE, HOT_EXIT, JUMP_TARGET, NEW_PAGE
 from ringzero.engine.ports import Bus, Memory, Profile, Stop, Why
 from ringzero.engine.regions.keep.install import Installer
 from ringzero.engine.regions.keep.preload import Preload
+from ringzero.engine.regions.profile.events import Event, Events, Kind
 from ringzero.engine.regions.profile.hotness import Hotness
-from ringzero.lang import u64
 from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
@@ -67,7 +64,8 @@ class Regions(Interpreter):
         self._installer = Installer(self.code, self.shared, self.shared_address)
         sys.setswitchinterval(SWITCH_INTERVAL)
         self._hotness = Hotness()
-        self._events: deque[tuple[int, int]] = deque()  # slot's offset with flags, and pc
+        self._ring = Events(self.shared)
+        self._events: deque[Event] = deque()
         self._new_pages: deque[int] = deque()  # decoded pages that were not recalled yet
         self._knowing = threading.RLock()  # held where what is known of pages changes
         self._hot_exits: deque[tuple[int, int]] = deque()  # decoded page, offset in the page
@@ -77,7 +75,7 @@ class Regions(Interpreter):
         ] = {}  # by content of pages: what this and earlier runs compiled
         self._current: dict[int, Known] = {}  # by decoded page: what was queued for it last
         self._bases: dict[int, int] = {}  # by decoded page: where it was run in virtual memory
-        self._seen = self._warmth = 0
+        self._warmth = 0
         self._running = threading.Event()
         self._closed = False
         self.recompiled = 0
@@ -188,35 +186,28 @@ class Regions(Interpreter):
     def _listen(self) -> None:
         """Read new events. What is loaded already for a new page is queued at once."""
         with self._knowing:
-            total = int(self.shared.event_count)
-            buffer = (ctypes.c_uint64 * EVENTS).from_address(self.shared.events)
-            for index in range(max(self._seen, total - EVENTS), total, 2):
-                slot, pc = buffer[index % EVENTS], buffer[(index + 1) % EVENTS]
-                if slot & NEW_PAGE:
-                    self._current.pop(
-                        int(page_number(u64(slot % NEW_PAGE))), None
-                    )  # it was another page's
-                    self._look_up(int(page_number(u64(slot % NEW_PAGE))), loaded=True)
+            for event in self._ring.read():
+                if event.kind is Kind.NEW_PAGE:
+                    self._current.pop(event.decoded, None)  # it was another page's
+                    self._look_up(event.decoded, loaded=True)
                 else:
-                    self._events.append((slot, pc))
-            self._seen = total
+                    self._events.append(event)
 
     def _read_events(self) -> None:
         """Sort the events: pages to look up, hot places, hot side exits, targets of jumps."""
         self._listen()
         while self._events:
-            slot, pc = self._events.popleft()
-            place = u64(slot % NEW_PAGE)
-            decoded, offset = int(page_number(place)), int(code_offset(place))
-            if slot & FIRST_SLICE:
-                self._bases[decoded] = pc & -PAGE
+            event = self._events.popleft()
+            decoded, offset = event.decoded, event.offset
+            if event.kind is Kind.FIRST_SLICE:
+                self._bases[decoded] = event.more & -PAGE
                 self._new_pages.append(decoded)
-            elif slot & HOT_EXIT:
+            elif event.kind is Kind.HOT_EXIT:
                 self._hot_exits.append((decoded, offset))
-            elif slot & JUMP_TARGET:
-                self._learn(decoded, offset, pc)
+            elif event.kind is Kind.JUMP_TARGET:
+                self._learn(decoded, offset, event.more)
             else:
-                self._hotness.add((decoded, offset), pc)
+                self._hotness.add((decoded, offset), event.more)
 
     def _learn(self, decoded: int, offset: int, distance: int) -> None:
         """Add a sample to an indirect jump's profile; a jump with a new target is a candidate."""
