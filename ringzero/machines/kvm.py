@@ -296,8 +296,11 @@ class KvmMachine(BaseMachine):
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot of a machine that was built alike."""
-        from ringzero.kvm.snapshot import put
+        from ringzero.kvm.snapshot import Snapshot, put
 
+        self._life.check_usable()
+        if not isinstance(snapshot, Snapshot):
+            raise arguments.wrong("restore", snapshot, "what `snapshot` returned")
         with self._life.hold("restore"):
             put(self, snapshot)
             self.threads.forget_clocks()

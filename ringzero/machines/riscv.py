@@ -95,7 +95,7 @@ class Machine(BaseMachine):
                 mounts=[
                     as_mount(m) for m in arguments.several("mounts", mounts, '[Mount("t", p)]')
                 ],
-                extensions=extensions,
+                extensions=_extensions(extensions),
             )
         except BaseException:
             self._failed()
@@ -195,3 +195,11 @@ class Machine(BaseMachine):
     def describe(self) -> str:
         """The first hart's registers, and the CSRs that tell how it got where it is."""
         return described(self._state(), self.parts.clock)
+
+
+def _extensions(named: object) -> list[str] | None:
+    """Names of extensions for the device tree; None for all that there are."""
+    if named is None:
+        return None
+    listed = arguments.several("extensions", named, '["i", "m", "a"]')
+    return [arguments.text("an extension", one) for one in listed]

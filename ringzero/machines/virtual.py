@@ -96,7 +96,8 @@ class VirtualMachines(Machine):
         """What technique translate rewrites in a VM; counted if the machine has `count_sites`."""
         from ringzero.hypervisor.host.listing import read
 
-        kernel = self.kernels[index]
+        self._life.check_usable()
+        kernel = self.kernels[arguments.whole("index", index, 0, len(self.names) - 1)]
         content = None
         if isinstance(kernel, Path):
             content = bytes(plain_kernel(kernel, file_content(kernel, "kernel")))
@@ -106,7 +107,8 @@ class VirtualMachines(Machine):
         """`pause`, `resume` or `kill` a VM; with several VMs it is obeyed within a time slice."""
         from ringzero.hypervisor.host.report import ORDERS, order
 
-        if what not in ORDERS or not 0 <= index < len(self.names):
+        arguments.whole("index", index, 0)
+        if what not in ORDERS or index >= len(self.names):
             raise UsageError(
                 f"There is no order {what!r} for VM {index}: {', '.join(ORDERS)} are for VMs 0 to "
                 f"{len(self.names) - 1}."

@@ -89,6 +89,32 @@ def test_wrong_types_are_refused_by_the_constructor(
     assert "\n" not in str(refused.value)
 
 
+def test_orders_and_lists_of_the_hypervisor_name_a_vm_that_there_is(tmp_path: Path) -> None:
+    with start("virtual", tmp_path) as machine:
+        assert isinstance(machine, VirtualMachines)
+        for index in (-1, 1, "0"):
+            with pytest.raises(UsageError, match=r"index|VM 1"):
+                machine.sites(index)  # type: ignore[arg-type]
+            with pytest.raises(UsageError, match=r"index|VM 1"):
+                machine.order(index, "kill")  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="no order 'stop'"):
+            machine.order(0, "stop")
+
+
+@pytest.mark.needs_kvm
+def test_only_a_snapshot_is_restored(tmp_path: Path) -> None:
+    with start("kvm", tmp_path) as machine:
+        assert isinstance(machine, KvmMachine)
+        with pytest.raises(UsageError, match="restore is of type dict"):
+            machine.restore({})  # type: ignore[arg-type]
+
+
+def test_extensions_are_a_list(tmp_path: Path) -> None:
+    for extensions in ("imafd", ["i", 5]):
+        with pytest.raises(UsageError, match="extension"):
+            start_bare(tmp_path, "spin", extensions=extensions)
+
+
 def test_guests_of_the_hypervisor_are_vms(tmp_path: Path) -> None:
     for wrong, sentence in (
         ("Image", "vms is of type str"), (["Image"], "a VM is of type str"),
