@@ -17,8 +17,7 @@ from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, give_numbers
-from tests.engine.random_programs import BASE, registers
-from tests.engine.test_under_change import code
+from tests.engine.random_programs import BASE, page_of_loops, registers
 
 ROOTS = (BASE + 0x10_0000, BASE + 0x18_0000)  # two address spaces, seven pages of tables each
 GUEST_ROOTS = (BASE + 0x20_0000, BASE + 0x28_0000)
@@ -282,7 +281,7 @@ def start(make: Any, ring: Ring, seed: int) -> tuple[Any, GuestMemory]:
     harts = make(memory, Bus(), 1, deterministic=True)
     memory.write(BASE, assemble_text(monitor(ring, pick), BASE))
     for place in CODES:
-        memory.write(place, code(pick))
+        memory.write(place, page_of_loops(pick))
     for place in (*DATA, *SUPERPAGES):
         memory.write(place, pick.randbytes(0x2_0000))
     for number in range(2):

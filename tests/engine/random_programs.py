@@ -164,6 +164,23 @@ def program(
     return start + body + assemble_text(EPILOGUE, base + len(start) + len(body))
 
 
+def page_of_loops(pick: random.Random) -> bytes:
+    """A page of loops that end; some of them call the machine mode in between."""
+    words: list[int] = []
+    while len(words) < 940:
+        counter = pick.choice(COUNTERS)
+        words.append(encode(BY_NAME["addi"], rd=counter, rs1=0, imm=pick.randint(2, 30)))
+        head = len(words)
+        words += block(pick, pick.randint(3, 24))
+        if pick.random() < 0.3:
+            words.append(encode(BY_NAME["ecall"]))
+        words.append(encode(BY_NAME["addi"], rd=counter, rs1=counter, imm=-1))
+        words.append(encode(BY_NAME["blt"], rs1=0, rs2=counter, imm=4 * (head - len(words))))
+    words += [0x0000_0013] * (1023 - len(words))
+    words.append(encode(BY_NAME["jal"], rd=0, imm=-4 * 1023))
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
 def registers(seed: int) -> list[int]:
     """Random initial values for x1..x31 and f0..f31."""
     pick = random.Random(seed ^ 0x5EED)

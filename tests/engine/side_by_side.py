@@ -8,7 +8,9 @@ from typing import Any
 from ringzero.engine.ports import Why
 from ringzero.engine.regions import Regions
 from ringzero.engine.regions.find.pages import CodePages
+from ringzero.engine.regions.keep.region import Region
 from ringzero.isa.hart import Hart
+from ringzero.isa.tools.program import assemble_text
 from ringzero.lang import Array
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
@@ -89,3 +91,30 @@ class Eager(Regions):
             if self._pages._context(pc & -4096, array) is not None:
                 self._make(array, pc % 4096, pc)
                 self.between()
+
+
+class Learning(Eager):
+    """Hears of indirect jumps, and compiles what goes where none expects."""
+
+    def learn(self) -> None:
+        """Take over what native code told, and compile again what is concerned."""
+        self._read_events()
+        while self._hotness.jumps:
+            jump, _ = self._hotness.jumps.popitem()
+            self._recompile_for_targets(*jump)
+        self.between()
+
+    def all_regions(self) -> list[Region]:
+        """What was compiled."""
+        return [region for known in self._made.values() for region in known.all()]
+
+
+def machine(make: Any, parts: dict[int, str], rounds: int = 600) -> tuple[Any, GuestMemory]:
+    """A hart in M-mode, at the beginning of code at these distances."""
+    memory = GuestMemory(4 << 20)
+    harts = make(memory, Bus(), 1, deterministic=True)
+    for distance, text in parts.items():
+        memory.write(BASE + distance, assemble_text(text, BASE + distance))
+    hart = begin(harts, BASE)
+    hart.x[19] = rounds
+    return harts, memory

@@ -8,14 +8,10 @@ import pytest
 
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.regions.find.graph import Code, explore
-from ringzero.engine.regions.keep.region import Region
 from ringzero.engine.regions.profile.targets import JumpTargets
 from ringzero.isa.tools.program import assemble_text
-from ringzero.machine.bus import Bus
-from ringzero.machine.memory import GuestMemory
-from tests.engine.machines import begin
 from tests.engine.random_programs import BASE
-from tests.engine.side_by_side import Eager, compare, finish, state
+from tests.engine.side_by_side import Eager, Learning, compare, finish, machine, state
 
 FAR_CALL = """
     li s2, 40
@@ -96,33 +92,6 @@ FUNCTION = """
     xor a1, a1, a0
     ret
 """
-
-
-class Learning(Eager):
-    """Hears of indirect jumps, and compiles what goes where none expects."""
-
-    def learn(self) -> None:
-        """Take over what native code told, and compile again what is concerned."""
-        self._read_events()
-        while self._hotness.jumps:
-            jump, _ = self._hotness.jumps.popitem()
-            self._recompile_for_targets(*jump)
-        self.between()
-
-    def all_regions(self) -> list[Region]:
-        """What was compiled."""
-        return [region for known in self._made.values() for region in known.all()]
-
-
-def machine(make: Any, parts: dict[int, str], rounds: int = 600) -> tuple[Any, GuestMemory]:
-    """A hart in M-mode, at the beginning of code at these distances."""
-    memory = GuestMemory(4 << 20)
-    harts = make(memory, Bus(), 1, deterministic=True)
-    for distance, text in parts.items():
-        memory.write(BASE + distance, assemble_text(text, BASE + distance))
-    hart = begin(harts, BASE)
-    hart.x[19] = rounds
-    return harts, memory
 
 
 def run_both(parts: dict[int, str], turns: int = 12) -> Any:

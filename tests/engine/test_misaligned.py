@@ -6,8 +6,7 @@ import pytest
 
 from ringzero.engine.interpreter import Interpreter
 from tests.engine.random_programs import BASE
-from tests.engine.side_by_side import compare, state
-from tests.engine.test_indirect import Learning, machine
+from tests.engine.side_by_side import Learning, compare, machine, state
 
 pytestmark = pytest.mark.usefixtures("cold_regions")
 

@@ -15,13 +15,11 @@ import pytest
 
 from ringzero.engine.interpreter import Interpreter
 from ringzero.engine.reference import ReferenceHarts
-from ringzero.isa.registry import BY_NAME
-from ringzero.isa.tools.assembler import encode
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.machines import begin, give_numbers
-from tests.engine.random_programs import BASE, COUNTERS, block, registers
+from tests.engine.random_programs import BASE, page_of_loops, registers
 from tests.engine.side_by_side import Eager, compare, state
 
 TABLES = BASE + 0x10_0000
@@ -93,23 +91,6 @@ interrupt:
 FENCES = ("sfence.vma", "sfence.vma gp\n    sfence.vma tp")
 
 
-def code(pick: random.Random) -> bytes:
-    """A page of loops that end; some of them swap the pages in between."""
-    words: list[int] = []
-    while len(words) < 940:
-        counter = pick.choice(COUNTERS)
-        words.append(encode(BY_NAME["addi"], rd=counter, rs1=0, imm=pick.randint(2, 30)))
-        head = len(words)
-        words += block(pick, pick.randint(3, 24))
-        if pick.random() < 0.3:
-            words.append(encode(BY_NAME["ecall"]))
-        words.append(encode(BY_NAME["addi"], rd=counter, rs1=counter, imm=-1))
-        words.append(encode(BY_NAME["blt"], rs1=0, rs2=counter, imm=4 * (head - len(words))))
-    words += [0x0000_0013] * (1023 - len(words))
-    words.append(encode(BY_NAME["jal"], rd=0, imm=-4 * 1023))
-    return b"".join(word.to_bytes(4, "little") for word in words)
-
-
 def page_tables() -> list[tuple[int, int]]:
     """Addresses of entries, and what they hold."""
     entries = [
@@ -129,7 +110,7 @@ def start(make: Any, seed: int) -> tuple[Any, GuestMemory]:
     harts = make(memory, Bus(), 1, deterministic=True)
     memory.write(BASE, assemble_text(MONITOR.format(fence=FENCES[seed % 2]), BASE))
     for place in CODES:
-        memory.write(place, code(pick))
+        memory.write(place, page_of_loops(pick))
     for place in DATA:
         memory.write(place, pick.randbytes(3 * 4096))
     for at, value in page_tables():
