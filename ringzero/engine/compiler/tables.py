@@ -6,6 +6,7 @@ interpreter does what is left.
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 
@@ -42,6 +43,7 @@ class Piece:
 
     code: bytes
     holes: tuple[HoleValues, ...]
+    uses: int = 0  # registers that it does not hold
 
 
 def operations() -> dict[str, list[lowering.Operation]]:
@@ -68,11 +70,26 @@ def make() -> bytes:
         one for one in INSTRUCTIONS if one.compiles and one.kind is PLAIN and one.name not in steps
     ]
     machine = binding.host_machine("small", "static")
-    code = binding.object_code(text.build(binding.host_target(), rest), machine)
-    return pack(steps, pieces(code))
+    module = binding.optimised(text.build(binding.host_target(), rest), machine)
+    used = registers_used(machine.emit_assembly(module))
+    return pack(steps, pieces(bytes(machine.emit_object(module)), used))
 
 
-def pieces(code: bytes) -> dict[str, Piece]:
+def registers_used(assembly: str) -> dict[str, int]:
+    """Which of the registers that pieces do not hold each function uses, as bits."""
+    used: dict[str, int] = {}
+    name = ""
+    for line in assembly.splitlines():
+        label = re.match(r'"?([^\s":.][^":]*)"?:', line)
+        if label:
+            name = label[1]
+        for bit, register in ((codes.USES_RBX, "[re]?b[xlh]"), (codes.USES_RBP, "[re]?bpl?")):
+            if name and re.search(rf"%{register}\b", line):
+                used[name] = used.get(name, 0) | bit
+    return used
+
+
+def pieces(code: bytes, used: dict[str, int]) -> dict[str, Piece]:
     """The usable pieces of an object file by name, and its constants as `POOL`."""
     file = ObjectFile(code, X86_64)
     where = next(i for i, s in enumerate(file.sections) if s.name == text.SECTION)
@@ -87,7 +104,7 @@ def pieces(code: bytes) -> dict[str, Piece]:
             known = [place for place in places if place is not None]
             if len(known) == len(inside) and symbol.size <= LIMIT:
                 content = file.sections[where].data[symbol.value : end]
-                found[symbol.name] = _trimmed(content, known)
+                found[symbol.name] = _trimmed(content, known, used.get(symbol.name, 0))
     return found
 
 
@@ -112,11 +129,11 @@ def _hole(one: Relocation, begin: int, starts: dict[int, int]) -> HoleValues | N
     return None if number is None or how is None else (at, number, one.addend, how)
 
 
-def _trimmed(code: bytes, places: list[HoleValues]) -> Piece:
+def _trimmed(code: bytes, places: list[HoleValues], uses: int) -> Piece:
     """Without a jump at its end to what stands behind it anyway."""
     if places and places[-1][:2] == (len(code) - 4, NUMBER["next"]) and code[-5] == JMP:
-        return Piece(code[:-5], tuple(places[:-1]))
-    return Piece(code, tuple(places))
+        return Piece(code[:-5], tuple(places[:-1]), uses)
+    return Piece(code, tuple(places), uses)
 
 
 def control_of(one: Instruction) -> int:
@@ -147,7 +164,8 @@ def pack(steps: dict[str, list[lowering.Operation]], found: dict[str, Piece]) ->
     code, heads, places = bytearray(), bytearray(), bytearray()
     for name in order:
         one = found[name]
-        heads += struct.pack("<4I", len(code), len(one.code), len(places) // 16, len(one.holes))
+        size, first, count = len(one.code), len(places) // 16, len(one.holes)
+        heads += struct.pack("<5I", len(code), size, first, count, one.uses)
         code += one.code + bytes(-len(one.code) % 8)  # it is copied in words
         for offset, number, addend, how in one.holes:
             places += struct.pack("<IIiI", offset, number, addend, how)
@@ -160,6 +178,8 @@ def pack(steps: dict[str, list[lowering.Operation]], found: dict[str, Piece]) ->
         for o in own or []:
             made += struct.pack("<8BQ", o.code, o.to, o.a, o.b, o.c, o.d, o.how, 0,
                                 o.number & 0xFFFF_FFFF_FFFF_FFFF)  # fmt: skip
+        if piece is not None:
+            first = place.get(instruction.name + text.ROUNDS_DYNAMICALLY, piece)
         known = own is not None or piece is not None
         kinds[index] = control_of(instruction) if known else codes.INTERPRETED
         flags = flags_of(instruction, piece is not None)

@@ -15,6 +15,7 @@ from ringzero.engine.native.compiler.holes import NUMBERS, PLACES
 from ringzero.engine.native.floats import pieces as piece_floats
 from ringzero.engine.native.translation.physical import now
 from ringzero.isa import ports
+from ringzero.isa.floating import DYNAMIC
 from ringzero.isa.instruction import Instruction
 from ringzero.isa.privileged import access
 from ringzero.lang.compiler import Program, Target
@@ -30,6 +31,7 @@ BIND: dict[Native, Native] = {
     **piece_floats.BIND,
 }
 SECTION = ".text.pieces"
+ROUNDS_DYNAMICALLY = "/dyn"  # behind an instruction's name: its piece for the usual rm
 # In the convention's order: r12 r13 r14 r15 rdi rsi rdx rcx r8 r9 r11 rax. What is not named is
 # free for the piece; so are rbx, rbp and r10, which the compiler puts away.
 HELD = "ptr %core, i64 %r13, i64 %budget, i64 %r15, i64 %rdi, i64 %rsi"
@@ -43,7 +45,15 @@ def number(name: str) -> str:
 
 
 class PieceText(InstructionText):
-    """The piece of one instruction that falls through."""
+    """The piece of one instruction that falls through; `dynamic` if it rounds as frm says."""
+
+    def __init__(self, program: Program, one: Instruction, dynamic: bool = False) -> None:
+        super().__init__(program, one)
+        self.dynamic = dynamic
+
+    def argument(self, name: str) -> str:
+        """What the typed function gets; a rounding mode that is known is a number."""
+        return f"i64 {DYNAMIC}" if name == "rm" and self.dynamic else super().argument(name)
 
     def define(self, name: str) -> str:
         """The whole function."""
@@ -90,6 +100,11 @@ def build(target: Target, instructions: Iterable[Instruction]) -> str:
     chosen = list(instructions)
     program.flagged.update(one.function for one in chosen)
     program.texts += [PieceText(program, one).text(one.name) for one in chosen]
+    program.texts += [
+        PieceText(program, one, dynamic=True).text(one.name + ROUNDS_DYNAMICALLY)
+        for one in chosen
+        if "rm" in one.parameters
+    ]
     program.texts += [f"@{name} = external global i8, !absolute_symbol !2" for name in NUMBERS]
     program.texts += [f"declare {CONVENTION} void @{name}({SIGNATURE})" for name in PLACES]
     program.texts += ["!2 = !{i64 -2147483648, i64 2147483648}"]  # 32 bits, sign-extended

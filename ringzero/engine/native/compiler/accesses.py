@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ringzero.engine.native.compiler import codes
 from ringzero.engine.native.compiler.exits import RAM, fix
-from ringzero.engine.native.compiler.groups import in_group
+from ringzero.engine.native.compiler.groups import in_group, open_group
 from ringzero.engine.native.compiler.operands import (
     NUMBER,
     REGISTER,
@@ -153,13 +153,13 @@ def translate(s: Compiler, base: u64, offset: u64, size: u64, stores: bool) -> u
     """Look an access up, or know its page already; the register that holds the page's distance."""
     if in_group(s, offset, size, stores):
         return u64(GROUP)
-    if s.group_ahead == 0:
+    if s.next_group.base == 0:
         look_up_page(s, base, offset, offset, size, stores)
         return u64(SECOND)
-    look_up_page(s, base, s.group_low, s.group_end, s.group_align, s.group_stores != 0)
+    ahead = s.next_group
+    look_up_page(s, base, ahead.low, ahead.end, ahead.align, ahead.stores != 0)
     put(s, u64(0xCA8949), 3)  # mov r10, rcx
-    s.group = s.group_ahead
-    s.group_ahead = 0
+    open_group(s)
     return u64(GROUP)
 
 
@@ -168,7 +168,7 @@ def directly(s: Compiler, offset: u64, size: u64) -> bool:
     """Whether a load looks at RAM's bounds only: it does unless a group holds it."""
     if in_group(s, offset, size, False):
         return False
-    return s.group_ahead == 0 or (s.group_stores == 0 and s.group_members < WORTH)
+    return s.next_group.base == 0 or (s.next_group.stores == 0 and s.next_group.members < WORTH)
 
 
 @native

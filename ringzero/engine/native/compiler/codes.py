@@ -22,3 +22,5 @@ KIND = 7
 FLOATS, DIRTIES = 8, 16  # needs mstatus.FS; makes it Dirty
 PIECE = 32  # not lowered: a piece of LLVM's stands for it
 READS_RS1, READS_RS2, GIVES_RD = 64, 128, 256  # of a piece: x registers that it uses
+
+USES_RBX, USES_RBP = 1, 2  # of a piece: registers of the host that it does not hold

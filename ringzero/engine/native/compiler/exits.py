@@ -11,12 +11,15 @@ from ringzero.engine.native.code.address import slots_of
 from ringzero.engine.native.code.blocks import is_compiled, number_at
 from ringzero.engine.native.code.handler_numbers import Special
 from ringzero.engine.native.code.leaders import mark_leader
+from ringzero.engine.native.compiler import codes
 from ringzero.engine.native.compiler.operands import PAGE, X
 from ringzero.engine.native.compiler.state import (
     AT_EVENT,
     FROM_PIECE,
     IN_CORE,
     TO_BLOCK,
+    USES_SHIFT,
+    WAYS,
     Compiler,
 )
 from ringzero.engine.native.compiler.x86_64 import (
@@ -111,6 +114,15 @@ def put_away_host(s: Compiler, host: u64) -> None:
 
 
 @native
+def take_back_used(s: Compiler, uses: u64) -> None:
+    """What a piece uses and its convention does not hold."""
+    if uses & codes.USES_RBX != 0:
+        take_back_host(s, u64(RBX))
+    if uses & codes.USES_RBP != 0:
+        take_back_host(s, u64(RBP))
+
+
+@native
 def take_back_host(s: Compiler, host: u64) -> None:
     """And back."""
     for number in typed_range(u64(1), u64(32)):
@@ -122,7 +134,7 @@ def take_back_host(s: Compiler, host: u64) -> None:
 
 
 @native
-def fix(s: Compiler, at: u64, slot: u64, done: u64, way: int) -> None:
+def fix(s: Compiler, at: u64, slot: u64, done: u64, way: u64) -> None:
     """Remember a jump."""
     one = s.fixes[s.fix_count]
     one.at = u32(at)
@@ -179,9 +191,8 @@ def resolve(shared: Shared, decoded: u64) -> None:
 def way_out(shared: Shared, decoded: u64, slot: u64, done: u64, way: u64) -> None:
     """Leave for a slot, or for a handler that is given it."""
     s = shared.compiler[0]
-    if way == FROM_PIECE:  # whose convention does not hold these two
-        take_back_host(s, u64(RBX))
-        take_back_host(s, u64(RBP))
+    if way & WAYS == FROM_PIECE:
+        take_back_used(s, way >> USES_SHIFT)
     if done != 0:
         count_down(s, done)
     put_away_host(s, u64(R13))

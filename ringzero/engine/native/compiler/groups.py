@@ -12,7 +12,7 @@ from ringzero.engine.native.code.blocks import LEADER, is_compiled, number_at
 from ringzero.engine.native.code.handler_numbers import FAR, Special
 from ringzero.engine.native.code.leaders import kind_at, mark_of
 from ringzero.engine.native.compiler import codes
-from ringzero.engine.native.compiler.state import Compiler, Operation
+from ringzero.engine.native.compiler.state import Compiler, Group, Operation
 from ringzero.engine.native.state import PAGE_SLOTS, Shared
 from ringzero.lang import native, typed_range, u64
 
@@ -23,34 +23,48 @@ SPAN = 2048  # bytes between the accesses of a group, at most
 @native
 def end_group(s: Compiler) -> None:
     """No page's distance is known."""
-    s.group = 0
-    s.group_ahead = 0
+    s.group.base = 0
+    s.next_group.base = 0
 
 
 @native
 def written(s: Compiler, register: u64) -> None:
     """A register gets a new value."""
-    if s.group == register:
-        s.group = 0
+    if s.group.base == register:
+        s.group.base = 0
 
 
 @native
 def in_group(s: Compiler, offset: u64, size: u64, stores: bool) -> bool:
     """Whether the access that is compiled is one of the present group."""
-    if s.group == 0 or s.rs1 != s.group or size > s.group_align:
+    group = s.group
+    if group.base == 0 or s.rs1 != group.base or size > group.align:
         return False
-    if stores and s.group_stores == 0:
+    if stores and group.stores == 0:
         return False
-    if (offset - s.group_anchor) & (size - 1) != 0:
+    if (offset - group.anchor) & (size - 1) != 0:
         return False
-    return offset - s.group_low <= s.group_high - s.group_low
+    return offset - group.low <= group.high - group.low
 
 
 @native
-def begin_group(shared: Shared, decoded: u64, one: Operation) -> None:
+def open_group(s: Compiler) -> None:
+    """The group ahead is the present one: its page has just been looked up."""
+    group, ahead = s.group, s.next_group
+    group.base = ahead.base
+    group.low = ahead.low
+    group.high = ahead.high
+    group.align = ahead.align
+    group.anchor = ahead.anchor
+    group.stores = ahead.stores
+    ahead.base = 0
+
+
+@native
+def look_ahead(shared: Shared, decoded: u64, one: Operation) -> None:
     """Before an access: if no group holds it, look whether it begins one."""
     s = shared.compiler[0]
-    s.group_ahead = 0
+    s.next_group.base = 0
     if one.a != codes.RS1 or one.b != codes.IMM:
         return
     if not in_group(s, s.imm, u64(one.how) & 15, one.code == codes.STORE):
@@ -59,16 +73,13 @@ def begin_group(shared: Shared, decoded: u64, one: Operation) -> None:
 
 @native
 def find_group(shared: Shared, decoded: u64) -> None:
-    """Does an access begin a group?
-
-    Sets `group_ahead` to its register, and low, high, alignment and whether it stores.
-    """
+    """Does an access begin a group? It does where at least two follow each other."""
     s = shared.compiler[0]
-    s.group_ahead = 0
+    group = s.next_group
     base = s.rs1
     if base == 0:
         return
-    members = u64(0)
+    group.members = 0
     slot = s.slot
     for _ in typed_range(u64(FURTHEST)):
         number = instruction_at(shared, decoded, slot, slot != s.slot)
@@ -83,16 +94,13 @@ def find_group(shared: Shared, decoded: u64) -> None:
             if is_access(u64(first.code)) and first.a == codes.RS1 and first.b == codes.IMM:
                 offset = (u64(one.imm) ^ 0x8000_0000) - 0x8000_0000
                 stores = first.code == codes.STORE
-                if join(s, members, offset, u64(first.how) & 15, stores):
-                    members += 1
+                join(group, offset, u64(first.how) & 15, stores)
         if u64(recipe.flags) & codes.GIVES_RD != 0 and u64(one.rd) == base:
             break
         slot += 2 - (number & 1)
-    if members > 1:
-        s.group_ahead = base
-        s.group_members = members
-        turned = (s.group_high - s.group_anchor) & (s.group_align - 1)
-        s.group_end = s.group_high - turned
+    if group.members > 1:
+        group.base = base
+        group.end = group.high - ((group.high - group.anchor) & (group.align - 1))
 
 
 NOTHING = 0xFFFF_FFFF
@@ -124,30 +132,30 @@ def is_access(code: u64) -> bool:
 
 
 @native
-def join(s: Compiler, members: u64, offset: u64, size: u64, stores: bool) -> bool:
-    """An access joins the group, if it fits."""
-    if members == 0:
-        s.group_low = offset
-        s.group_high = offset
-        s.group_align = size
-        s.group_anchor = offset
-        s.group_stores = u64(stores)
-        return True
-    wider = size if size > s.group_align else s.group_align
-    smaller = size if size < s.group_align else s.group_align
-    if (offset - s.group_anchor) & (smaller - 1) != 0:
-        return False
-    low, high = s.group_low, s.group_high
-    if offset + SPAN < low + SPAN and low - offset < SPAN:
+def join(group: Group, offset: u64, size: u64, stores: bool) -> None:
+    """An access joins a group, if it fits."""
+    if group.members == 0:
+        group.low = offset
+        group.high = offset
+        group.align = size
+        group.anchor = offset
+        group.stores = u64(stores)
+        group.members = 1
+        return
+    smaller = size if size < group.align else group.align
+    low, high = group.low, group.high
+    if low - offset < SPAN:
         low = offset
     if offset - high < SPAN:
         high = offset
-    if offset - low > high - low or high - low >= SPAN:
-        return False
-    if size > s.group_align:
-        s.group_anchor = offset
-    s.group_align = wider
-    s.group_low = low
-    s.group_high = high
-    s.group_stores = s.group_stores | u64(stores)
-    return True
+    if (offset - group.anchor) & (smaller - 1) != 0 or high - low >= SPAN:
+        return
+    if offset - low > high - low:
+        return  # too far away
+    if size > group.align:
+        group.align = size
+        group.anchor = offset
+    group.low = low
+    group.high = high
+    group.stores = group.stores | u64(stores)
+    group.members += 1

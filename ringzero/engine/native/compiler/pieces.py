@@ -7,10 +7,10 @@ arguments of its calling convention; what else the host holds is put away before
 from __future__ import annotations
 
 from ringzero.engine.native.compiler import codes, holes
-from ringzero.engine.native.compiler.exits import fix, put_away_host, take_back_host
+from ringzero.engine.native.compiler.exits import fix, put_away_host, take_back_used
 from ringzero.engine.native.compiler.groups import end_group
 from ringzero.engine.native.compiler.operands import X
-from ringzero.engine.native.compiler.state import FROM_PIECE, IN_CORE, Compiler
+from ringzero.engine.native.compiler.state import FROM_PIECE, IN_CORE, USES_SHIFT, Compiler
 from ringzero.engine.native.compiler.x86_64 import (
     MOV,
     MOV_TO,
@@ -36,11 +36,13 @@ def piece(s: Compiler, number: u64, kind: u64) -> None:
         put_away(s, s.rs1)
     if kind & codes.READS_RS2 != 0:
         put_away(s, s.rs2)
-    put_away_host(s, u64(RBX))
-    put_away_host(s, u64(RBP))
+    uses = u64(s.pieces[number].uses)
+    if uses & codes.USES_RBX != 0:
+        put_away_host(s, u64(RBX))
+    if uses & codes.USES_RBP != 0:
+        put_away_host(s, u64(RBP))
     place_piece(s, number)
-    take_back_host(s, u64(RBX))
-    take_back_host(s, u64(RBP))
+    take_back_used(s, uses)
     end_group(s)
     if kind & codes.GIVES_RD != 0 and s.rd < 32:
         at = s.places[s.rd]
@@ -85,7 +87,7 @@ def place_piece(s: Compiler, number: u64) -> None:
         hole = s.holes[i]
         where = at + u64(hole.offset)
         if hole.how == holes.RELATIVE:
-            connect(s, where, hole.symbol, hole.addend)
+            connect(s, where, hole.symbol, hole.addend, u64(one.uses))
         elif hole.how == holes.LONG:
             addend = (u64(hole.addend) ^ 0x8000_0000) - 0x8000_0000
             poke(u64, s.write, where, s.values[hole.symbol] + addend)
@@ -94,7 +96,7 @@ def place_piece(s: Compiler, number: u64) -> None:
 
 
 @native(inline=True)
-def connect(s: Compiler, where: u64, symbol: u32, addend: u32) -> None:
+def connect(s: Compiler, where: u64, symbol: u32, addend: u32, uses: u64) -> None:
     """A jump of a piece: behind it, or to the interpreter; or a constant at the pool."""
     if symbol == NEXT:
         poke(u32, s.write, where, u32(s.used) + addend - u32(where))
@@ -102,4 +104,4 @@ def connect(s: Compiler, where: u64, symbol: u32, addend: u32) -> None:
         poke(u32, s.write, where, u32(s.pool) + addend - u32(where))
     else:
         poke(u32, s.write, where, u32(0))
-        fix(s, where, s.slot, s.done, FROM_PIECE)
+        fix(s, where, s.slot, s.done, FROM_PIECE | (uses << USES_SHIFT))

@@ -22,6 +22,7 @@ FIRST_LOOK = 16  # samples of registers before the first comparison
 
 # How a jump that waits for its target leaves (`Fix.way`).
 TO_BLOCK, TO_INTERPRETER, AT_EVENT, FROM_PIECE = range(4)
+USES_SHIFT, WAYS = 2, 3
 
 
 class Operation(Struct):
@@ -41,7 +42,7 @@ class Operation(Struct):
 class Recipe(Struct):
     """How an instruction is compiled: its operations, or its piece, or neither."""
 
-    first: u16  # of its operations
+    first: u16  # of its operations; with a piece, the piece that rounds as frm says
     count: u16
     piece: u16  # 1 + which piece, or 0
     flags: u16  # see `codes`
@@ -54,6 +55,7 @@ class Piece(Struct):
     size: u32
     first: u32  # of its holes
     count: u32
+    uses: u32  # registers of the host that it does not hold (`codes`)
 
 
 class Hole(Struct):
@@ -71,7 +73,20 @@ class Fix(Struct):
     at: u32  # in code memory, of 32 bits relative to their end
     slot: u32
     done: u32  # instructions to be counted on the way
-    way: u32
+    way: u32  # with FROM_PIECE, what the piece uses above
+
+
+class Group(Struct):
+    """Accesses around one register that share a look at the TLB (`groups`)."""
+
+    base: u64  # the register, or 0 for none
+    members: u64
+    low: u64  # the first offset
+    high: u64  # the last
+    end: u64  # an offset on the same page as the last, aligned like the widest access
+    align: u64  # bytes of that
+    anchor: u64  # its offset
+    stores: u64  # whether for stores too
 
 
 class Compiler(Struct):
@@ -122,15 +137,8 @@ class Compiler(Struct):
     done: u64  # instructions since the budget was last counted down, this one not
     floats: u64  # whether this block has looked at mstatus.FS
     dirty: u64  # and made it Dirty
-    group: u64  # register around which a page's distance is known, or 0 (`groups`)
-    group_ahead: u64  # register of the group that the next access begins, or 0
-    group_members: u64  # accesses of it
-    group_low: u64  # the first offset that it holds for
-    group_high: u64  # the last
-    group_end: u64  # an offset on the same page as the last, aligned like the widest access
-    group_align: u64  # bytes of that
-    group_anchor: u64  # its offset
-    group_stores: u64  # whether for stores too
+    group: Group  # the one whose page's distance is known
+    next_group: Group  # the one that the next access begins
     ram_base: u64
     labels: ptr[u32]  # by slot: 1 + where its block begins, in this trace
     begun: ptr[u16]  # slots with a label

@@ -34,9 +34,9 @@ from ringzero.engine.native.compiler.exits import (
 )
 from ringzero.engine.native.compiler.generations import generation_begins
 from ringzero.engine.native.compiler.groups import (
-    begin_group,
     end_group,
     is_access,
+    look_ahead,
     written,
 )
 from ringzero.engine.native.compiler.operations import operation
@@ -52,6 +52,7 @@ from ringzero.engine.native.compiler.x86_64 import (
 )
 from ringzero.engine.native.state import PAGE_SLOTS, Core, Shared, Slot
 from ringzero.engine.native.threads.epochs import acquire, release
+from ringzero.isa.floating import DYNAMIC
 from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.lang import advance, fence, native, ptr, typed_range, u16, u32, u64
 from ringzero.lang.host import view
@@ -193,11 +194,14 @@ def instruction(core: Core, decoded: u64, slot: u64) -> tuple[u64, bool]:
     if flags & codes.FLOATS != 0:
         look_at_floats(s)
     if flags & codes.PIECE != 0:
-        piece(s, u64(recipe.piece) - 1, flags)
+        number = u64(recipe.piece) - 1
+        if s.imm == DYNAMIC:
+            number = u64(recipe.first)
+        piece(s, number, flags)
     else:
         first = u64(recipe.first)
         if is_access(u64(s.operations[first].code)):
-            begin_group(shared, decoded, s.operations[first])
+            look_ahead(shared, decoded, s.operations[first])
         for i in typed_range(first, first + u64(recipe.count)):
             operation(s, s.operations[i])
     if flags & codes.DIRTIES != 0 and s.dirty == 0:
