@@ -24,7 +24,7 @@ from ringzero.engine.native.threads.epochs import acquire, release
 from ringzero.lang import native, ptr, typed_range, u64
 
 LENGTH = 24  # instructions that are looked at where a slice ends
-LAST_LOOK = 1024  # samples from one comparison to the next, at most; four times as many as before
+FURTHER = 4  # times as many samples until the next comparison: what is made anew is bounded so
 GAIN = 8  # others are held when an eighth of all uses would be held more
 
 
@@ -45,8 +45,7 @@ def note_registers(core: Core, slot: ptr[Slot]) -> None:
         index += size
     s.samples += 1
     if s.samples >= s.next_look:
-        further = s.samples * 3
-        s.next_look = s.samples + (further if further < LAST_LOOK else u64(LAST_LOOK))
+        s.next_look = s.samples * FURTHER
         reconsider(shared)
     release(shared)
 
