@@ -6,6 +6,8 @@ lowest and the highest of them, and the page's distance stays in a register of t
 
 from __future__ import annotations
 
+import ctypes
+
 from ringzero.engine.native.compiler import codes
 from ringzero.engine.native.compiler.exits import RAM, fix
 from ringzero.engine.native.compiler.groups import in_group, open_group
@@ -46,7 +48,7 @@ from ringzero.lang.host import view
 
 TLB = view(Core).tlb.offset
 TAG, OFFSET = view(TlbEntry).tag.offset, view(TlbEntry).offset.offset
-ENTRY = 16  # bytes of a TlbEntry
+ENTRY = ctypes.sizeof(view(TlbEntry))
 INDEX_MASK = (TLB_SIZE - 1) * ENTRY  # of an address, shifted right by 8
 NOT_EQUAL, ABOVE = 5, 7
 WORTH = (

@@ -6,6 +6,7 @@ throughout compiled code are host registers, all others words of the core; x0 is
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.decoded_pages import SINK
 from ringzero.engine.native.compiler import codes, x86_64
 from ringzero.engine.native.compiler.state import IN_CORE, Compiler
 from ringzero.engine.native.compiler.x86_64 import (
@@ -27,7 +28,6 @@ from ringzero.lang import native, u64
 from ringzero.lang.host import view
 
 REGISTER, WORD, NUMBER = range(3)  # kinds of places
-SINK = 32  # in place of x0 where it is written
 
 X = view(Core.fields["hart"]).x.offset
 F = view(Core.fields["hart"]).f.offset
