@@ -16,7 +16,7 @@ COMMAND = [sys.executable, "-m", "ringzero", "run", "--timeout", "120"]
 pytestmark = [pytest.mark.slow, pytest.mark.needs_debian]
 
 
-@pytest.mark.parametrize(("cpu", "count"), [("emulate", 100), ("trap", 10)])
+@pytest.mark.parametrize(("cpu", "count"), [("emulate", 100), ("trap", 30), ("hardware", 30)])
 def test_input_from_before_the_shell_is_run_and_its_exit_status_is_ours(
     cpu: str, count: int
 ) -> None:

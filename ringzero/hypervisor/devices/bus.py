@@ -15,9 +15,9 @@ from ringzero.board.addresses import (
     VIRTIO_SIZE,
     VIRTIO_SLOTS,
 )
-from ringzero.hypervisor.devices import interrupts, serial
+from ringzero.hypervisor.devices import console_input, interrupts, serial
 from ringzero.hypervisor.vm import life
-from ringzero.hypervisor.vm.state import Vm, status
+from ringzero.hypervisor.vm.state import Vm, machine, status
 from ringzero.lang import native, u16, u64
 
 SERIAL, CONTROLLER, POWER, SLOTS = range(4)
@@ -41,7 +41,10 @@ def read(vm: Vm, address: u64, width: u64) -> tuple[u64, bool]:
     """A load from a device; False where nothing answers."""
     if covers(UART_BASE, uart.SIZE, address, width):
         count(vm, SERIAL)
-        return serial.read(vm, address - UART_BASE), True
+        value = serial.read(vm, address - UART_BASE)
+        if machine.claimed != 0:  # input waits outside, and there may be room now
+            console_input.take()
+        return value, True
     if covers(PLIC_BASE, plic.SIZE, address, width):
         count(vm, CONTROLLER)
         return interrupts.read(vm, address - PLIC_BASE, width), True

@@ -34,10 +34,25 @@ def interrupt() -> None:
     """Bytes came in; a VM may wake."""
     machine.deadline = 0
     source = load(u32, CLAIM)
-    while load(u8, UART_BASE + uart.LSR) & uart.DATA_READY != 0:
-        typed(load(u8, UART_BASE + uart.DATA))
     if source != 0:
-        store(u32, CLAIM, source)
+        machine.claimed = u64(source)
+    take()
+
+
+@native(inline=False)
+def take() -> None:
+    """Bytes that the VM in focus has room for; the others wait outside, where room has no end.
+
+    Until all are taken the interrupt is not complete, and so does not come again. With several VMs
+    nothing waits: the escape character has to come through.
+    """
+    while config.flags & ESCAPE != 0 or not serial.full(vms[machine.focus]):
+        if load(u8, UART_BASE + uart.LSR) & uart.DATA_READY == 0:
+            if machine.claimed != 0:
+                store(u32, CLAIM, u32(machine.claimed))
+            machine.claimed = 0
+            return
+        typed(load(u8, UART_BASE + uart.DATA))
 
 
 @native

@@ -33,12 +33,18 @@ def update(vm: Vm) -> None:
 
 @native(inline=False)
 def receive(vm: Vm, byte: u8) -> None:
-    """A byte for this guest; one too many is lost, as on a wire."""
+    """A byte for this guest; one too many is lost, as on a wire: see `full`."""
     line = vm.line
     if line.used < QUEUE:
         line.bytes[line.first + line.used & QUEUE - 1] = byte
         line.used += 1
     update(vm)
+
+
+@native
+def full(vm: Vm) -> bool:
+    """Whether nothing more should come in; what the port gives back still has its place."""
+    return vm.line.used + uart.FIFO_SIZE >= QUEUE
 
 
 @native

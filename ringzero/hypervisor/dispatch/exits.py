@@ -18,6 +18,7 @@ from ringzero.hypervisor.vm.state import (
     INTERRUPTS,
     TALLIES,
     Vm,
+    machine,
     status,
     vms,
 )
@@ -153,6 +154,8 @@ def go_on(vm: Vm, cause: u64, about: u64) -> u64:
         about = EXCEPTIONS + cause if cause & INTERRUPT == 0 else INTERRUPTS + (cause & 15)
     vm.tally = address_of(one.tallies[about])
     one.tallies[about].count += 1
+    if machine.claimed != 0:  # as after a load from the port; by a call too, there may be room
+        console_input.take()
     world = vms[scheduler.turn(vm)]
     technique.enter(world)
     return address_of(world)

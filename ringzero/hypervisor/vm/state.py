@@ -230,6 +230,7 @@ class Machine(Struct):
     speaker: u64  # the VM that wrote last, plus one
     column: u64  # 0 at the beginning of a line
     escape: u64  # the escape character came in
+    claimed: u64  # the interrupt of the UART, which is not complete before its bytes are taken
     has_states: u64  # mstateen0 exists; known once a VM has the technique hardware
 
 
