@@ -173,6 +173,7 @@ def _guest(vm: Vm, technique: str, repeatable: bool) -> Guest:
         memory=parse_size(vm.memory),
         kernel_offset=offset,
         entry=file.entry,
+        room=file.end - RAM_BASE - offset,
         technique=technique,
     )
     return replace(guest, seed=bytes(64)) if repeatable else guest

@@ -18,6 +18,7 @@ from ringzero.isa.tools.program import assemble_text
 MEGABYTE = 1 << 20
 SMALL = 8 * MEGABYTE
 ENTRY = 0x8020_0000
+HUNG = 300  # seconds after which a guest is taken to hang, on however busy a host
 
 # All run any guest as it is, and pass every test that is not of one technique only.
 technique = pytest.mark.parametrize("technique", TECHNIQUES)
@@ -44,7 +45,7 @@ def qemu(built: Built, folder: Path) -> list[str]:
             "-no-reboot", "-bios", "none", "-kernel", str(file)]  # fmt: skip
 
 
-def on_qemu(built: Built, folder: Path, *options: str, timeout: float = 60) -> Ended:
+def on_qemu(built: Built, folder: Path, *options: str, timeout: float = HUNG) -> Ended:
     """Run there until all guests have ended."""
     done = subprocess.run(
         [*qemu(built, folder), "-nographic", *options],
@@ -53,7 +54,7 @@ def on_qemu(built: Built, folder: Path, *options: str, timeout: float = 60) -> E
     return Ended(done.stdout.decode(errors="replace").replace("\r", ""), done.returncode)
 
 
-def on_machine(built: Built, folder: Path, timeout: float = 60) -> Ended:
+def on_machine(built: Built, folder: Path, timeout: float = HUNG) -> Ended:
     """Run on `ringzero.Machine` with the deterministic clock."""
     from ringzero import Machine
     from ringzero.outcome import PoweredOff

@@ -35,7 +35,7 @@ def kernel_instructions(output: str) -> int:
 def test_boot_and_power_off(debian_image: Any, tmp_path: Path) -> None:
     append = 'earlycon=sbi ringzero.run="uname -m; cat /proc/interrupts"'
     built = build([debian(debian_image, 512 * MEGABYTE, append)], report=True)
-    ended = on_qemu(built, tmp_path, "-icount", "shift=0", timeout=120)
+    ended = on_qemu(built, tmp_path, "-icount", "shift=0", timeout=600)
     assert ended.code == 0
     assert "riscv64" in ended.output
     assert "riscv-timer" in ended.output
@@ -53,7 +53,7 @@ def test_boot_in_vs_mode(debian_image: Any, tmp_path: Path) -> None:
     """The same kernel under `hardware`: exits for devices and first touches of memory only."""
     append = 'earlycon=sbi ringzero.run="uname -m; cat /proc/interrupts"'
     built = build([debian(debian_image, 512 * MEGABYTE, append, "hardware")], report=True)
-    ended = on_qemu(built, tmp_path, "-icount", "shift=0", timeout=120)
+    ended = on_qemu(built, tmp_path, "-icount", "shift=0", timeout=600)
     assert ended.code == 0
     assert "riscv-timer" in ended.output
     assert "reboot: Power down" in ended.output
@@ -81,7 +81,7 @@ class Console:
         self.process.stdin.flush()
         time.sleep(0.3)
 
-    def wait(self, text: bytes, times: int = 1, seconds: float = 90) -> None:
+    def wait(self, text: bytes, times: int = 1, seconds: float = 600) -> None:
         assert self.process.stdout is not None
         end = time.monotonic() + seconds
         while self.output.count(text) < times:

@@ -18,7 +18,7 @@ from ringzero.board.addresses import (
     VIRTIO_SIZE,
     VIRTIO_SLOTS,
 )
-from ringzero.hypervisor.host.build import Guest, build
+from ringzero.hypervisor.host.build import Guest, GuestError, build
 from ringzero.isa.tools.program import assemble_text
 from ringzero.machines.virtual import VirtualMachines, Vm
 from ringzero.outcome import PoweredOff
@@ -208,3 +208,14 @@ def test_a_kernel_that_is_not_linux_gets_any_file_as_its_initrd(tmp_path: Path) 
     initrd.write_bytes(b"my files\x2a and no archive")
     with VirtualMachines([Vm(kernel, initrd, memory="16M")], clock="instructions") as machine:
         assert machine.run(timeout=30) == PoweredOff(0x2A)
+
+
+def test_memory_that_a_kernel_wants_zeroed_is_its_own(tmp_path: Path) -> None:
+    """Its .bss is not in the file: initrd and device tree must not lie there."""
+    kernel = tmp_path / "kernel.elf"
+    code = assemble_text(f"li a0, 0\ncall finish\n{RUNTIME}", KERNEL_BASE)
+    kernel.write_bytes(elf(code, address=KERNEL_BASE, memory=12 << 20))
+    with pytest.raises(GuestError, match="has no room for its kernel"):
+        VirtualMachines([Vm(kernel, memory="14M")])
+    with VirtualMachines([Vm(kernel, memory="16M")], clock="instructions") as machine:
+        assert machine.run(timeout=30) == PoweredOff(0)

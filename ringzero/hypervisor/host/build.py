@@ -56,6 +56,8 @@ class Guest:
     kernel_offset: int = KERNEL_OFFSET
     entry: int | None = None
     """Where it is entered, if not at its first byte."""
+    room: int = 0
+    """Bytes that it needs from its first one on, where that is more than there are: its .bss."""
     technique: str = "trap"
     """How it gets its CPU: one of techniques.TECHNIQUES."""
     eagerness: int = 2
@@ -163,7 +165,7 @@ def _pieces(index: int, guest: Guest, slice_start: int) -> list[Piece]:
         pieces.append(Piece(place, guest.initrd, disk.name))
         initrd = (place - slice_start + RAM_BASE, disk.size)
         limit = place
-    if kernel.address + kernel.size > limit:
+    if kernel.address + max(kernel.size, guest.room) > limit:
         raise GuestError(
             f"VM {index} with {guest.memory >> 20} MiB has no room for its kernel and initrd"
         )
