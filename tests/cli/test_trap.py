@@ -135,6 +135,19 @@ def test_unknown_columns_are_refused(capsys: pytest.CaptureFixture[str]) -> None
     assert "no technique 'magic'" in capsys.readouterr().err
 
 
+def test_compare_takes_a_kernel_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kernel = tmp_path / "kernel.elf"
+    assert main(["build", "guest", "-o", str(kernel)]) == 0
+    assert main(["compare", "guest", "--kernel", str(kernel)]) == 125
+    assert "leave one out" in capsys.readouterr().err
+    options = ["--kernel", str(kernel), "-a", "mode=test", "-m", "64M", "--techniques", "native"]
+    assert main(["compare", *options, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert str(kernel) in json.dumps(told)
+
+
 @pytest.mark.slow
 @pytest.mark.needs_debian
 def test_debian_runs_a_command_under_trap() -> None:

@@ -110,18 +110,7 @@ def run(
     plan = Plan(title="", **machine)
     if vms_file is not None:
         vms += read_toml(vms_file)
-    if plan.show and plan.cpu != "translate":
-        raise UsageError("--show translation lists what --cpu translate rewrites: use that.")
-    if plan.cpu == "kvm":
-        if vms:
-            raise UsageError("VMs need our own hypervisor: use --cpu trap, or leave them out.")
-        plan = kvm_plan(plan, image, fetch=not dry_run)
-    elif plan.cpu != "emulate":
-        plan = vm_plans(plan, vms, image, fetch=not dry_run)
-    elif vms:
-        raise UsageError("VMs need a technique that shares the CPU: add --cpu trap.")
-    else:
-        plan = with_image(plan, image, fetch=not dry_run)
+    plan = _with_guests(plan, vms, image, fetch=not dry_run)
     words = ctx.meta.get(COMMAND, ())
     plan = vms_with_command(plan, words) if plan.vms else with_command(plan, words)
     if dry_run:
@@ -129,6 +118,21 @@ def run(
         return 0
     report.detail(plan.as_text())
     return _boot(plan, timeout, stats, as_json, ctx.find_object(Ending))
+
+
+def _with_guests(plan: Plan, vms: tuple[VmChoice, ...], image: str | None, fetch: bool) -> Plan:
+    """The plan with what is booted, in the way of the technique."""
+    if plan.show and plan.cpu != "translate":
+        raise UsageError("--show translation lists what --cpu translate rewrites: use that.")
+    if plan.cpu == "kvm":
+        if vms:
+            raise UsageError("VMs need our own hypervisor: use --cpu trap, or leave them out.")
+        return kvm_plan(plan, image, fetch=fetch)
+    if plan.cpu != "emulate":
+        return vm_plans(plan, vms, image, fetch=fetch)
+    if vms:
+        raise UsageError("VMs need a technique that shares the CPU: add --cpu trap.")
+    return with_image(plan, image, fetch=fetch)
 
 
 def _boot(
