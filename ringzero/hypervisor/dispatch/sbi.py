@@ -58,7 +58,8 @@ def use_console(vm: Vm, function: u64, a0: u64, a1: u64, a2: u64) -> tuple[u64, 
         while done < most and serial.has_input(vm):
             store(u8, place + done, u8(serial.take(vm)))
             done += 1
-        technique.memory_written(vm, a1, done)
+        if done != 0:  # nothing may be read to anywhere, memory or not
+            technique.memory_written(vm, a1, done)
     return u64(sbi.SUCCESS), done
 
 

@@ -23,6 +23,16 @@ def test_random_calls_to_the_firmware_and_under_each_technique(
     assert batch(carrier, seed, 400, tmp_path) == []
 
 
+@pytest.mark.parametrize("carrier", OURS, ids=lambda carrier: carrier.name)
+def test_reading_nothing_from_the_console_is_possible_anywhere(
+    carrier: Carrier, tmp_path: Path
+) -> None:
+    """Found by seed 5255: under translate the address was taken for memory that was written."""
+    nowhere = [call(sbi.DBCN, sbi.CONSOLE_READ, 0, low) for low in (0, 6, 1 << 40, (1 << 64) - 1)]
+    ran = carrier.run(nowhere, call(sbi.SRST, 0, sbi.SHUTDOWN, sbi.NO_REASON), tmp_path)
+    assert [(result.error, result.value) for result in ran.results] == [(0, 0)] * 4
+
+
 def test_a_wrong_answer_is_found() -> None:
     platform = OURS[0].platform
     absent = call(sbi.IPI, sbi.SEND_IPI, 2, 0)
