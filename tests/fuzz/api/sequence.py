@@ -45,6 +45,7 @@ class Sequence:
     def __init__(self, seed: int, folder: Path) -> None:
         self.random, self.folder = random.Random(seed), folder
         self.machines: list[Any] = []
+        self.built: weakref.WeakSet[Any] = weakref.WeakSet()  # dropped ones too, while they run
         self.kept: list[Callable[[], object]] = []
         self.threads: list[threading.Thread] = []
         self.findings: list[str] = []
@@ -106,6 +107,7 @@ class Sequence:
         if console is not None:
             console.machine = weakref.ref(machine)
         self.machines.append(machine)
+        self.built.add(machine)
 
     def build_wrong(self) -> None:
         """A machine that cannot be: nothing of it is left."""
@@ -129,8 +131,8 @@ class Sequence:
     def aside(self, work: Callable[[], object]) -> None:
         """Do it on a thread of its own."""
         thread = threading.Thread(target=self.guarded, args=(work,))
+        self.threads.append(thread)  # first: Ctrl-C may come in between
         thread.start()
-        self.threads.append(thread)
 
     def interrupt(self) -> None:
         """Ctrl-C in the middle of a run, or of whatever comes then."""
@@ -291,10 +293,11 @@ class Sequence:
     def end(self) -> None:
         """Close everything that is left, whoever uses it."""
         print("end", flush=True)
-        for machine in self.machines:
+        for machine in list(self.built):
             machine.__exit__(None, None, None)
         for thread in self.threads:
-            thread.join()
+            if thread.ident is not None:
+                thread.join()
         self.machines, self.kept, self.threads = [], [], []
 
 
