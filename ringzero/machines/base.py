@@ -70,6 +70,11 @@ class BaseMachine(ABC):
         """Whether `close` was called."""
         return self._life.closed
 
+    @property
+    def running(self) -> bool:
+        """Whether a run, or a step, is under way on some thread."""
+        return self._life.running
+
     def close(self) -> None:
         """Let memory and files go; the machine cannot be used any more. Again is harmless.
 

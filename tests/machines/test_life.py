@@ -73,7 +73,7 @@ def test_close_from_another_thread_while_it_runs_is_refused(
         outcomes: list[object] = []
         thread = threading.Thread(target=lambda: outcomes.append(machine.run(timeout=60)))
         thread.start()
-        while not machine._life.running:
+        while not machine.running:
             time.sleep(0.001)
         with pytest.raises(UsageError, match=r"The machine is running: `close`.*`pause` it"):
             machine.close()
@@ -105,7 +105,7 @@ def test_a_second_run_at_the_same_time_is_refused(kind: str, tmp_path: Path) -> 
         machine.expect(b"up")
         thread = threading.Thread(target=machine.run, kwargs={"timeout": 60})
         thread.start()
-        while not machine._life.running:
+        while not machine.running:
             time.sleep(0.001)
         for again in (machine.run, lambda: machine.expect(b"never")):
             with pytest.raises(UsageError, match="running already"):
@@ -120,7 +120,7 @@ def test_a_run_during_a_step_is_refused_and_a_step_during_a_run(tmp_path: Path) 
         machine.expect(b"up")
         thread = threading.Thread(target=machine.step, args=(10**9,))
         thread.start()
-        while not machine._life._held:
+        while not machine.running:
             time.sleep(0.001)
         for use in (machine.run, machine.close, lambda: machine.write_register("s1", 1)):
             with pytest.raises(UsageError, match="The machine is running"):
@@ -145,7 +145,7 @@ def test_leaving_the_with_block_ends_a_run_of_another_thread(kind: str, tmp_path
         machine.expect(b"up")
         thread = threading.Thread(target=run)
         thread.start()
-        while not machine._life.running:
+        while not machine.running:
             time.sleep(0.001)
     thread.join(60)
     assert not thread.is_alive()
@@ -295,7 +295,7 @@ with make() as machine:
     for _ in range(5):
         sent = []
         def send():
-            while not machine._life.running:
+            while not machine.running:
                 time.sleep(0.001)
             time.sleep(0.1)
             sent.append(time.monotonic())
@@ -307,7 +307,7 @@ with make() as machine:
         except KeyboardInterrupt:
             took.append(time.monotonic() - sent[0])
         thread.join()
-        assert not machine._life.running
+        assert not machine.running
     machine.run(timeout=0.01)  # and it goes on
 print(len(took), min(took))
 """
@@ -475,7 +475,7 @@ def test_the_interpreter_ends_while_a_daemon_thread_runs_the_machine(
         "machine = start(kind, folder, 'spin')\n"
         "machine.expect(b'up')\n"
         "threading.Thread(target=machine.run, daemon=True).start()\n"
-        "while not machine._life.running:\n"
+        "while not machine.running:\n"
         "    time.sleep(0.001)\n",
         tmp_path, kind,
     )  # fmt: skip
