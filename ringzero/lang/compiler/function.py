@@ -12,12 +12,13 @@ import sys
 import textwrap
 from typing import Any
 
-from ringzero.lang.compiler import (
+from ringzero.lang.compiler.module import Module
+from ringzero.lang.compiler.statements import Statements
+from ringzero.lang.compiler.terms import (
     Compiled,
     CompileError,
     Item,
     Known,
-    Program,
     Tuple,
     Value,
     extension,
@@ -26,7 +27,6 @@ from ringzero.lang.compiler import (
     result_type,
 )
 from ringzero.lang.native import Native, _closure, is_runtime
-from ringzero.lang.statements import Statements
 
 _trees: dict[Any, ast.FunctionDef] = {}
 
@@ -48,7 +48,7 @@ def _tree(function: Native) -> ast.FunctionDef:
 class FunctionEmitter(Statements):
     """Emits one function for one choice of compile-time arguments."""
 
-    def __init__(self, program: Program, native: Native, known: list[Any], made: Compiled) -> None:
+    def __init__(self, program: Module, native: Native, known: list[Any], made: Compiled) -> None:
         super().__init__(program, native)
         self.made, self.known = made, known
         self.loops: list[tuple[str, str, list[bool]]] = []

@@ -9,11 +9,11 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ringzero.lang.compiler import Item, Known, Value, llvm_type
+from ringzero.lang.compiler.terms import Item, Known, Value, llvm_type
 from ringzero.lang.types import u32, u64
 
 if TYPE_CHECKING:
-    from ringzero.lang.expressions import Expressions
+    from ringzero.lang.compiler.expressions import Expressions
 
 Emit = Callable[["Expressions", list[Item], ast.AST], Item]
 _NUMBERS = {u32: "float", u64: "double"}

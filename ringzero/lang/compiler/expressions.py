@@ -12,7 +12,8 @@ import builtins
 import operator
 from typing import Any
 
-from ringzero.lang.compiler import (
+from ringzero.lang.compiler.operands import Operands, kind_name
+from ringzero.lang.compiler.terms import (
     Item,
     Known,
     Tuple,
@@ -21,7 +22,6 @@ from ringzero.lang.compiler import (
     llvm_type,
     passed_type,
 )
-from ringzero.lang.operands import Operands, kind_name
 from ringzero.lang.types import Array, Fixed, Pointer, Struct, u64
 
 BINARY: dict[type[ast.operator], tuple[Any, str]] = {

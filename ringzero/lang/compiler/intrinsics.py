@@ -6,13 +6,13 @@ import ast
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ringzero.lang.compiler import Item, Known, Value, llvm_type, passed_type
-from ringzero.lang.floating_text import FLOATING
+from ringzero.lang.compiler.floating_text import FLOATING
+from ringzero.lang.compiler.terms import Item, Known, Value, llvm_type, passed_type
 from ringzero.lang.native import Native, Stub
 from ringzero.lang.types import u64
 
 if TYPE_CHECKING:
-    from ringzero.lang.expressions import Expressions
+    from ringzero.lang.compiler.expressions import Expressions
 
 Emit = Callable[["Expressions", list[Item], ast.AST], Item]
 

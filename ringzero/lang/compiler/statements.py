@@ -10,8 +10,8 @@ import ast
 import builtins
 from typing import Any
 
-from ringzero.lang.calls import Calls
-from ringzero.lang.compiler import (
+from ringzero.lang.compiler.calls import Calls
+from ringzero.lang.compiler.terms import (
     CompileError,
     Item,
     Known,

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from ringzero.lang.compiler import (
+from ringzero.lang.compiler.expressions import Expressions
+from ringzero.lang.compiler.intrinsics import INTRINSICS
+from ringzero.lang.compiler.terms import (
     CompileError,
     Item,
     Known,
@@ -21,8 +23,6 @@ from ringzero.lang.compiler import (
     result_type,
     split_arguments,
 )
-from ringzero.lang.expressions import Expressions
-from ringzero.lang.intrinsics import INTRINSICS
 from ringzero.lang.native import Intrinsic, Native, Stub
 from ringzero.lang.types import Array, Fixed, Struct
 

@@ -7,11 +7,11 @@ import builtins
 import sys
 from typing import Any, NoReturn
 
-from ringzero.lang.compiler import (
+from ringzero.lang.compiler.module import Module
+from ringzero.lang.compiler.terms import (
     CompileError,
     Item,
     Known,
-    Program,
     Tuple,
     Value,
     llvm_type,
@@ -30,7 +30,7 @@ class Operands:
         """The body of an inline function, emitted here (`statements.FunctionEmitter`)."""
         raise NotImplementedError
 
-    def __init__(self, program: Program, native: Native) -> None:
+    def __init__(self, program: Module, native: Native) -> None:
         self.program, self.native = program, native
         self.names = {**vars(sys.modules[native.module]), **_closure(native.function)}
         self.env: dict[str, Any] = {}
