@@ -7,15 +7,12 @@ structure that QEMU gives its `virt` machine.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from ringzero.board import addresses as at
 from ringzero.board import finisher
 from ringzero.board.fdt import Node, flatten, wide
 from ringzero.isa.extensions import isa_string
-
-if TYPE_CHECKING:
-    from ringzero.machine.virt import VirtBoard
+from ringzero.machine.virt import VirtBoard
 
 MEMORY_32, MEMORY_64, PORTS = 0x0200_0000, 0x0300_0000, 0x0100_0000  # PCI address space codes
 MACHINE_SOFT, MACHINE_TIMER, MACHINE_EXTERNAL, SUPERVISOR_EXTERNAL = 3, 7, 11, 9
@@ -170,3 +167,13 @@ class MachineTree:
         for name, value in (("poweroff", finisher.PASS), ("reboot", finisher.RESET)):
             node = self.root.add(name, compatible=f"syscon-{name}", regmap=test.reference())
             node.properties.update({"offset": 0, "value": value})
+
+
+def device_tree(
+    board: VirtBoard,
+    bootargs: str = "",
+    initrd: tuple[int, int] | None = None,
+    reserved: Sequence[tuple[int, int]] = (),
+) -> bytes:
+    """The flattened tree; `initrd` and `reserved` are (address, size)."""
+    return MachineTree(board).build(bootargs, initrd, reserved)

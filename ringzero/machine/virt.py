@@ -29,7 +29,6 @@ from ringzero.machine.htif import Htif
 from ringzero.machine.memory import GuestMemory
 from ringzero.machine.pci.host import PciHost
 from ringzero.machine.state import Stateful
-from ringzero.machine.tree import MachineTree
 from ringzero.machine.virtio.device import VirtioDevice
 from ringzero.machine.virtio.mmio import VirtioMmio
 from ringzero.machine.virtio.pci import VirtioPci
@@ -221,12 +220,3 @@ class VirtBoard(Stateful):
         """Take over a state and publish its lines."""
         super().restore(state)
         self.publish()
-
-    def device_tree(
-        self,
-        bootargs: str = "",
-        initrd: tuple[int, int] | None = None,
-        reserved: Sequence[tuple[int, int]] = (),
-    ) -> bytes:
-        """The flattened tree; `initrd` and `reserved` are (address, size)."""
-        return MachineTree(self).build(bootargs, initrd, reserved)

@@ -52,7 +52,7 @@ def devices(
 
 
 def _block(image: DiskImage, resources: Resources) -> Plugged:
-    from ringzero.machine.disk import open_disk
+    from ringzero.machine.disk.choice import open_disk
     from ringzero.machine.virtio.block import BlockDevice
 
     disk = open_disk(image)

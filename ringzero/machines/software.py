@@ -14,6 +14,7 @@ from ringzero.machine.loading.elf_file import parse_elf
 from ringzero.machine.loading.kernel_file import read_kernel
 from ringzero.machine.loading.segments import KernelFile
 from ringzero.machine.memory import GuestMemory
+from ringzero.machine.tree import device_tree
 from ringzero.machine.virt import VirtBoard
 from ringzero.machines import arguments
 from ringzero.machines.arguments import StrPath
@@ -84,7 +85,7 @@ def load(memory: GuestMemory, board: VirtBoard, software: Software) -> Start:
         address = place_initrd(memory, end, len(data))
         memory.write(address, data)
         initrd, end = (address, len(data)), address + len(data)
-    tree = board.device_tree(software.append, initrd, reserved)
+    tree = device_tree(board, software.append, initrd, reserved)
     at = 0
     alone = kernel is not None and entry == kernel.entry
     if not alone or memory.size >= len(tree) + (end - memory.base) + ROOM_FOR_TREE:

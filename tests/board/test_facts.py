@@ -9,6 +9,7 @@ import pytest
 from ringzero.board import addresses as at
 from ringzero.board import clint, finisher, plic, uart
 from ringzero.isa.privileged.trap import MSI, SEI
+from ringzero.machine.tree import device_tree
 from ringzero.machine.virtio.console import ConsoleDevice
 from ringzero.machine.virtio.entropy import EntropyDevice
 from ringzero.outcome import PoweredOff, Rebooted
@@ -66,7 +67,7 @@ def test_the_device_tree_announces_the_windows_that_answer(name: str) -> None:
     bench = Bench()
     nodes = [
         (path, properties)
-        for path, properties in parse(bench.board.device_tree()).items()
+        for path, properties in parse(device_tree(bench.board)).items()
         if path.startswith(f"/soc/{name}@") and path.count("/") == 2
     ]
     assert len(nodes) == (at.VIRTIO_SLOTS if name == "virtio_mmio" else 1)
@@ -82,7 +83,7 @@ def test_the_device_tree_announces_the_windows_that_answer(name: str) -> None:
 def test_ram_begins_where_it_is_said() -> None:
     bench = Bench(megabytes=16)
     assert bench.memory.base == at.RAM_BASE
-    tree = parse(bench.board.device_tree())
+    tree = parse(device_tree(bench.board))
     assert wide(tree[f"/memory@{at.RAM_BASE:x}"]["reg"]) == [at.RAM_BASE, 16 << 20]
 
 
@@ -91,7 +92,7 @@ def test_the_clock_ticks_as_often_as_it_is_said() -> None:
     before = bench.read(at.CLINT_BASE + clint.MTIME, 8)
     bench.instructions += 1_000_000_000  # a second, by the instructions' clock
     assert bench.read(at.CLINT_BASE + clint.MTIME, 8) - before == at.TIMEBASE
-    cpus = parse(bench.board.device_tree())["/cpus"]
+    cpus = parse(device_tree(bench.board))["/cpus"]
     assert cpus["timebase-frequency"] == struct.pack(">I", at.TIMEBASE)
 
 
@@ -114,7 +115,7 @@ def test_the_uart_interrupts_by_its_number() -> None:
     bench = Bench()
     bench.write(at.UART_BASE + uart.IER, uart.SENT, 1)
     assert source_of(bench) == at.UART_SOURCE
-    assert parse(bench.board.device_tree())[f"/soc/serial@{at.UART_BASE:x}"][
+    assert parse(device_tree(bench.board))[f"/soc/serial@{at.UART_BASE:x}"][
         "interrupts"
     ] == struct.pack(">I", at.UART_SOURCE)
 
@@ -147,7 +148,7 @@ def test_a_pci_function_interrupts_by_the_number_of_its_slot(before: int) -> Non
     driver, rings = start(bench, device, "pci", queues=2)
     have_input(bench, driver, rings[0], device)
     slot = bench.board.pci.slots.index(None) - 1
-    lines = parse(bench.board.device_tree())[f"/soc/pci@{at.ECAM_BASE:x}"]["interrupt-map"]
+    lines = parse(device_tree(bench.board))[f"/soc/pci@{at.ECAM_BASE:x}"]["interrupt-map"]
     rows = [struct.unpack(">6I", lines[i : i + 24]) for i in range(0, len(lines), 24)]
     announced = {(row[0] >> 11, row[3]): row[5] for row in rows}
     assert source_of(bench) == announced[slot % 4, 1] == at.PCI_SOURCE + slot % 4
@@ -181,7 +182,7 @@ def test_the_external_interrupt_is_of_the_context_that_enables_it() -> None:
 @pytest.mark.parametrize("gigabytes", [1, 14, 16, 64])
 def test_pci_windows_answer_where_the_device_tree_says(gigabytes: int) -> None:
     bench = Bench(megabytes=gigabytes << 10)
-    cells = parse(bench.board.device_tree())[f"/soc/pci@{at.ECAM_BASE:x}"]["ranges"]
+    cells = parse(device_tree(bench.board))[f"/soc/pci@{at.ECAM_BASE:x}"]["ranges"]
     rows = [struct.unpack(">IQQQ", cells[i : i + 28]) for i in range(0, len(cells), 28)]
     assert len(rows) == 3
     for kind, _, base, size in rows:

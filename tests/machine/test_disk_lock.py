@@ -10,7 +10,8 @@ import pytest
 
 from ringzero import Machine
 from ringzero.errors import UsageError
-from ringzero.machine.disk import Disk, DiskImage, open_disk
+from ringzero.machine.disk import Disk, DiskImage
+from ringzero.machine.disk.choice import open_disk
 from tests.guest_files import htif_exit
 
 IN_USE = "is in use already, by another machine or twice by this one"

@@ -8,6 +8,7 @@ import pytest
 
 from ringzero.board import addresses as at
 from ringzero.errors import UsageError
+from ringzero.machine.tree import device_tree
 from ringzero.machine.virtio.entropy import EntropyDevice
 from tests.machine.driver import BAR, RAM, WRITE, Bench, PciDriver, bring_up, start
 from tests.machine.test_tree import parse
@@ -174,7 +175,7 @@ def test_a_bar_answers_in_the_high_window_that_the_device_tree_names(gigabytes: 
     """The window gives way to large RAM, on the bus as in the tree."""
     bench = Bench(megabytes=gigabytes << 10)
     bench.board.add_virtio(entropy())
-    ranges = parse(bench.board.device_tree())[f"/soc/pci@{at.ECAM_BASE:x}"]["ranges"]
+    ranges = parse(device_tree(bench.board))[f"/soc/pci@{at.ECAM_BASE:x}"]["ranges"]
     rows = [struct.unpack_from(">IQQQ", ranges, place) for place in range(0, len(ranges), 28)]
     ((_, on_bus, on_board, size),) = [row for row in rows if row[0] >> 24 & 3 == MEMORY_64]
     assert on_bus == on_board

@@ -11,6 +11,7 @@ import pytest
 
 from ringzero.board.fdt import Node, encode, flatten, wide
 from ringzero.isa.extensions import isa_string
+from ringzero.machine.tree import device_tree
 from tests.device_trees import Tree, parse
 from tests.machine.driver import RAM, Bench
 
@@ -73,7 +74,9 @@ def test_isa_string_is_in_the_manuals_order() -> None:
 def test_chosen_tells_what_to_boot() -> None:
     bench = Bench()
     bench.board.rng_seed = bytes(range(32))
-    blob = bench.board.device_tree("console=hvc0 quiet", (RAM + 0x10_0000, 0x1234), [(RAM, 0x8000)])
+    blob = device_tree(
+        bench.board, "console=hvc0 quiet", (RAM + 0x10_0000, 0x1234), [(RAM, 0x8000)]
+    )
     tree = parse(blob)
     chosen = tree["/chosen"]
     assert chosen["bootargs"] == b"console=hvc0 quiet\0"
@@ -81,14 +84,14 @@ def test_chosen_tells_what_to_boot() -> None:
     assert chosen["linux,initrd-end"] == struct.pack(">Q", RAM + 0x10_1234)
     assert chosen["rng-seed"] == bytes(range(32))
     assert tree["/reserved-memory/firmware@80000000"]["reg"] == struct.pack(">QQ", RAM, 0x8000)
-    plain = parse(Bench().board.device_tree())
+    plain = parse(device_tree(Bench().board))
     assert "bootargs" not in plain["/chosen"]
     assert "/reserved-memory" not in plain
 
 
 @pytest.mark.needs_dtc
 def test_dtc_has_nothing_to_say() -> None:
-    blob = Bench(cpus=3).board.device_tree("quiet", (RAM + 0x10_0000, 1), [(RAM, 0x1000)])
+    blob = device_tree(Bench(cpus=3).board, "quiet", (RAM + 0x10_0000, 1), [(RAM, 0x1000)])
     quiet = ["-W", "no-interrupt_provider"]  # wants #address-cells in CPUs; the binding has none
     run = subprocess.run(
         ["dtc", "-I", "dtb", "-O", "dts", *quiet], input=blob, capture_output=True, check=True
@@ -110,7 +113,7 @@ def test_tree_equals_qemus_but_for_devices_of_its_own(tmp_path: Path, cpus: int)
     subprocess.run([*command, "-display", "none"], check=True, capture_output=True)
     blob = path.read_bytes()
     theirs = resolved(parse(blob[: struct.unpack_from(">I", blob, 4)[0]]))
-    ours = resolved(parse(Bench(megabytes=64, cpus=cpus).board.device_tree()))
+    ours = resolved(parse(device_tree(Bench(megabytes=64, cpus=cpus).board)))
     theirs = {name: value for name, value in theirs.items() if not ABSENT.fullmatch(name)}
     assert sorted(ours) == sorted(theirs)
     for name, properties in theirs.items():

@@ -56,12 +56,3 @@ class Disk(Protocol):
 
     def close(self) -> None:
         """Let the host's files go."""
-
-
-def open_disk(image: DiskImage) -> Disk:
-    """The disk that a user named; its file is locked against other writers."""
-    from ringzero.machine.disk.overlay import OverlayDisk
-    from ringzero.machine.disk.raw import RawDisk
-
-    disk = RawDisk(image.path, image.readonly or image.overlay, share=image.share)
-    return OverlayDisk(disk) if image.overlay and not image.readonly else disk
