@@ -7,6 +7,7 @@ LLVM reports some errors by ending the process, so every call of its binding sta
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,21 @@ def llvm() -> Any:
 
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+    _fork_between_calls(binding.ffi.lib._lock)
     return binding
+
+
+def _fork_between_calls(lock: Any) -> None:
+    """Let a process fork only while no thread is inside LLVM.
+
+    The binding's lock would be held in the child for ever, which would wait for it as soon as it
+    drops anything of LLVM's.
+    """
+
+    def release() -> None:
+        lock.__exit__(None, None, None)
+
+    os.register_at_fork(before=lock.__enter__, after_in_parent=release, after_in_child=release)
 
 
 @functools.cache

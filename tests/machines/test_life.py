@@ -265,6 +265,30 @@ def test_a_process_forked_while_the_machine_is_in_use_waits_for_no_lock(
     assert ("forked" in told) is (what not in ("close", "__exit__"))
 
 
+def test_a_process_forked_while_code_is_compiled_can_drop_what_the_compiler_made(
+    tmp_path: Path,
+) -> None:
+    script(
+        "from ringzero.lang.binding import llvm\n"
+        "binding, held = llvm(), threading.Event()\n"
+        "module = binding.parse_assembly('')\n"
+        "def compile():\n"
+        "    with binding.ffi.lib._lock:\n"
+        "        held.set()\n"
+        "        time.sleep(0.5)\n"
+        "threading.Thread(target=compile).start()\n"
+        "held.wait()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    signal.alarm(60)\n"
+        "    module.close()\n"
+        "    os._exit(0)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "module.close()\n",
+        tmp_path,
+    )  # fmt: skip
+
+
 @kinds
 def test_a_fork_in_the_consoles_write_does_not_come_back_into_the_guest(
     kind: str, tmp_path: Path

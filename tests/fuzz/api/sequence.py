@@ -269,10 +269,12 @@ class Sequence:
         child = os.fork()
         if child == 0:
             os._exit(self.as_child(machine))
-        self.check(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "the forked child")
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        self.check(code == 0, f"the forked child ended with {code}")
 
     def as_child(self, machine: Any) -> int:
         """In a forked process: everything is refused, except to let it go."""
+        faulthandler.register(signal.SIGALRM, chain=True)
         signal.alarm(HANGS // 4)  # not faulthandler's clock, whose thread is the parent's
         for use in (lambda: machine.run(timeout=0.1), lambda: machine.send(b"x"), self.use_kept):
             try:
