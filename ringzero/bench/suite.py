@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ringzero.bench.bare import program_file
@@ -23,7 +23,6 @@ from ringzero.bench.subjects import (
     checked,
     instructions,
 )
-from ringzero.engine import compiler_supported
 
 WARM_UP = 0.01  # seconds of a guest's life that fill a cache with the native core and firmware
 
@@ -76,10 +75,7 @@ class Suite:
         if self.primed is None:
             self.primed = Path(tempfile.mkdtemp(prefix="ringzero-bench-"))
             self.told("compiling the native core into an empty cache")
-            ours = self.ours  # `auto` makes its tables in the background, `compiler` before all
-            if ours.engine == "auto" and compiler_supported():
-                ours = replace(ours, engine="compiler")
-            command = [*ours.command(guest), "--timeout", str(WARM_UP)]
+            command = [*self.ours.command(guest), "--timeout", str(WARM_UP)]
             run(command, 120.0, {**AS_INSTALLED, "RINGZERO_CACHE": str(self.primed)})
         with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
             yield shutil.copytree(self.primed, Path(folder) / "cache")

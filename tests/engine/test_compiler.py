@@ -124,7 +124,6 @@ def test_a_loop_is_compiled_and_its_change_is_seen() -> None:
 
 def test_regions_displace_blocks() -> None:
     """What is installed at a loop's head stands there, though the loop had been stitched."""
-    load_tables()  # or they would be made in the background
     harts, _ = looping(Tiers)
     harts._run(3000)
     array = ctypes.c_uint32.from_address(harts.shared.pages).value - 1

@@ -3,7 +3,7 @@
 The compiler itself is native (`engine/native/compiler`); this package makes what it reads.
 """
 
-from ringzero.engine.compiler.kept import load_tables, tables_are_kept
+from ringzero.engine.compiler.kept import load_tables
 from ringzero.engine.compiler.tier import Compiled, Compiling
 
-__all__ = ["Compiled", "Compiling", "load_tables", "tables_are_kept"]
+__all__ = ["Compiled", "Compiling", "load_tables"]

@@ -11,11 +11,6 @@ from ringzero.lang import cache
 KIND = "compiler"
 
 
-def tables_are_kept() -> bool:
-    """Whether they need not be made."""
-    return cache.read(KIND, code_key()) is not None
-
-
 def load_tables() -> bytes:
     """The tables, made if need be."""
     return cache.cached(KIND, code_key(), _make)

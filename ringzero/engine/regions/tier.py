@@ -318,10 +318,18 @@ class Regions(Interpreter):
             apart = frozenset(graph.operations)
         if known is None:
             return None
-        if not graph.operations:
+        if not graph.operations or not self.worth_compiling(
+            len(graph.operations), graph.float_arithmetic
+        ):
             known.hopeless.add((offset, page[offset : offset + 4]))
             return None
         return self._compiler.region(graph, page, known, apart)
+
+    def worth_compiling(self, instructions: int, floats: int) -> bool:
+        """Whether LLVM's code is likely to be faster than that of the tiers below, by how many of
+        the instructions do floating-point arithmetic.
+        """
+        return True
 
     def _recompile_at_exit(self, decoded: int, offset: int) -> None:
         """A region often leaves at a place: recompile it, each access there looked up alone.

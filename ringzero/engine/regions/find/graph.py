@@ -67,6 +67,11 @@ class Graph:
     guesses: dict[int, tuple[int, ...]] = field(default_factory=dict)  # of indirect jumps
     frontier: set[int] = field(default_factory=set)  # where the limit ended a path
 
+    @property
+    def float_arithmetic(self) -> int:
+        """How many operations compute with floating-point numbers, rather than move them."""
+        return sum(op.one.floats and not op.one.memory for op in self.operations.values())
+
     def ways(self, op: Operation) -> set[int]:
         """Where an indirect jump may go inside; it is compared with these."""
         if op.goes is not None or op.one.kind is not JUMP:
