@@ -35,6 +35,9 @@ class Tiers(Regions):
         """
         return floats * FLOATS_SHARE >= instructions
 
+    def _look_up(self, decoded: int, *, loaded: bool = False) -> None:
+        """What is known of a page is looked up when a place of it is hot, not before."""
+
     def profile(self) -> Profile:
         """See `engine.ports.Harts`."""
         seen = super().profile()
