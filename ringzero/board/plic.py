@@ -8,7 +8,7 @@ compiles it. All registers are 32 bits wide; whoever calls has refused other wid
 
 from __future__ import annotations
 
-from ringzero.lang import Struct, ctz, native, u64
+from ringzero.lang import Array, Struct, ctz, field, native, u64
 
 SIZE = 0x60_0000
 SOURCES = 128  # number 0 means "no interrupt"
@@ -25,12 +25,12 @@ class Plic(Struct):
     """The state of one controller. A set of sources is two words, source 0 the lowest bit."""
 
     contexts: u64
-    priority: u64[128]
-    threshold: u64[128]  # of each context
-    enable: u64[256]  # of each context
-    pending: u64[2]
-    claimed: u64[2]
-    levels: u64[2]  # of the lines from devices
+    priority: Array[u64] = field(128)
+    threshold: Array[u64] = field(128)  # of each context
+    enable: Array[u64] = field(256)  # of each context
+    pending: Array[u64] = field(2)
+    claimed: Array[u64] = field(2)
+    levels: Array[u64] = field(2)  # of the lines from devices
 
 
 @native

@@ -9,7 +9,7 @@ CPython and the hypervisor compiles it. (National Semiconductor, PC16550D.)
 
 from __future__ import annotations
 
-from ringzero.lang import Struct, native, u64
+from ringzero.lang import Array, Struct, field, native, u64
 
 SIZE = 0x100
 DATA, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR = range(8)
@@ -44,7 +44,7 @@ class Uart(Struct):
     given_back: u64  # how many of them the guest has emptied without reading: `withdrawn`
     first: u64  # of the receive FIFO, which is a ring
     used: u64
-    fifo: u64[16]
+    fifo: Array[u64] = field(16)
 
 
 @native

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ringzero.lang import Struct, u32, u64
+from ringzero.lang import Array, Struct, field, u32, u64
 
 HARTS = 64  # as many as the board has; sets of harts are bits of one word
 STACK_SIZE = 0x1000
@@ -23,29 +23,29 @@ class Boot(Struct):
 class Shared(Struct):
     """What harts ask of one another, and what they all know."""
 
-    mail: u64[64]
-    state: u64[64]  # state of each hart, as HSM has it
-    start_address: u64[64]
-    start_argument: u64[64]
-    asked: u64[64]  # whose fences each hart is to do, as bits
-    fence_left: u64[64]  # how many harts have not done each hart's fence yet
-    fence_kind: u64[64]  # what each hart's fence is: the function of SBI's RFENCE
-    fence_page: u64[64]  # its first page
-    fence_count: u64[64]  # how many pages; arguments.EVERY: all there are
-    fence_space: u64[64]  # its ASID or VMID
-    fence_guest: u64[64]  # hgatp of the hart that asks
-    locked: u64[64]  # FWFT's features that were closed, as bits
-    present: u64[1]  # harts that there are, as bits
-    asleep: u64[1]  # harts that sleep until their fence is done, as bits
-    console_lock: u64[1]
-    ram_start: u64[8]  # RAM that is not the firmware's
-    ram_end: u64[8]
+    mail: Array[u64] = field(HARTS)
+    state: Array[u64] = field(HARTS)  # state of each hart, as HSM has it
+    start_address: Array[u64] = field(HARTS)
+    start_argument: Array[u64] = field(HARTS)
+    asked: Array[u64] = field(HARTS)  # whose fences each hart is to do, as bits
+    fence_left: Array[u64] = field(HARTS)  # how many harts have not done each hart's fence yet
+    fence_kind: Array[u64] = field(HARTS)  # what each hart's fence is: the function of SBI's RFENCE
+    fence_page: Array[u64] = field(HARTS)  # its first page
+    fence_count: Array[u64] = field(HARTS)  # how many pages; arguments.EVERY: all there are
+    fence_space: Array[u64] = field(HARTS)  # its ASID or VMID
+    fence_guest: Array[u64] = field(HARTS)  # hgatp of the hart that asks
+    locked: Array[u64] = field(HARTS)  # FWFT's features that were closed, as bits
+    present: Array[u64] = field(1)  # harts that there are, as bits
+    asleep: Array[u64] = field(1)  # harts that sleep until their fence is done, as bits
+    console_lock: Array[u64] = field(1)
+    ram_start: Array[u64] = field(8)  # RAM that is not the firmware's
+    ram_end: Array[u64] = field(8)
     has_stimecmp: bool
     has_guests: bool  # the hypervisor extension
 
 
 class Stacks(Struct):
-    words: u64[64 * 512]
+    words: Array[u64] = field(HARTS * STACK_SIZE // 8)
 
 
 boot = Boot()

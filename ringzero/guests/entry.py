@@ -8,7 +8,7 @@ for M-mode use the same text with M-mode's registers.
 from __future__ import annotations
 
 from ringzero.bare.stubs import offsets, stub
-from ringzero.lang import Struct, Stub, u64
+from ringzero.lang import Array, Struct, Stub, field, u64
 
 STACK_SIZE = 0x8000
 IMAGE_SIZE = 0x80_0000  # memory that the kernel takes: itself, then its pool of pages
@@ -17,7 +17,7 @@ IMAGE_SIZE = 0x80_0000  # memory that the kernel takes: itself, then its pool of
 class Frame(Struct):
     """A context: its registers, and why it stopped."""
 
-    x: u64[32]
+    x: Array[u64] = field(32)
     pc: u64
     status: u64
     cause: u64
@@ -26,7 +26,7 @@ class Frame(Struct):
 
 
 class Stack(Struct):
-    words: u64[4096]
+    words: Array[u64] = field(4096)
 
 
 stack = Stack()

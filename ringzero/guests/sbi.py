@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import stub
 from ringzero.board import sbi
-from ringzero.lang import Struct, address_of, native, u8, u64
+from ringzero.lang import Array, Struct, address_of, field, native, u8, u64
 
 # The C ABI passes eight numbers in a0–a7 and returns two in a0 and a1: the SBI's own convention.
 call = stub("sbi_call", "ecall", [u64] * 8, tuple[u64, u64])
@@ -13,7 +13,7 @@ call = stub("sbi_call", "ecall", [u64] * 8, tuple[u64, u64])
 class Line(Struct):
     """What waits to be shown. It is passed by physical address, so it must be mapped as it is."""
 
-    bytes: u8[128]
+    bytes: Array[u8] = field(128)
     count: u64
     has_console: bool
     probed: bool

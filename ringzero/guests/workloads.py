@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ringzero.lang import Struct, native, typed_range, u8, u32, u64
+from ringzero.lang import Array, Struct, field, native, typed_range, u8, u32, u64
 
 SIEVE_SIZE, WORDS = 8192, 1024
 
@@ -16,11 +16,11 @@ SIEVE_SIZE, WORDS = 8192, 1024
 class Memory(Struct):
     """What the workloads work on."""
 
-    sieve: u8[8192]
-    words: u32[1024]
-    left: u32[256]
-    right: u32[256]
-    table: u32[256]
+    sieve: Array[u8] = field(8192)
+    words: Array[u32] = field(1024)
+    left: Array[u32] = field(256)
+    right: Array[u32] = field(256)
+    table: Array[u32] = field(256)
 
 
 memory = Memory()

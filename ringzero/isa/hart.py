@@ -6,7 +6,7 @@ hart in the hypervisor. CSRs that are views of others (`sstatus`, `sie`, `fflags
 
 from __future__ import annotations
 
-from ringzero.lang import Struct, native, u64
+from ringzero.lang import Array, Struct, field, native, u64
 
 U, S, M = 0, 1, 3  # privilege modes, as mstatus.MPP encodes them
 VIRTUAL = 4  # what counters add to the mode for VU and VS
@@ -35,8 +35,8 @@ class Hart(Struct):
     Without H in `extensions` the fields after it stay zero, and nothing below looks different.
     """
 
-    x: u64[33]  # type: ignore[valid-type]
-    f: u64[32]  # type: ignore[valid-type]
+    x: Array[u64] = field(33)
+    f: Array[u64] = field(32)
     pc: u64
     mode: u64
     retired: u64  # instructions retired since reset; exact when a SYSTEM instruction runs
@@ -67,8 +67,8 @@ class Hart(Struct):
     mstateen1: u64
     mstateen2: u64
     mstateen3: u64
-    pmpcfg: u64[2]  # type: ignore[valid-type]
-    pmpaddr: u64[16]  # type: ignore[valid-type]
+    pmpcfg: Array[u64] = field(2)
+    pmpaddr: Array[u64] = field(16)
     stvec: u64
     sscratch: u64
     sepc: u64

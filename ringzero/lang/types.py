@@ -10,10 +10,20 @@ from __future__ import annotations
 import builtins
 import operator
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 
-class Fixed(int):
+class Element(type):
+    """A class whose arrays are written `T[n]`. `Array[T]` names one whose length `field` gives."""
+
+    def __getitem__(cls, length: Any) -> Any:
+        if cls is Array:
+            return Elements(length)
+        return array(cls, length)
+
+
+class Fixed(int, metaclass=Element):
     """A number of `bits` bits, two's complement when `signed`; every operation wraps."""
 
     bits: ClassVar[int] = 0
@@ -24,9 +34,6 @@ class Fixed(int):
         if cls.signed and value >> (cls.bits - 1):
             value -= 1 << cls.bits
         return int.__new__(cls, value)
-
-    def __class_getitem__(cls, length: int) -> type[Array]:
-        return array(cls, length)
 
     @classmethod
     def fits(cls, value: int) -> bool:
@@ -133,7 +140,7 @@ class i128(Fixed):
     bits, signed = 128, True
 
 
-class Array:
+class Array(metaclass=Element):
     """`T[n]`: `n` elements of one type, a reference. Made by `T[n]()` or `T[n]([...])`."""
 
     element: ClassVar[Any] = None
@@ -147,9 +154,6 @@ class Array:
             convert(self.element, given[i]) if i < len(given) else self.element()
             for i in builtins.range(self.length)
         ]
-
-    def __class_getitem__(cls, length: int) -> type[Array]:
-        return array(cls, length)
 
     def __getitem__(self, index: int) -> Any:
         if index < 0:
@@ -166,6 +170,25 @@ class Array:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.items)
+
+
+@dataclass(frozen=True)
+class Elements:
+    """`Array[T]` in a field's annotation: an array whose length the field's value gives."""
+
+    element: Any
+
+
+@dataclass(frozen=True)
+class Length:
+    """How many elements the array in a field of a Struct has."""
+
+    number: int
+
+
+def field(length: int) -> Length:
+    """In a Struct, `words: Array[u64] = field(16)`: an array of 16 elements."""
+    return Length(int(length))
 
 
 class Pointer:
@@ -196,12 +219,26 @@ class ptr:
         return _made[key]
 
 
-class Struct:
+def _field_kind(cls: type, name: str, kind: Any) -> Any:
+    """The type of a field, by its annotation and by what `field` says where it is an array."""
+    given = cls.__dict__.get(name)
+    if isinstance(given, Length):
+        delattr(cls, name)
+        if isinstance(kind, Elements):
+            return array(kind.element, given.number)
+    if isinstance(kind, Elements):
+        raise TypeError(f"{cls.__name__}.{name} has no length: write = field(n)")
+    if given is not None:
+        raise TypeError(f"{cls.__name__}.{name} takes no value: only an Array has one, its length")
+    return kind
+
+
+class Struct(metaclass=Element):
     """Named fields in declaration order, laid out as C does; a reference.
 
-    Fields are numbers, `bool`, other Structs, arrays, or `ptr[T]`. Only numbers, bools and
-    pointers are assigned; aggregates are filled in place. In CPython a struct also has `host`,
-    the Python object that implements the ports (see `native.port`) for it.
+    Fields are numbers, `bool`, other Structs, arrays (`Array[T] = field(n)`), or `ptr[T]`. Only
+    numbers, bools and pointers are assigned; aggregates are filled in place. In CPython a struct
+    also has `host`, the Python object that implements the ports (see `native.port`) for it.
     """
 
     fields: ClassVar[dict[str, Any]] = {}
@@ -212,12 +249,10 @@ class Struct:
 
         own = {}
         names = vars(sys.modules[cls.__module__])
-        for name, kind in cls.__dict__.get("__annotations__", {}).items():
-            own[name] = eval(kind, names) if isinstance(kind, str) else kind
+        for name, note in cls.__dict__.get("__annotations__", {}).items():
+            kind = eval(note, names) if isinstance(note, str) else note
+            own[name] = _field_kind(cls, name, kind)
         cls.fields = {**cls.fields, **{k: v for k, v in own.items() if k != "host"}}
-
-    def __class_getitem__(cls, length: int) -> type[Array]:
-        return array(cls, length)
 
     def __init__(self) -> None:
         for name, kind in self.fields.items():

@@ -9,7 +9,18 @@ from ringzero.board.addresses import KERNEL_BASE
 from ringzero.board.sbi import BASE, DBCN, FWFT, HSM, IPI, NON_RETENTIVE, RFENCE, SRST, TIME
 from ringzero.guests import sbi
 from ringzero.isa.privileged.trap import LOAD_ACCESS, SSI, STI
-from ringzero.lang import Struct, address_of, atomic, native, ptr, typed_range, u8, u64
+from ringzero.lang import (
+    Array,
+    Struct,
+    address_of,
+    atomic,
+    field,
+    native,
+    ptr,
+    typed_range,
+    u8,
+    u64,
+)
 from ringzero.lang.image import Image
 
 STACKS = 0x4000
@@ -18,7 +29,7 @@ PATIENCE = 1 << 50  # ticks: whoever runs this ends it if nothing comes
 
 
 class Stacks(Struct):
-    words: u64[4 * 2048]  # type: ignore[valid-type]
+    words: Array[u64] = field(4 * 2048)
 
 
 class Seen(Struct):
@@ -26,8 +37,8 @@ class Seen(Struct):
 
     cause: u64
     value: u64
-    started: u64[4]  # type: ignore[valid-type]
-    argument: u64[4]  # type: ignore[valid-type]
+    started: Array[u64] = field(4)
+    argument: Array[u64] = field(4)
     goes_on: u64
 
 

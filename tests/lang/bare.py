@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ringzero import Machine
-from ringzero.lang import Struct, Stub, native, store, u8, u32, u64
+from ringzero.lang import Array, Struct, Stub, field, native, store, u8, u32, u64
 from ringzero.lang.baremetal import build
 from ringzero.lang.image import Image
 from ringzero.outcome import PoweredOff
@@ -21,7 +21,7 @@ BASE = 0x8000_0000
 
 
 class Stack(Struct):
-    words: u64[4096]  # type: ignore[valid-type]
+    words: Array[u64] = field(4096)
 
 
 boot_stack = Stack()

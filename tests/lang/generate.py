@@ -32,7 +32,7 @@ class State(Struct):
     half: u16
     signed: i32
     flag: bool
-    table: u32[8]
+    table: Array[u32] = field(8)
     inner: Inner
 
 

@@ -18,7 +18,7 @@ from ringzero.lang import *
 
 class Thing(Struct):
     number: u64
-    items: u8[4]
+    items: Array[u8] = field(4)
 
 
 PAIR = (1, 2)

@@ -12,7 +12,7 @@ from elftools.elf.elffile import ELFFile
 from ringzero.isa.decode import decode
 from ringzero.isa.decoded import Decoded
 from ringzero.isa.tools.program import assemble
-from ringzero.lang import Struct, Stub, address_of, native, u8, u32, u64
+from ringzero.lang import Array, Struct, Stub, address_of, field, native, u8, u32, u64
 from ringzero.lang.baremetal import build, cached_image
 from ringzero.lang.image import Image
 from ringzero.lang.link import RET, LinkError
@@ -35,7 +35,7 @@ missing = Stub("missing", [], u64, [("call", "nowhere"), RET])
 
 
 class Table(Struct):
-    numbers: u64[4]  # type: ignore[valid-type]
+    numbers: Array[u64] = field(4)
     start: u8
 
 

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from ringzero.lang import Struct, address_of, call_pointer, native, ptr, typed_range, u8, u64
+from ringzero.lang import (
+    Array,
+    Struct,
+    address_of,
+    call_pointer,
+    field,
+    native,
+    ptr,
+    typed_range,
+    u8,
+    u64,
+)
 
 
 class Table(Struct):
-    functions: u64[8]
+    functions: Array[u64] = field(8)
 
 
 table = Table()

@@ -5,7 +5,7 @@ The mixture is CoreMark's idea; the text is this project's own.
 
 from __future__ import annotations
 
-from ringzero.lang import Struct, native, ptr, typed_range, u8, u64
+from ringzero.lang import Array, Struct, field, native, ptr, typed_range, u8, u64
 
 LENGTH = 128
 INVALID, START, SIGN, DIGITS, POINT, FRACTION, EXPONENT, POWER = range(8)
@@ -14,10 +14,10 @@ INVALID, START, SIGN, DIGITS, POINT, FRACTION, EXPONENT, POWER = range(8)
 class Lists(Struct):
     """Linked lists in an array: `next` and `value` by index; 0 ends a list."""
 
-    next: u64[LENGTH + 1]
-    value: u64[LENGTH + 1]
-    seen: u64[8]
-    text: u8[512]
+    next: Array[u64] = field(LENGTH + 1)
+    value: Array[u64] = field(LENGTH + 1)
+    seen: Array[u64] = field(8)
+    text: Array[u8] = field(512)
 
 
 lists = Lists()

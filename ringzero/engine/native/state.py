@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ringzero.engine.native.compiler.state import Compiler
 from ringzero.isa.hart import Hart
-from ringzero.lang import Struct, native, ptr, reinterpret, u8, u16, u32, u64
+from ringzero.lang import Array, Struct, field, native, ptr, reinterpret, u8, u16, u32, u64
 
 TLB_SIZE = 8192  # entries of one table, for 32 MiB; direct mapped
 TABLES = 4  # read, write, execute, and stores into pages that hold decoded code
@@ -78,10 +78,10 @@ class TlbContext(Struct):
     private: u64  # entries that were not global
     filled: u64  # how often it was entered since it was empty
     pieces: u64  # entries that are pieces of superpages
-    large: u64[LARGE]  # their numbers, each at one of two places
-    others: u64[LARGE_WORDS]  # bit number % 4096: those that found no place
+    large: Array[u64] = field(LARGE)  # their numbers, each at one of two places
+    others: Array[u64] = field(LARGE_WORDS)  # bit number % 4096: those that found no place
     tera: u64  # whether pages above 1 GiB are among them
-    entered: u16[LOG]  # the first LOG of its entries
+    entered: Array[u16] = field(LOG)  # the first LOG of its entries
 
 
 class Slot(Struct):
@@ -102,10 +102,11 @@ class DecodedPage(Struct):
     (`decoded_pages.read_shared`).
     """
 
-    slots: Slot[ALL_SLOTS]
-    marks: u8[PAGE_SLOTS]  # whether a block begins at a slot, how often it ran (`leaders`)
-    numbers: u16[PAGE_SLOTS]  # of a decoded slot's handler in the interpreter
-    originals: u64[PAGE_SLOTS]  # the handler that a region has displaced, or 0
+    slots: Array[Slot] = field(ALL_SLOTS)
+    # Whether a block begins at a slot, and how often it ran (`leaders`).
+    marks: Array[u8] = field(PAGE_SLOTS)
+    numbers: Array[u16] = field(PAGE_SLOTS)  # of a decoded slot's handler in the interpreter
+    originals: Array[u64] = field(PAGE_SLOTS)  # the handler that a region has displaced, or 0
     regions: u64  # how many slots hold regions
     seen: u64  # a slice has ended in it since it was made
     first_link: u64  # 1 + the first of the links that are bound to it
@@ -209,8 +210,8 @@ class Core(Struct):
     contexts: ptr[TlbContext]
     mmu_mode: u64
     context: u64
-    bound: u64[MMU_MODES]  # per context 1 + its context in this address space, or 0
-    digests: u64[CONTEXTS]  # of the contexts' keys; 0 for one never used
+    bound: Array[u64] = field(MMU_MODES)  # per context 1 + its context in this address space, or 0
+    digests: Array[u64] = field(CONTEXTS)  # of the contexts' keys; 0 for one never used
     superpages: u64  # contexts that hold pieces of superpages
     chosen: u64  # how often a context was looked for
     scratch: ptr[Slot]  # a decoded page of its own: instructions that are fetched for just once
@@ -222,7 +223,7 @@ class Core(Struct):
     stepping: bool
     answered: bool  # by the last device access
     waiting: bool  # in wfi
-    retired_in: u64[MODES]  # by mode, VU and VS behind the others
+    retired_in: Array[u64] = field(MODES)  # by mode, VU and VS behind the others
     floats: u64  # whether f registers may be used, and FS needs no more than mstatus tells
     counted: u64  # hart.retired as of the last attribution to a mode
     charged: u64  # the mode that what retires from then on belongs to
@@ -231,10 +232,10 @@ class Core(Struct):
     traps_taken: u64
     last_trap: u64  # hart.retired at the last trap
     trap_loop: u64  # traps since then with nothing retired
-    traps: u64[CAUSES]
+    traps: Array[u64] = field(CAUSES)
     decoded: u64  # slots decoded, for --stats
     refills: u64  # pages translated for the tables above, bare M-mode's aside
-    entries: u64[STAGES]  # page table entries read, by stage of `paging`
+    entries: Array[u64] = field(STAGES)  # page table entries read, by stage of `paging`
     aside: u64  # no entry counts while this is 1
     double: u64  # the result of a floating-point operation that was not the host's alone
     single: u32
@@ -250,17 +251,17 @@ class Core(Struct):
     link_page: u64  # and the page it is about
     claimed: u64  # contexts taken for one that had none
     flushed: u64  # contexts emptied by fences, and by what voids all translations
-    fences: u64[FENCES]  # by what they name: address 1, address space 2
-    by_page: u32[TLB_SIZE]  # contexts that may hold a page; by index in tables
-    by_frame: u32[TLB_SIZE]  # those with a page of RAM in the write table
-    by_decoded: u32[DECODED_MASKS]  # those with a decoded page in the execute table
+    fences: Array[u64] = field(FENCES)  # by what they name: address 1, address space 2
+    by_page: Array[u32] = field(TLB_SIZE)  # contexts that may hold a page; by index in tables
+    by_frame: Array[u32] = field(TLB_SIZE)  # those with a page of RAM in the write table
+    by_decoded: Array[u32] = field(DECODED_MASKS)  # those with a decoded page in the execute table
     wires: u64  # interrupt lines as devices drive them; the hart takes them over into hart.lines
     reach: u64  # the last place in RAM where a load of eight bytes ends inside
     page: u64  # the virtual page that compiled code runs in
     frame: u64  # the host's rbp while compiled code uses that register
     quiescence: u64  # what the hart may be using (`epochs`)
     quiescent_epoch: u64  # the newest epoch when it last used nothing
-    gap: u64[GAP]  # no cache line holds two harts' fields
+    gap: Array[u64] = field(GAP)  # no cache line holds two harts' fields
 
 
 @native(inline=True)

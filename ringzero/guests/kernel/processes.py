@@ -20,7 +20,7 @@ from ringzero.guests.kernel.pages import PAGE
 from ringzero.guests.verdicts import count_check, put_trap, put_verdict, skip
 from ringzero.isa.privileged.paging import R, U, W, X
 from ringzero.isa.privileged.trap import ECALL_FROM_U, INTERRUPT, LOAD_PAGE, STORE_PAGE
-from ringzero.lang import Struct, address_of, load, native, store, u8, u64
+from ringzero.lang import Array, Struct, address_of, field, load, native, store, u8, u64
 
 EXIT, WRITE, PROCESS_ID, YIELD, BENCH, FAULT, CHECK, SLICES = 0, 1, 2, 3, 4, 5, 6, 7
 ABSENT, READY, ENDED = 0, 1, 2
@@ -45,7 +45,7 @@ class Process(Struct):
 class Processes(Struct):
     """All of them, and what they have reported."""
 
-    all: Process[4]
+    all: Array[Process] = field(4)
     switches: u64
     has_spaces: bool  # ASIDs are implemented
 

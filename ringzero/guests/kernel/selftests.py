@@ -34,7 +34,7 @@ from ringzero.isa.privileged.trap import (
     STI,
     STORE_PAGE,
 )
-from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u64
+from ringzero.lang import Array, Struct, address_of, field, load, native, ptr, store, u8, u64
 
 SOFTWARE_INTERRUPT = INTERRUPT | SSI
 NOWHERE = 1 << 38  # a physical address that nothing answers at
@@ -55,7 +55,7 @@ store_conditional = stub("store_conditional", "sc.d a0, a1, (a0)", [u64, u64], u
 class Word(Struct):
     """Memory to be read, written and not executed."""
 
-    words: u64[4]
+    words: Array[u64] = field(4)
 
 
 word = Word()

@@ -14,7 +14,19 @@ from ringzero.isa.privileged.trap import (
     LOAD_PAGE,
     STORE_PAGE,
 )
-from ringzero.lang import Struct, atomic, load, native, ptr, store, typed_range, u8, u64
+from ringzero.lang import (
+    Array,
+    Struct,
+    atomic,
+    field,
+    load,
+    native,
+    ptr,
+    store,
+    typed_range,
+    u8,
+    u64,
+)
 
 HELLO, ISOLATED, HEAP_USER, PROBER, SPINNER = 0, 1, 2, 3, 4
 BENCHMARKS, YIELDER = 5, 6
@@ -46,7 +58,7 @@ class Own(Struct):
     """What only this process should see."""
 
     value: u64
-    counter: u64[2]
+    counter: Array[u64] = field(2)
 
 
 own = Own()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import stub
 from ringzero.guests.entry import STACK_SIZE, enter_stub, trap_stub
-from ringzero.lang import Struct, atomic, native, u8, u64
+from ringzero.lang import Array, Struct, atomic, field, native, u8, u64
 
 WRITE_CHARACTER = 1 << 56 | 1 << 48
 
@@ -16,7 +16,7 @@ WRITE_CHARACTER = 1 << 56 | 1 << 48
 class Mailbox(Struct):
     """One of the two words; the host changes it, so it is read by atomic accesses only."""
 
-    word: u64[1]
+    word: Array[u64] = field(1)
 
 
 tohost, fromhost = Mailbox(), Mailbox()

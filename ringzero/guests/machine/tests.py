@@ -34,7 +34,7 @@ from ringzero.isa.privileged.trap import (
     SSI,
     STORE_ACCESS,
 )
-from ringzero.lang import Struct, address_of, load, native, ptr, store, u8, u32, u64
+from ringzero.lang import Array, Struct, address_of, field, load, native, ptr, store, u8, u32, u64
 
 MIE, MPIE, MPP, MPRV = (
     mstatus.MIE.bits, mstatus.MPIE.bits, mstatus.MPP.bits, mstatus.MPRV.bits,
@@ -73,7 +73,7 @@ STUBS = (
 class Guarded(Struct):
     """Memory for PMP to protect."""
 
-    words: u64[24]
+    words: Array[u64] = field(24)
 
 
 class Lower(Struct):

@@ -10,7 +10,7 @@ from ringzero.board.addresses import RAM_BASE
 from ringzero.board.plic import Plic
 from ringzero.board.uart import Uart
 from ringzero.isa.hart import Hart
-from ringzero.lang import Struct, u8, u64
+from ringzero.lang import Array, Struct, field, u8, u64
 
 BASE, SIZE = RAM_BASE, 0x40_0000  # the hypervisor's code, data and stack
 POOLS = BASE + SIZE  # shadow page tables: POOL_SIZE for each VM
@@ -59,7 +59,7 @@ class Config(Struct):
     count: u64
     flags: u64
     slice_ticks: u64  # of mtime, before another VM may run
-    vms: VmConfig[8]
+    vms: Array[VmConfig] = field(8)
 
 
 class Tally(Struct):
@@ -98,11 +98,12 @@ class Status(Struct):
     flushes: u64  # shadow roots emptied
     recycles: u64  # times that the pool of table pages ran out
     switches: u64  # times that another VM's world was replaced by this one
-    devices: u64[4]  # accesses by device: see devices/bus.py
+    devices: Array[u64] = field(4)  # accesses by device: see devices/bus.py
     sites: u64  # address of technique translate's table of instructions (translate/sites.py), or 0
     translation: Translation
-    reflected: u64[32]  # traps handed on to the guest: exceptions by scause, interrupts from 16
-    tallies: Tally[4160]  # every exit, in exactly one of them
+    # Traps handed on to the guest: exceptions by scause, interrupts from 16.
+    reflected: Array[u64] = field(32)
+    tallies: Array[Tally] = field(4160)  # every exit, in exactly one of them
 
 
 # Where in Status.tallies an exit counts: below INSTRUCTIONS by a CSR's number; then by the kind of
@@ -122,13 +123,13 @@ class Root(Struct):
     count: u64  # entries in `log`
     split_from: u64  # guest addresses whose guest page is larger than the shadow's
     split_to: u64
-    near: u64[8]  # by rights: which root the guest was last seen to go to from here
+    near: Array[u64] = field(8)  # by rights: which root the guest was last seen to go to from here
     regions: u64  # a bit for each (address >> 21) % 64 that a leaf was written for
     region: u64  # the 2 MiB that `leaves` is the shadow's lowest table of
     leaves: u64  # or 0
     guest_region: u64  # the 2 MiB that `guest_leaves` is the guest's lowest table of
     guest_leaves: u64  # or 0
-    log: u64[1024]  # where leaves were written since the root was emptied
+    log: Array[u64] = field(1024)  # where leaves were written since the root was emptied
 
 
 class Translator(Struct):
@@ -167,7 +168,7 @@ class Line(Struct):
 
     first: u64
     used: u64
-    bytes: u8[256]
+    bytes: Array[u8] = field(256)
 
 
 class Vm(Struct):
@@ -211,12 +212,13 @@ class Vm(Struct):
     fault: u64
     accounts: u64  # address of `user` and `kernel` in Status
     vector: u64  # the real mtvec while it runs
-    counters: u64[2]  # by virtual mode: what the real scounteren and senvcfg are in it
-    environment: u64[2]
-    kernel: u64[32]  # address >> 21 of large pages that its kernel has used
+    # By virtual mode: what the real scounteren and senvcfg are in it.
+    counters: Array[u64] = field(2)
+    environment: Array[u64] = field(2)
+    kernel: Array[u64] = field(32)  # address >> 21 of large pages that its kernel has used
     kernel_next: u64
     line: Line
-    roots: Root[24]
+    roots: Array[Root] = field(24)
     uart: Uart
     plic: Plic
 
@@ -235,7 +237,7 @@ class Machine(Struct):
 
 
 class Stack(Struct):
-    words: u64[2048]
+    words: Array[u64] = field(2048)
 
 
 config = Config()

@@ -21,7 +21,7 @@ from ringzero.lang.compiler.terms import (
 from ringzero.lang.native import Native, Port, Stub
 from ringzero.lang.types import Array, Fixed, Pointer, Struct, convert, ptr, u8
 
-_BYTES: Any = ptr.__class_getitem__(u8)
+_BYTES: Any = ptr[u8]
 
 
 def _is_zero(value: Any) -> bool:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ringzero.engine.native.compiler.holes import SYMBOLS
-from ringzero.lang import Struct, ptr, u8, u16, u32, u64
+from ringzero.lang import Array, Struct, field, ptr, u8, u16, u32, u64
 
 ARENAS = 8  # of code memory, used in turns
 SMALLEST = 64 << 10  # bytes of an arena
@@ -115,7 +115,7 @@ class Compiler(Struct):
     holes: ptr[Hole]
     threshold: u64  # how often a block is entered before it is compiled
     ahead: u64  # whether code is compiled that was not executed yet
-    uses: u64[REGISTERS]  # of x registers, by samples (`registers`)
+    uses: Array[u64] = field(REGISTERS)  # of x registers, by samples (`registers`)
     samples: u64
     next_look: u64  # samples until they are looked at
     left: u64  # the stamp of the half that is not in use
@@ -124,8 +124,8 @@ class Compiler(Struct):
     mapped: u64  # whether a hart's addresses were ever others than RAM's
     direct: u64  # whether loads reach RAM at the addresses that they name
     changes: u64  # how often other registers were held
-    places: u64[PLACES]  # by x register: the host's, or CORE | offset
-    values: u64[VALUES]  # by symbol, for the next piece
+    places: Array[u64] = field(PLACES)  # by x register: the host's, or CORE | offset
+    values: Array[u64] = field(VALUES)  # by symbol, for the next piece
     rd: u64  # of the instruction that is compiled
     rs1: u64
     rs2: u64

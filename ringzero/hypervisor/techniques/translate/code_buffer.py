@@ -10,7 +10,7 @@ from __future__ import annotations
 from ringzero.hypervisor.techniques.translate import csr_page
 from ringzero.isa.encoding import Field
 from ringzero.isa.registry import BY_NAME
-from ringzero.lang import Struct, native, typed_range, u32, u64
+from ringzero.lang import Array, Struct, field, native, typed_range, u32, u64
 
 TEMPORARIES = (5, 6, 7, 28, 29, 30, 31, 10, 11)  # t0 to t6, a0, a1
 LD, SD, LBU, JALR, JAL, BNE, BEQ, BGEU = (
@@ -28,7 +28,7 @@ BRANCH_FIELD: Field = BY_NAME["beq"].row.fields["imm"]
 class CodeBuffer(Struct):
     """The code of one trampoline."""
 
-    code: u32[48]
+    code: Array[u32] = field(48)
     count: u64
     commit: u64  # the index of the first instruction after which all is done
     first: u64  # registers that are kept in SAVED and SAVED_TOO; 0 for none

@@ -11,7 +11,7 @@ from ringzero.isa.compressed import expand
 from ringzero.isa.decode import immediate
 from ringzero.isa.instruction import Instruction
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS
-from ringzero.lang import Struct, load, native, typed_range, u16, u32, u64
+from ringzero.lang import Array, Struct, field, load, native, typed_range, u16, u32, u64
 
 ALL = 0xFFFF_FFFE
 STEPS, WAYS, MARKS = 240, 16, 48
@@ -42,11 +42,11 @@ class Search(Struct):
     """Ways that are still to be followed: where from, and the registers undecided there."""
 
     count: u64
-    places: u64[16]
-    masks: u64[16]
+    places: Array[u64] = field(16)
+    masks: Array[u64] = field(16)
     marks: u64  # places where ways began, so that loops end
-    marked: u64[48]
-    marked_masks: u64[48]
+    marked: Array[u64] = field(48)
+    marked_masks: Array[u64] = field(48)
 
 
 search = Search()
