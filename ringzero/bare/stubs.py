@@ -14,6 +14,7 @@ from typing import Any
 from ringzero.isa.tools.names import X_NUMBERS
 from ringzero.isa.tools.program import Program
 from ringzero.lang import Struct, Stub, u64
+from ringzero.lang.native import R
 
 # Touches no memory that compiled text can see, yet neither repeatable nor to be moved.
 QUIET = "memory(inaccessiblemem: readwrite) willreturn"
@@ -52,9 +53,9 @@ def stub(
     name: str,
     text: str,
     parameters: Sequence[Any] = (),
-    result: Any = None,
+    result: type[R] | None = None,
     attributes: str = "",
-) -> Stub:
+) -> Stub[R]:
     """A stub of assembly text. One instruction alone gets `ret`, and is put in place of calls."""
     code = assembled(text)
     inline = None

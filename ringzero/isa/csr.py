@@ -33,6 +33,12 @@ class Field:
     function: Native | None = None  # warl: (new, old) -> legal; derived: (whole) -> field
 
     @property
+    def meaning(self) -> Native[..., u64]:
+        """The function of a field that has one."""
+        assert self.function is not None, f"a {self.kind} field has no function"
+        return self.function
+
+    @property
     def mask(self) -> int:
         """The field's bits, at the right."""
         return (1 << (self.high - self.low + 1)) - 1
@@ -153,27 +159,27 @@ def _accessor(csr: type[Csr], kind: str, extra: str, result: str, body: str) -> 
     linecache.cache[file] = (len(text), None, text.splitlines(True), file)
     found: dict[str, Callable[..., Any]] = {}
     exec(compile(text, file, "exec", dont_inherit=True), globals(), found)
-    return native(found[name])  # type: ignore[no-any-return]
+    return native(found[name])
 
 
 @native
-def read_csr(hart: Hart, csr: type, number: u64) -> u64:
+def read_csr(hart: Hart, csr: type[Csr], number: u64) -> u64:
     """What a CSR reads as."""
-    value = csr.get(hart, number) | csr.constant
+    value: u64 = csr.get(hart, number) | csr.constant
     for field in csr.computed:
-        value = value | (field.function(value) << field.low)
+        value = value | (field.meaning(value) << field.low)
     return value
 
 
 @native
-def write_csr(hart: Hart, csr: type, number: u64, value: u64) -> None:
+def write_csr(hart: Hart, csr: type[Csr], number: u64, value: u64) -> None:
     """Write what is legal of `value`."""
     new = value & csr.open
     if csr.legalised:
         old = csr.get(hart, number)
         for field in csr.legalised:
             before = (old >> field.low) & field.mask
-            legal = field.function((value >> field.low) & field.mask, before)
+            legal = field.meaning((value >> field.low) & field.mask, before)
             new = new | (legal << field.low)
     csr.put(hart, number, new)
     hart.changes = hart.changes | csr.changes

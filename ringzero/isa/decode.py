@@ -91,7 +91,7 @@ def choose(word: u32, node: Node, out: Decoded) -> None:
                 out.imm = immediate(word, branch.immediate)
             if branch.node is not None:
                 choose(word, branch.node, out)
-            else:
+            elif branch.index is not None:
                 out.index = branch.index
             return
 

@@ -17,10 +17,11 @@ from ringzero.isa.softfloat import (
     from_unsigned,
     to_integer,
 )
-from ringzero.lang import Native, native, u64, unlikely
+from ringzero.lang import Fixed, Native, native, u64, unlikely
 
 DYNAMIC = 7  # rm: the mode is in fcsr.frm
 FRM = 5  # where frm stands in fcsr
+Operation = Native[..., tuple[u64, u64]]  # of softfloat: a result, and the flags it raises
 
 
 @native(inline=True)
@@ -55,7 +56,7 @@ def accrue(hart: Hart, flags: u64) -> None:
 
 
 @native(inline=True)
-def one(hart: Hart, fmt: Format, operation: Native, a: u64, rm: u64) -> u64:
+def one(hart: Hart, fmt: Format, operation: Operation, a: u64, rm: u64) -> u64:
     """An operation of one operand that rounds: square root."""
     value, flags = operation(unbox(fmt, a), rounding(hart, rm))
     accrue(hart, flags)
@@ -63,7 +64,7 @@ def one(hart: Hart, fmt: Format, operation: Native, a: u64, rm: u64) -> u64:
 
 
 @native(inline=True)
-def two(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64, rm: u64) -> u64:
+def two(hart: Hart, fmt: Format, operation: Operation, a: u64, b: u64, rm: u64) -> u64:
     """An operation of two operands that rounds."""
     value, flags = operation(unbox(fmt, a), unbox(fmt, b), rounding(hart, rm))
     accrue(hart, flags)
@@ -72,7 +73,7 @@ def two(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64, rm: u64) -> 
 
 @native(inline=True)
 def fused(
-    hart: Hart, fmt: Format, operation: Native, signs: int, a: u64, b: u64, c: u64, rm: u64
+    hart: Hart, fmt: Format, operation: Operation, signs: int, a: u64, b: u64, c: u64, rm: u64
 ) -> u64:
     """a * b + c rounded once; `signs` bit 0 negates the product, bit 1 the addend."""
     factor = unbox(fmt, a) ^ (fmt.sign if signs & 1 else 0)
@@ -83,7 +84,7 @@ def fused(
 
 
 @native(inline=True)
-def chosen(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
+def chosen(hart: Hart, fmt: Format, operation: Operation, a: u64, b: u64) -> u64:
     """Minimum or maximum."""
     value, flags = operation(fmt, unbox(fmt, a), unbox(fmt, b))
     accrue(hart, flags)
@@ -91,7 +92,7 @@ def chosen(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
 
 
 @native(inline=True)
-def compared(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
+def compared(hart: Hart, fmt: Format, operation: Operation, a: u64, b: u64) -> u64:
     """A comparison: its result goes to an integer register."""
     value, flags = operation(fmt, unbox(fmt, a), unbox(fmt, b))
     accrue(hart, flags)
@@ -107,7 +108,7 @@ def converted(hart: Hart, source: Format, target: Format, a: u64, rm: u64) -> u6
 
 
 @native(inline=True)
-def integer(hart: Hart, fmt: Format, kind: type, a: u64, rm: u64) -> u64:
+def integer(hart: Hart, fmt: Format, kind: type[Fixed], a: u64, rm: u64) -> u64:
     """A number as an integer; words are sign-extended, unsigned ones too ("F" §20.7)."""
     value, flags = to_integer(fmt, kind, unbox(fmt, a), rounding(hart, rm))
     accrue(hart, flags)
@@ -117,7 +118,7 @@ def integer(hart: Hart, fmt: Format, kind: type, a: u64, rm: u64) -> u64:
 
 
 @native(inline=True)
-def floating(hart: Hart, fmt: Format, kind: type, value: u64, rm: u64) -> u64:
+def floating(hart: Hart, fmt: Format, kind: type[Fixed], value: u64, rm: u64) -> u64:
     """An integer as a number of a format; `kind` says which bits of the register are read."""
     mode = rounding(hart, rm)
     if kind.signed:

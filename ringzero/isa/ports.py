@@ -8,29 +8,29 @@ zero-extended; the last bool of a result is False where nothing answers (an acce
 from __future__ import annotations
 
 from ringzero.isa.hart import Hart
-from ringzero.lang import port, u64
+from ringzero.lang import Fixed, port, u64
 
 
 @port
-def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
+def physical_read(hart: Hart, kind: type[Fixed], address: u64) -> tuple[u64, bool]:
     """The zero-extended `kind` at a physical address, and whether anything answered."""
 
 
 @port
-def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
+def physical_write(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> bool:
     """Store the low bits of `value` at a physical address; whether anything answered."""
 
 
 @port
 def physical_amo(
-    hart: Hart, operation: str, kind: type, address: u64, operand: u64
+    hart: Hart, operation: str, kind: type[Fixed], address: u64, operand: u64
 ) -> tuple[u64, bool]:
     """Atomic read-modify-write of a u32 or u64, by LLVM's name of the operation; the old value."""
 
 
 @port
 def physical_compare_exchange(
-    hart: Hart, kind: type, address: u64, expected: u64, value: u64
+    hart: Hart, kind: type[Fixed], address: u64, expected: u64, value: u64
 ) -> tuple[bool, bool]:
     """Store `value` where `expected` still stands, in one atomic step: (swapped, answered)."""
 

@@ -13,8 +13,8 @@ import sys
 from fractions import Fraction
 from typing import Any
 
-from ringzero.lang.native import Intrinsic
-from ringzero.lang.types import u32, u64
+from ringzero.lang.native import N, intrinsic
+from ringzero.lang.types import Fixed, u32, u64
 
 
 def default_environment() -> bool:
@@ -35,7 +35,7 @@ def _number(bits: Any) -> float:
     return float(struct.unpack(number, struct.pack(word, int(bits)))[0])
 
 
-def _bits(kind: Any, value: float) -> Any:
+def _bits(kind: type[N], value: float) -> N:
     number, word = _CODES[kind.bits]
     try:
         packed = struct.pack(number, value)
@@ -53,29 +53,29 @@ def _pair(a: Any, b: Any) -> tuple[float, float]:
 # A single computed in double and rounded again is right: 53 ≥ 2 · 24 + 2 (Figueroa, 1995).
 
 
-@Intrinsic
-def float_add(a: Any, b: Any) -> Any:
+@intrinsic
+def float_add(a: N, b: N) -> N:
     """The sum."""
     x, y = _pair(a, b)
     return _bits(type(a), x + y)
 
 
-@Intrinsic
-def float_sub(a: Any, b: Any) -> Any:
+@intrinsic
+def float_sub(a: N, b: N) -> N:
     """The difference."""
     x, y = _pair(a, b)
     return _bits(type(a), x - y)
 
 
-@Intrinsic
-def float_mul(a: Any, b: Any) -> Any:
+@intrinsic
+def float_mul(a: N, b: N) -> N:
     """The product."""
     x, y = _pair(a, b)
     return _bits(type(a), x * y)
 
 
-@Intrinsic
-def float_div(a: Any, b: Any) -> Any:
+@intrinsic
+def float_div(a: N, b: N) -> N:
     """The quotient."""
     x, y = _pair(a, b)
     if y == 0:
@@ -85,15 +85,15 @@ def float_div(a: Any, b: Any) -> Any:
     return _bits(type(a), x / y)
 
 
-@Intrinsic
-def float_sqrt(a: Any) -> Any:
+@intrinsic
+def float_sqrt(a: N) -> N:
     """The square root."""
     value = _number(a)
     return _bits(type(a), math.nan if value < 0 else math.sqrt(value))
 
 
-@Intrinsic
-def float_fma(a: Any, b: Any, c: Any) -> Any:
+@intrinsic
+def float_fma(a: N, b: N, c: N) -> N:
     """a * b + c, rounded once."""
     x, y = _pair(a, b)
     _, z = _pair(b, c)
@@ -117,48 +117,48 @@ def _rounded(exact: Fraction, odd: bool) -> float:
     return value
 
 
-@Intrinsic
-def float_equal(a: Any, b: Any) -> bool:
+@intrinsic
+def float_equal(a: N, b: N) -> bool:
     """Whether equal; a NaN equals nothing."""
     x, y = _pair(a, b)
     return x == y
 
 
-@Intrinsic
-def float_less(a: Any, b: Any) -> bool:
+@intrinsic
+def float_less(a: N, b: N) -> bool:
     """Whether a < b; never so of a NaN."""
     x, y = _pair(a, b)
     return x < y
 
 
-@Intrinsic
-def float_less_equal(a: Any, b: Any) -> bool:
+@intrinsic
+def float_less_equal(a: N, b: N) -> bool:
     """Whether a <= b; never so of a NaN."""
     x, y = _pair(a, b)
     return x <= y
 
 
-@Intrinsic
-def float_unordered(a: Any, b: Any) -> bool:
+@intrinsic
+def float_unordered(a: N, b: N) -> bool:
     """Whether one of them is a NaN."""
     return any(map(math.isnan, _pair(a, b)))
 
 
-@Intrinsic
-def float_convert(kind: Any, a: Any) -> Any:
+@intrinsic
+def float_convert(kind: type[N], a: Fixed) -> N:
     """The number in the other format: `kind` is u32 or u64."""
     return _bits(kind, _number(a))
 
 
-@Intrinsic
-def float_of(kind: Any, value: Any) -> Any:
+@intrinsic
+def float_of(kind: type[N], value: Fixed) -> N:
     """The integer `value`, signed by its type, as a number of the format of `kind`."""
     exact = Fraction(int(value))
     return _bits(kind, _rounded(exact, odd=kind.bits == 32))
 
 
-@Intrinsic
-def float_truncated(kind: Any, a: Any) -> Any:
+@intrinsic
+def float_truncated(kind: type[N], a: Fixed) -> N:
     """The number without its fraction, as a `kind`; what does not fit must not be used."""
     value = _number(a)
     whole = math.trunc(value) if math.isfinite(value) else 0

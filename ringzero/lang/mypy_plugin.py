@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mypy.nodes import TypeInfo
-from mypy.plugin import ClassDefContext, MethodContext, Plugin
-from mypy.types import Instance, Type, get_proper_type
+from mypy.plugin import ClassDefContext, MethodContext, MethodSigContext, Plugin
+from mypy.types import FunctionLike, Instance, Type, UnionType, get_proper_type
 
 FIXED = "ringzero.lang.types.Fixed"
+POINTER, BYTE = "ringzero.lang.types.ptr", "ringzero.lang.types.u8"
+STRING, BUFFER = "builtins.str", "typing_extensions.Buffer"
+CALLS = {f"ringzero.lang.native.{name}.__call__" for name in ("Native", "Port")}
 OPERATORS = ("add", "sub", "mul", "floordiv", "mod", "and", "or", "xor", "lshift", "rshift")
 OF_INT = {f"builtins.int.__{name}__" for name in OPERATORS}
 
@@ -36,12 +39,37 @@ def _result(context: MethodContext) -> Type:
     return context.default_return_type
 
 
+def _accept_bytes(context: MethodSigContext) -> FunctionLike:
+    """Let a native function's `ptr[u8]` be a string too, and in CPython a buffer."""
+    api = context.api
+    string, buffer = api.named_generic_type(STRING, []), api.named_generic_type(BUFFER, [])
+    wider = [
+        UnionType([kind, string, buffer]) if _points_to_bytes(kind) else kind
+        for kind in context.default_signature.arg_types
+    ]
+    return context.default_signature.copy_modified(arg_types=wider)
+
+
+def _points_to_bytes(kind: Type) -> bool:
+    kind = get_proper_type(kind)
+    if not isinstance(kind, Instance) or kind.type.fullname != POINTER:
+        return False
+    element = get_proper_type(kind.args[0])
+    return isinstance(element, Instance) and element.type.fullname == BYTE
+
+
 class TypedPython(Plugin):
     """Says of each subclass of `Fixed` that it and `int` stand for each other."""
 
     def get_base_class_hook(self, fullname: str) -> Callable[[ClassDefContext], None] | None:
         """Called for each class whose base is `fullname`."""
         return _stands_for_int if fullname == FIXED else None
+
+    def get_method_signature_hook(
+        self, fullname: str
+    ) -> Callable[[MethodSigContext], FunctionLike] | None:
+        """Called for each method that is called: its parameters may be other types."""
+        return _accept_bytes if fullname in CALLS else None
 
     def get_method_hook(self, fullname: str) -> Callable[[MethodContext], Type] | None:
         """Called for each method that is called: its result may be another type."""

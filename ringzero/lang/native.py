@@ -10,10 +10,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, cast, overload
 
 from ringzero.lang.types import (
     Array,
+    Base,
     Fixed,
     Pointer,
     Raised,
@@ -26,6 +27,19 @@ from ringzero.lang.types import (
     u128,
 )
 
+if TYPE_CHECKING:  # a plain `Native` is one of whatever parameters and result
+    from typing_extensions import ParamSpec, TypeVar
+
+    P = ParamSpec("P", default=...)
+    R = TypeVar("R", covariant=True, default=Any)
+else:
+    from typing import ParamSpec, TypeVar
+
+    P, R = ParamSpec("P"), TypeVar("R", covariant=True)
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+N = TypeVar("N", bound=Fixed)
+
 
 def is_runtime(kind: Any) -> bool:
     """Whether a parameter of this annotation is a run-time value (else: compile-time)."""
@@ -34,7 +48,7 @@ def is_runtime(kind: Any) -> bool:
     )
 
 
-class Native:
+class Native(Generic[P, R]):
     """A typed-Python function: runs in CPython as it stands, and compiles to machine code.
 
     Parameters annotated with a fixed-width number, bool, struct, array or pointer are run-time
@@ -43,7 +57,7 @@ class Native:
     """
 
     def __init__(
-        self, function: Callable[..., Any], *, inline: bool | None = None, cold: bool = False
+        self, function: Callable[P, R], *, inline: bool | None = None, cold: bool = False
     ) -> None:
         self.function, self.inline, self.cold = function, inline, cold
         self.name, self.module = function.__name__, function.__module__
@@ -64,7 +78,7 @@ class Native:
             self._signature = parameters, notes.get("return")
         return self._signature
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
         parameters, result = self.signature
         if len(arguments) != len(parameters):
             raise TypeError(f"{self.name}() takes {len(parameters)} arguments: {arguments!r}")
@@ -72,10 +86,9 @@ class Native:
             convert(kind, value) if is_runtime(kind) else value
             for (_, kind), value in zip(parameters, arguments, strict=True)
         ]
-        value = self.function(*typed)
-        if result is None or not is_runtime(result):
-            return value
-        return convert(result, value)
+        function: Callable[..., R] = self.function
+        value = function(*typed, **named)
+        return cast(R, convert(result, value)) if is_runtime(result) else value
 
     def __repr__(self) -> str:
         return f"<native {self.module}.{self.name}>"
@@ -92,7 +105,17 @@ def _closure(function: Callable[..., Any]) -> dict[str, Any]:
     return found
 
 
-def native(function: Any = None, *, inline: bool | None = None, cold: bool = False) -> Any:
+@overload
+def native(
+    function: Callable[P, R], *, inline: bool | None = ..., cold: bool = ...
+) -> Native[P, R]: ...
+@overload
+def native(
+    *, inline: bool | None = ..., cold: bool = ...
+) -> Callable[[Callable[P, R]], Native[P, R]]: ...
+def native(
+    function: Callable[..., Any] | None = None, *, inline: bool | None = None, cold: bool = False
+) -> Any:
     """Mark typed text. `inline=True` always inlines it, `inline=False` never does.
 
     `cold=True` is a slow path: it stays out of line, and costs its callers few registers.
@@ -103,12 +126,12 @@ def native(function: Any = None, *, inline: bool | None = None, cold: bool = Fal
     return Native(function, inline=inline, cold=cold)
 
 
-def original(function: Native) -> Native:
+def original(function: Native[P, R]) -> Native[P, R]:
     """The same text as another function, which a program's bindings do not replace."""
     return Native(function.function, inline=function.inline, cold=function.cold)
 
 
-class Port(Native):
+class Port(Native[P, R]):
     """A native function without a body of its own: each carrier binds one.
 
     In CPython the first struct argument's `host` object implements it by a method of this name,
@@ -118,16 +141,20 @@ class Port(Native):
 
     raises: bool = False
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
         for argument in arguments:
             if isinstance(argument, Struct) and argument.host is not None:
-                value = getattr(argument.host, self.name)(*arguments)
+                value = getattr(argument.host, self.name)(*arguments, **named)
                 result = self.signature[1]
-                return convert(result, value) if is_runtime(result) else value
+                return cast(R, convert(result, value) if is_runtime(result) else value)
         raise RuntimeError(f"port {self.name} has no host: set .host of the struct it is called on")
 
 
-def port(function: Any = None, *, raises: bool = False) -> Any:
+@overload
+def port(function: Callable[P, R], *, raises: bool = ...) -> Port[P, R]: ...
+@overload
+def port(*, raises: bool = ...) -> Callable[[Callable[P, R]], Port[P, R]]: ...
+def port(function: Callable[..., Any] | None = None, *, raises: bool = False) -> Any:
     """Declare a port; the function's body is its documentation only."""
     if function is None:
         return lambda f: port(f, raises=raises)
@@ -136,7 +163,7 @@ def port(function: Any = None, *, raises: bool = False) -> Any:
     return made
 
 
-class Stub:
+class Stub(Generic[R]):
     """Machine words with the C ABI, called by name from typed text.
 
     `code` holds words, or (kind, symbol) relocation pairs, as `lang/link.py` reads them; `inline`
@@ -147,7 +174,7 @@ class Stub:
         self,
         name: str,
         parameters: Sequence[Any],
-        result: Any,
+        result: type[R] | None,
         code: Sequence[Any],
         *,
         inline: int | None = None,
@@ -158,10 +185,10 @@ class Stub:
         self.inline, self.model, self.attributes = inline, model, attributes
         self.parameters = [(f"a{i}", kind) for i, kind in enumerate(parameters)]
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any) -> R:
         if self.model is None:
             raise RuntimeError(f"stub {self.name} has no model in CPython")
-        return self.model(*arguments)
+        return cast(R, self.model(*arguments))
 
 
 class Intrinsic:
@@ -175,61 +202,66 @@ class Intrinsic:
         return self.model(*arguments)
 
 
-def _same(left: Any, right: Any) -> type[Fixed]:
+def intrinsic(model: F) -> F:
+    """An `Intrinsic`. A type checker sees the function, because its types may be generic."""
+    return cast(F, Intrinsic(model))
+
+
+def _same(left: N, right: N) -> type[N]:
     if type(left) is not type(right):
         raise TypeError(f"{type(left).__name__} with {type(right).__name__}")
     return type(left)
 
 
-@Intrinsic
-def clz(value: Any) -> Any:
+@intrinsic
+def clz(value: N) -> N:
     """Leading zero bits of a fixed-width number; its width for zero."""
     return type(value)(value.bits - (int(value) & ((1 << value.bits) - 1)).bit_length())
 
 
-@Intrinsic
-def ctz(value: Any) -> Any:
+@intrinsic
+def ctz(value: N) -> N:
     """Trailing zero bits; its width for zero."""
     word = int(value)
     return type(value)((word & -word).bit_length() - 1 if word else value.bits)
 
 
-@Intrinsic
-def popcount(value: Any) -> Any:
+@intrinsic
+def popcount(value: N) -> N:
     """How many bits are set."""
     return type(value)((int(value) & ((1 << value.bits) - 1)).bit_count())
 
 
-@Intrinsic
-def byteswap(value: Any) -> Any:
+@intrinsic
+def byteswap(value: N) -> N:
     """The bytes in reverse order."""
     size = value.bits // 8
     return type(value)(int.from_bytes(int(value).to_bytes(size, "little"), "big"))
 
 
-@Intrinsic
-def sdiv(left: Any, right: Any) -> Any:
+@intrinsic
+def sdiv(left: N, right: N) -> N:
     """Signed division, truncating. The caller excludes zero and the overflow of MIN / -1."""
     kind = _same(left, right)
     quotient = abs(int(left)) // abs(int(right))
-    return kind(quotient if (left < 0) == (right < 0) else -quotient)
+    return kind(quotient if (int(left) < 0) == (int(right) < 0) else -quotient)
 
 
-@Intrinsic
-def srem(left: Any, right: Any) -> Any:
+@intrinsic
+def srem(left: N, right: N) -> N:
     """Signed remainder with the dividend's sign. The caller excludes zero and MIN % -1."""
     kind = _same(left, right)
     remainder = abs(int(left)) % abs(int(right))
-    return kind(-remainder if left < 0 else remainder)
+    return kind(-remainder if int(left) < 0 else remainder)
 
 
-@Intrinsic
+@intrinsic
 def likely(condition: bool) -> bool:
     """`condition`, which nearly always holds: code for the other case moves out of the way."""
     return condition
 
 
-@Intrinsic
+@intrinsic
 def unlikely(condition: bool) -> bool:
     """`condition`, which hardly ever holds."""
     return condition
@@ -238,35 +270,37 @@ def unlikely(condition: bool) -> bool:
 memory: dict[int, int] = {}  # CPython's view of addressed memory, for load() and store()
 
 
-@Intrinsic
-def load(kind: Any, address: Any) -> Any:
+@intrinsic
+def load(kind: type[N], address: u64) -> N:
     """Read a `kind` at a machine address (bare metal: devices, memory)."""
     return kind(memory.get(int(address), 0))
 
 
-@Intrinsic
-def store(kind: Any, address: Any, value: Any) -> None:
+@intrinsic
+def store(kind: type[N], address: u64, value: N) -> None:
     """Write a `kind` at a machine address."""
     memory[int(address)] = convert(kind, value)
 
 
-@Intrinsic
-def peek(kind: Any, base: Any, offset: Any) -> Any:
+@intrinsic
+def peek(kind: type[N], base: Base, offset: int) -> N:
     """Read a little-endian `kind` at byte `offset` from the byte pointer `base`; any alignment."""
+    buffer: Any = base
     size = kind.bits // 8
-    return kind(int.from_bytes(bytes(base[int(offset) : int(offset) + size]), "little"))
+    return kind(int.from_bytes(bytes(buffer[int(offset) : int(offset) + size]), "little"))
 
 
-@Intrinsic
-def poke(kind: Any, base: Any, offset: Any, value: Any) -> None:
+@intrinsic
+def poke(kind: type[N], base: Base, offset: int, value: N) -> None:
     """Write a little-endian `kind` at byte `offset` from the byte pointer `base`."""
+    buffer: Any = base
     size = kind.bits // 8
     word = int(convert(kind, value)) & ((1 << kind.bits) - 1)
-    base[int(offset) : int(offset) + size] = word.to_bytes(size, "little")
+    buffer[int(offset) : int(offset) + size] = word.to_bytes(size, "little")
 
 
-@Intrinsic
-def read_once(kind: Any, base: Any, offset: Any) -> Any:
+@intrinsic
+def read_once(kind: type[N], base: Base, offset: int) -> N:
     """`peek` of a naturally aligned `kind` as one access, in order with others to the same place.
 
     What other threads write at the same time is seen before or after, never in part.
@@ -274,20 +308,20 @@ def read_once(kind: Any, base: Any, offset: Any) -> Any:
     return peek(kind, base, offset)
 
 
-@Intrinsic
-def read_acquire(kind: Any, base: Any, offset: Any) -> Any:
+@intrinsic
+def read_acquire(kind: type[N], base: Base, offset: int) -> N:
     """`read_once`, before all accesses that follow."""
     return peek(kind, base, offset)
 
 
-@Intrinsic
-def write_once(kind: Any, base: Any, offset: Any, value: Any) -> None:
+@intrinsic
+def write_once(kind: type[N], base: Base, offset: int, value: N) -> None:
     """`poke` of a naturally aligned `kind` as one access that other threads see whole."""
     poke(kind, base, offset, value)
 
 
-@Intrinsic
-def atomic(operation: str, kind: Any, base: Any, offset: Any, value: Any) -> Any:
+@intrinsic
+def atomic(operation: str, kind: type[N], base: Base, offset: int, value: N) -> N:
     """Atomic read-modify-write at byte `offset` from `base`, naturally aligned; the old value.
 
     `operation` is LLVM's: xchg add and or xor max min umax umin (sequentially consistent).
@@ -316,8 +350,8 @@ def _sign32(value: Any) -> int:
     return word - (1 << 32) if word >> 31 else word
 
 
-@Intrinsic
-def compare_exchange(kind: Any, base: Any, offset: Any, expected: Any, value: Any) -> bool:
+@intrinsic
+def compare_exchange(kind: type[N], base: Base, offset: int, expected: N, value: N) -> bool:
     """Store `value` at `offset` from `base` if it holds `expected`, in one atomic step."""
     if peek(kind, base, offset) != expected:
         return False
@@ -325,7 +359,7 @@ def compare_exchange(kind: Any, base: Any, offset: Any, expected: Any, value: An
     return True
 
 
-@Intrinsic
+@intrinsic
 def fence() -> None:
     """A full memory fence."""
 
@@ -333,26 +367,26 @@ def fence() -> None:
 _addresses: dict[int, Any] = {}
 
 
-@Intrinsic
-def address_of(thing: Any) -> Any:
+@intrinsic
+def address_of(thing: object) -> u64:
     """The machine address of a global struct or array, a native function, or a stub."""
     _addresses[id(thing)] = thing
     return u64(id(thing))
 
 
-@Intrinsic
-def reinterpret(kind: Any, thing: Any) -> Any:
+@intrinsic
+def reinterpret(kind: type[T], thing: object) -> T:
     """The struct or pointer `thing` seen as a `kind`; compiled text only (container of a field)."""
     raise RuntimeError("reinterpret() runs only in compiled text")
 
 
-@Intrinsic
-def advance(pointer: Any, count: Any) -> Any:
+@intrinsic
+def advance(pointer: T, count: int) -> T:
     """The pointer `count` elements further on; compiled text only."""
     raise RuntimeError("advance() runs only in compiled text")
 
 
-@Intrinsic
+@intrinsic
 def call_pointer(result: Any, address: Any, *arguments: Any) -> Any:
     """Call the C function at a machine address; meaningless in CPython."""
     raise RuntimeError("call_pointer() runs only in compiled text")
@@ -374,6 +408,7 @@ __all__ = [
     "ctz",
     "fence",
     "i128",
+    "intrinsic",
     "is_runtime",
     "likely",
     "load",

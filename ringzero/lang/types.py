@@ -197,6 +197,8 @@ class Pointer:
     element: ClassVar[Any] = None
 
 
+Base = Pointer  # what `peek` and its like take: where bytes stand, of whatever type
+
 _made: dict[tuple[str, Any, int], type] = {}
 
 

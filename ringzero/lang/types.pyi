@@ -8,6 +8,8 @@ passed where a pointer to its elements is wanted.
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Generic, Self, SupportsIndex, TypeVar, overload
 
+from typing_extensions import Buffer
+
 _T = TypeVar("_T")
 
 class Element(type):
@@ -83,6 +85,8 @@ class Struct(metaclass=Element):
     fields: ClassVar[dict[str, Any]]
     host: Any
     def __init__(self) -> None: ...
+
+Base = ptr[Any] | Struct | Buffer
 
 class Raised(Exception): ...
 

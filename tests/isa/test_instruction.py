@@ -14,7 +14,7 @@ from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM, Instruction, insn
 from ringzero.isa.privileged.access import load, store
 from ringzero.isa.registry import BY_NAME, INSTRUCTIONS, check
-from ringzero.lang import native, u8, u32, u64
+from ringzero.lang import Fixed, native, u8, u32, u64
 
 ADD = "0000000 rs2 rs1 000 rd 0110011"
 
@@ -74,7 +74,7 @@ def through(hart: Hart, rs1: u64) -> u64:
 
 
 @native
-def helper(hart: Hart, kind: type, address: u64) -> u64:
+def helper(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """A load in a function of its own."""
     return load(hart, kind, address)
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent.parent
 HEAD = """
-from ringzero.lang import Array, Struct, field, native, ptr, typed_range, u8, u32, u64
+from ringzero.lang import Array, Struct, clz, field, native, peek, port, ptr, typed_range
+from ringzero.lang import u8, u32, u64
 
 class S(Struct):
     wide: u64
@@ -19,6 +20,14 @@ class S(Struct):
 def plain(number: int) -> int:
     return number
 
+@port
+def now(s: S) -> u64: ...  # type: ignore[empty-body]
+
+@native(inline=True)
+def put(text: ptr[u8], width: int) -> u64:
+    return u64(text[width])
+
+@native
 def f(s: S, a: u64, b: u32) -> u64:
 """
 RIGHT = [
@@ -33,6 +42,9 @@ RIGHT = [
     "s.words[3] = 4; return s.words[plain(a)]",
     "s.bytes = u8[20](); return u64(s.bytes) + u64(s.bytes[3])",
     "return f(s, 0, 0)",
+    "return put('text', 3) + put(s.bytes, 3) + put(bytearray(4), 3)",
+    "return clz(a) + peek(u64, s.words, 8) + peek(u64, s.bytes, a)",
+    "return now(s)",
 ]
 WRONG = {
     "return a + b": "operator",
@@ -46,6 +58,13 @@ WRONG = {
     "s.bytes = s.words; return a": "assignment",
     "for i in typed_range(b): a += i\n    return a": "operator",
     "return f(s, b, b)": "arg-type",
+    "return f(s, a)": "call-arg",
+    "return f(a, a, b)": "arg-type",
+    "return put(s.words, 3)": "arg-type",
+    "return put(s.bytes, s)": "arg-type",
+    "return u64(now(s) + b)": "operator",
+    "return clz(b)": "return-value",
+    "return peek(u32, s.bytes, 0)": "return-value",
     "return s.absent": "attr-defined",
 }
 
@@ -55,7 +74,9 @@ def errors(folder: Path, lines: list[str]) -> list[list[str]]:
     text, begins = "", []
     for number, line in enumerate(lines):
         head = (
-            HEAD if not number else HEAD[HEAD.index("def f") :].replace("def f", f"def f{number}")
+            HEAD
+            if not number
+            else HEAD[HEAD.index("@native\ndef f") :].replace("def f", f"def f{number}")
         )
         text += head + f"    {line}\n"
         begins.append(text.count("\n") - line.count("\n"))

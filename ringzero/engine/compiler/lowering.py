@@ -18,7 +18,7 @@ from ringzero.engine.native.state import core_of
 from ringzero.isa.hart import Hart
 from ringzero.isa.instruction import BRANCH, JUMP, Instruction
 from ringzero.isa.privileged import access
-from ringzero.lang import native, read_once, u64, write_once
+from ringzero.lang import Fixed, native, read_once, u64, write_once
 from ringzero.lang.native import Native
 
 COMMUTATIVE = {"add", "and", "or", "xor", "mul"}
@@ -50,13 +50,13 @@ TEMPORARIES = (ops.T0, ops.T1)
 
 
 @native(inline=False)
-def opaque_load(hart: Hart, kind: type, address: u64) -> u64:
+def opaque_load(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """Stands for `isa.access.load` in the text that is read here; it is never executed."""
     return u64(read_once(kind, core_of(hart).memory, address))
 
 
 @native(inline=False)
-def opaque_store(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def opaque_store(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """Stands for `isa.access.store`."""
     write_once(kind, core_of(hart).memory, address, kind(value))
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ringzero.bare.stubs import csr
 from ringzero.bare.text import put
+from ringzero.board.addresses import KERNEL_BASE
 from ringzero.board.sbi import BASE, GET_SPEC_VERSION
 from ringzero.board.uart import LSR
 from ringzero.guests import sbi
@@ -102,7 +103,7 @@ def bench_tables(count: u64) -> None:
     begin()
     for i in typed_range(count):
         privileged.set_space(other if i & 1 == 0 else pages.pool.root, 1 + (i & 1))
-        load(u64, pages.KERNEL_BASE + PAGE)
+        load(u64, KERNEL_BASE + PAGE)
     end("space_switch", count)
     pages.use(pages.pool.root)
     pages.release_space(other)

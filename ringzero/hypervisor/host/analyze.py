@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from elftools.elf.sections import SymbolTableSection
+
 from ringzero.errors import RingzeroError
 from ringzero.hypervisor.host.kallsyms import Symbol, covering, symbols
 from ringzero.hypervisor.techniques import TECHNIQUES
@@ -154,7 +156,7 @@ def _elf(data: bytes) -> tuple[list[tuple[int, bytes]], list[Symbol]]:
     table = file.get_section_by_name(".symtab")
     found = [
         Symbol(one["st_value"], "T" if one["st_info"]["type"] == "STT_FUNC" else "d", one.name)
-        for one in (table.iter_symbols() if table else ())
+        for one in (table.iter_symbols() if isinstance(table, SymbolTableSection) else ())
         if one.name and not one.name.startswith("$")
     ]
     return pieces, sorted(found, key=lambda one: one.offset)

@@ -76,7 +76,7 @@ class VmReport:
 
 def read(image: Image, memory: Callable[[int, int], bytes]) -> list[VmReport]:
     """The VMs that exist; `memory(address, size)` reads the machine's memory."""
-    array = view(layout.Status[layout.VMS])  # type: ignore[misc]
+    array = view(layout.Status[layout.VMS])
     size = len(bytes(array()))
     statuses = array.from_buffer_copy(memory(image.symbols["hv_status"], size))
     return [_report(i, one) for i, one in enumerate(statuses) if one.state != layout.ABSENT]

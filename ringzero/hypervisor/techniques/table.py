@@ -66,16 +66,16 @@ class Technique:
     """The real mtvec while a new guest runs."""
     exits: tuple[Native, ...]
     """What entry stubs call for this technique."""
-    enter: Native
-    fence: Native
-    create: Native = nothing
+    enter: Native[[Vm], None]
+    fence: Native[[Vm, u64, u64, u64], None]
+    create: Native[[Vm], None] = nothing
     """Prepare a new VM."""
-    leave: Native = nothing
-    trap_taken: Native = nothing
-    memory_written: Native = nothing_known
-    root_made: Native = no_root
-    has_extension: Native = no_extension
-    call: Native = no_call
+    leave: Native[[Vm], None] = nothing
+    trap_taken: Native[[Vm], None] = nothing
+    memory_written: Native[[Vm, u64, u64], None] = nothing_known
+    root_made: Native[[Vm, Root], None] = no_root
+    has_extension: Native[[Vm, u64], bool] = no_extension
+    call: Native[[Vm, u64], tuple[u64, u64]] = no_call
 
 
 TABLE = (
@@ -190,7 +190,7 @@ def call(vm: Vm, function: u64) -> tuple[u64, u64]:
 
 EXITS = tuple(dict.fromkeys(answer for one in TABLE for answer in one.exits))
 
-BINDINGS = {
+BINDINGS: dict[Native, Native] = {
     technique.enter: enter,
     technique.leave: leave,
     technique.trap_taken: trap_taken,

@@ -14,7 +14,7 @@ from ringzero.hypervisor.vm.state import Vm
 from ringzero.isa import ports
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged import pmp
-from ringzero.lang import load, native, reinterpret, store, u64
+from ringzero.lang import Fixed, Native, load, native, reinterpret, store, u64
 
 
 @native
@@ -24,7 +24,7 @@ def holds(vm: Vm, address: u64, size: int) -> bool:
 
 
 @native
-def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
+def physical_read(hart: Hart, kind: type[Fixed], address: u64) -> tuple[u64, bool]:
     """A guest-physical load."""
     vm = reinterpret(Vm, hart)
     if holds(vm, address, kind.bits // 8):
@@ -33,7 +33,7 @@ def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
 
 
 @native
-def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
+def physical_write(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> bool:
     """A guest-physical store."""
     vm = reinterpret(Vm, hart)
     if holds(vm, address, kind.bits // 8):
@@ -44,7 +44,7 @@ def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
 
 @native
 def physical_compare_exchange(
-    hart: Hart, kind: type, address: u64, expected: u64, value: u64
+    hart: Hart, kind: type[Fixed], address: u64, expected: u64, value: u64
 ) -> tuple[bool, bool]:
     """One hart runs all VMs and is not interrupted in here, so two steps are one."""
     vm = reinterpret(Vm, hart)
@@ -75,7 +75,7 @@ def pmp_permissions(hart: Hart, address: u64, size: u64, mode: u64) -> u64:
     return pmp.ALL
 
 
-BINDINGS = {
+BINDINGS: dict[Native, Native] = {
     ports.physical_read: physical_read,
     ports.physical_write: physical_write,
     ports.physical_compare_exchange: physical_compare_exchange,

@@ -17,7 +17,7 @@ HS = 2  # the rank of S-mode with V=0: bits 9:8 of the numbers that are the hype
 
 
 @native
-def permit(hart: Hart, csr: type, number: u64, writing: bool) -> None:
+def permit(hart: Hart, csr: type[Csr], number: u64, writing: bool) -> None:
     """What the number says (bits 9:8 the lowest mode, 11:10 = 3 read-only), and what guards say."""
     if writing and number >> 10 == 3:
         raise illegal_instruction(hart)
@@ -38,7 +38,7 @@ def permit(hart: Hart, csr: type, number: u64, writing: bool) -> None:
 
 
 @native(inline=True)
-def matches(csr: type, number: u64) -> bool:
+def matches(csr: type[Csr], number: u64) -> bool:
     """Whether a number is the CSR's, or that of one in its row."""
     if csr.first == csr.last:
         return number == csr.first

@@ -15,7 +15,7 @@ from ringzero.isa.ports import fence_translation
 from ringzero.isa.privileged import access
 from ringzero.isa.privileged.paging import GUEST_EXECUTABLE, GUEST_LOAD
 from ringzero.isa.privileged.trap import illegal_instruction, virtual_instruction
-from ringzero.lang import native, original, u8, u16, u32, u64
+from ringzero.lang import Fixed, native, original, u8, u16, u32, u64
 
 GUEST_HU = 1 << 9  # hstatus: U-mode may use hlv, hlvx and hsv
 OF_VIRTUAL, OF_GUEST = 4, 8  # fence_translation: VS-stage and G-stage translations
@@ -43,7 +43,7 @@ def begin(hart: Hart, kind: int) -> None:
 
 
 @native
-def guest_load(hart: Hart, kind: type, address: u64, how: int) -> u64:
+def guest_load(hart: Hart, kind: type[Fixed], address: u64, how: int) -> u64:
     """The zero-extended `kind` at a guest virtual address; a trap ends guest_access too."""
     begin(hart, how)
     value = load_definition(hart, kind, address)
@@ -52,7 +52,7 @@ def guest_load(hart: Hart, kind: type, address: u64, how: int) -> u64:
 
 
 @native
-def guest_store(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def guest_store(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """Store at a guest virtual address."""
     begin(hart, GUEST_LOAD)
     store_definition(hart, kind, address, value)

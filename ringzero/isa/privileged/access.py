@@ -26,14 +26,14 @@ from ringzero.isa.privileged.trap import (
     access_fault,
     exception,
 )
-from ringzero.lang import native, typed_range, u8, u16, u32, u64
+from ringzero.lang import Fixed, native, typed_range, u8, u16, u32, u64
 
 BLOCK = 64  # bytes of a cache block, for Zicbom and Zicboz
 CLEAN, FLUSH, INVALIDATE = 1, 2, 0  # cbo operations
 
 
 @native
-def load(hart: Hart, kind: type, address: u64) -> u64:
+def load(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """The zero-extended `kind` at a virtual address."""
     size = kind.bits // 8
     if address & (size - 1) != 0:
@@ -75,7 +75,7 @@ def load_part(hart: Hart, address: u64, size: u64) -> u64:
 
 
 @native
-def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """Store the low bits of `value` at a virtual address."""
     size = kind.bits // 8
     if address & (size - 1) != 0:
@@ -103,7 +103,7 @@ def store_part(hart: Hart, address: u64, size: u64, value: u64) -> None:
 
 
 @native
-def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u64:
+def amo(hart: Hart, operation: str, kind: type[Fixed], address: u64, operand: u64) -> u64:
     """Atomic read-modify-write; the old value, zero-extended. `operation` is LLVM's name."""
     size = kind.bits // 8
     if address & (size - 1) != 0:
@@ -117,7 +117,7 @@ def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u
 
 
 @native
-def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
+def load_reserved(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """lr: load, and remember where and what for `store_conditional`."""
     size = kind.bits // 8
     if address & (size - 1) != 0:
@@ -132,7 +132,7 @@ def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native
-def store_conditional(hart: Hart, kind: type, address: u64, value: u64) -> u64:
+def store_conditional(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> u64:
     """sc: 0 when the reserved place still holds what lr read and now holds `value`, else 1.
 
     Comparing the value instead of watching all stores admits ABA, which sc's users tolerate by

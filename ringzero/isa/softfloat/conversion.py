@@ -18,7 +18,7 @@ from ringzero.isa.softfloat.parts import (
     signed,
     unpack,
 )
-from ringzero.lang import i64, native, u64, unlikely
+from ringzero.lang import Fixed, i64, native, u64, unlikely
 
 
 @native
@@ -56,7 +56,7 @@ def _from_magnitude(fmt: Format, sign: u64, magnitude: u64, rounding: u64) -> tu
 
 
 @native
-def to_integer(fmt: Format, kind: type, a: u64, rounding: u64) -> tuple[u64, u64]:
+def to_integer(fmt: Format, kind: type[Fixed], a: u64, rounding: u64) -> tuple[u64, u64]:
     """The number as a `kind` (i32, u32, i64, u64) in two's complement of 64 bits, and flags."""
     sign = sign_of(fmt, a)
     if unlikely(is_special(fmt, a)):
@@ -102,7 +102,7 @@ def rounds_away(sign: u64, whole: u64, rest: u64, rounding: u64) -> bool:
 
 
 @native(inline=True)
-def _limit(kind: type, sign: u64) -> u64:
+def _limit(kind: type[Fixed], sign: u64) -> u64:
     """The largest magnitude that a `kind` holds with this sign."""
     if kind.signed:
         return sign + ((1 << (kind.bits - 1)) - 1)
@@ -110,6 +110,6 @@ def _limit(kind: type, sign: u64) -> u64:
 
 
 @native(inline=True)
-def _saturated(kind: type, sign: u64) -> u64:
+def _saturated(kind: type[Fixed], sign: u64) -> u64:
     limit = _limit(kind, sign)
     return u64(0) - limit if sign != 0 else limit

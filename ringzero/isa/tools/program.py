@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ringzero.isa.tools.assembler import (
@@ -100,6 +101,7 @@ def _pseudos() -> dict[tuple[str, int], tuple[str, list[str]]]:
 
 
 PSEUDOS = _pseudos()
+Emit = Callable[[Symbols], bytes]
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Statement:
     text: str
     address: int
     size: int
-    emit: Callable[[Symbols], bytes]
+    emit: Emit
 
 
 def li(register: str, value: int) -> list[str]:
@@ -158,7 +160,7 @@ class Program:
                 text = text[label.end() :]
             for part in text.split(";") if '"' not in text else [text]:
                 if part.strip():
-                    self._located(part.strip(), lambda part=part: self._statement(part.strip()))
+                    self._located(part.strip(), partial(self._statement, part.strip()))
 
     def bytes(self) -> bytes:
         """The second pass."""
@@ -166,7 +168,7 @@ class Program:
         for statement in self.statements:
             self.number = statement.line
             symbols = self._symbols(statement.address)
-            made = self._located(statement.text, lambda s=statement, n=symbols: s.emit(n))
+            made = self._located(statement.text, partial(statement.emit, symbols))
             assert len(made) == statement.size
             code += made
         return bytes(code)
@@ -198,7 +200,7 @@ class Program:
 
         return find
 
-    def _put(self, text: str, size: int, emit: Callable[[Symbols], bytes]) -> None:
+    def _put(self, text: str, size: int, emit: Emit) -> None:
         self.statements.append(Statement(self.number, text, self.address, size, emit))
         self.address += size
 

@@ -14,13 +14,13 @@ from ringzero.engine.native.translation.checked import (
     store_conditional,
 )
 from ringzero.isa.hart import Hart
-from ringzero.lang import native, u64, write_once
+from ringzero.lang import Fixed, native, u64, write_once
 
 __all__ = ["amo", "load", "load_reserved", "missed", "store", "store_conditional"]
 
 
 @native(inline=True)
-def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """See `isa.access.store`. A store to a page of code is a miss."""
     where = place(hart, WRITES, kind, address)
     write_once(kind, core_of(hart).memory, where, kind(value))

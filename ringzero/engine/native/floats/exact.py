@@ -8,6 +8,9 @@ leaves). Everything else is `isa.softfloat`'s, flags and all.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ringzero.engine.native.state import core_of
 from ringzero.isa.extend import sext32
 from ringzero.isa.floating import accrue, rounding
@@ -24,7 +27,6 @@ from ringzero.isa.softfloat import (
 )
 from ringzero.lang import (
     Fixed,
-    Intrinsic,
     Native,
     float_add,
     float_convert,
@@ -46,7 +48,7 @@ from ringzero.lang.binding import host_fuses
 
 SAFE = 110  # exponent field from which on a double's rounding error, 2**-106 of it, is no underflow
 SIGN = DOUBLE.sign
-HOST: dict[str, Intrinsic] = {
+HOST: dict[str, Callable[[Any, Any], Fixed]] = {
     "add": float_add,
     "sub": float_sub,
     "mul": float_mul,
@@ -64,7 +66,7 @@ def name_of(operation: Native) -> str:
     return operation.name.partition("_")[2]
 
 
-def host_of(operation: Native) -> Intrinsic:
+def host_of(operation: Native) -> Callable[[Any, Any], Fixed]:
     """The host's operation of two operands."""
     return HOST[name_of(operation)]
 

@@ -8,6 +8,9 @@ the first inexact result since NX was cleared, goes to `exact`, and to the integ
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from ringzero.engine.native.floats.exact import (
     fallback_floating,
     fallback_fused,
@@ -32,7 +35,6 @@ from ringzero.isa.privileged.trap import STATUS_FS
 from ringzero.isa.softfloat import NX, RNE, RTZ, Format, equal, less_than, minimum
 from ringzero.lang import (
     Fixed,
-    Intrinsic,
     Native,
     float_convert,
     float_equal,
@@ -54,9 +56,9 @@ from ringzero.lang.binding import host_fuses
 FRM = 7 << text.FRM
 LEAST = 2  # exponent field of results that are surely not tiny, before rounding either
 
-text_one, text_two, text_fused = map(original, (text.one, text.two, text.fused))
-text_chosen, text_compared = map(original, (text.chosen, text.compared))
-text_converted, text_integer = map(original, (text.converted, text.integer))
+text_one, text_two, text_fused = original(text.one), original(text.two), original(text.fused)
+text_chosen, text_compared = original(text.chosen), original(text.compared)
+text_converted, text_integer = original(text.converted), original(text.integer)
 text_floating = original(text.floating)
 
 
@@ -149,7 +151,7 @@ def compared(hart: Hart, fmt: Format, operation: Native, a: u64, b: u64) -> u64:
         return fallback_compared(hart, fmt, operation, a, b)
 
 
-def comparison(operation: Native) -> Intrinsic:
+def comparison(operation: Native) -> Callable[[Any, Any], bool]:
     """The host's comparison."""
     if operation is equal:
         return float_equal
@@ -190,15 +192,15 @@ def converted(hart: Hart, source: Format, target: Format, a: u64, rm: u64) -> u6
         value = float_convert(u32, a)
         if unlikely(not (settled(hart, rm) and usual(target, u64(value)))):
             fallback_narrowed(hart, a, rm)
-            value = kind_of(target)(left(hart, target))
+            value = u32(left(hart, target))
         return box(target, u64(value))
     else:
         x = unbox(source, a)
-        value = float_convert(u64, u32(x))
+        wide = float_convert(u64, u32(x))
         if unlikely(not (rm == RNE and finite(source, x))):
             fallback_widened(hart, x, rm)
-            value = kind_of(target)(left(hart, target))
-        return value
+            wide = left(hart, target)
+        return wide
 
 
 @native(inline=True)

@@ -18,6 +18,7 @@ from ringzero.engine.native.translation.tlb import (
 from ringzero.isa.hart import NO_RESERVATION, Hart
 from ringzero.isa.privileged.trap import Trap
 from ringzero.lang import (
+    Fixed,
     Struct,
     compare_exchange,
     likely,
@@ -42,7 +43,7 @@ def missed() -> Trap:
 
 
 @native(inline=True)
-def place(hart: Hart, table: int, kind: type, address: u64) -> u64:
+def place(hart: Hart, table: int, kind: type[Fixed], address: u64) -> u64:
     """Where in RAM a table says an address lies."""
     entry = entry_for(core_of(hart), table, address)
     if unlikely(entry.tag != address & (PAGE_MASK | (kind.bits // 8 - 1))):
@@ -51,14 +52,14 @@ def place(hart: Hart, table: int, kind: type, address: u64) -> u64:
 
 
 @native(inline=True)
-def load(hart: Hart, kind: type, address: u64) -> u64:
+def load(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """See `isa.access.load`."""
     where = place(hart, READS, kind, address)
     return u64(read_once(kind, core_of(hart).memory, where))
 
 
 @native(inline=True)
-def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """See `isa.access.store`. A store to a page of code, but to none of it, stays in the region."""
     entry = entry_for(core_of(hart), WRITES, address)
     if likely(entry.tag == address & (PAGE_MASK | (kind.bits // 8 - 1))):
@@ -68,7 +69,7 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
 
 
 @native(inline=True)
-def load_unaligned(hart: Hart, kind: type, address: u64) -> u64:
+def load_unaligned(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """`load` for code that was seen to leave: misaligned inside a page, it stays in the region."""
     core = core_of(hart)
     entry = entry_for(core, READS, address)
@@ -80,7 +81,7 @@ def load_unaligned(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native(inline=True)
-def store_unaligned(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store_unaligned(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """The same of `store`."""
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
@@ -100,28 +101,28 @@ class FoundPage(Struct):
 
 
 @native(inline=True)
-def load_checked(hart: Hart, kind: type, address: u64) -> u64:
+def load_checked(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """See `isa.access.load`."""
     found = reinterpret(FoundPage, hart)
     return u64(read_once(kind, found.memory, address + found.offset))
 
 
 @native(inline=True)
-def store_checked(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store_checked(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """See `isa.access.store`."""
     found = reinterpret(FoundPage, hart)
     write_once(kind, found.memory, address + found.offset, kind(value))
 
 
 @native(inline=True)
-def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u64:
+def amo(hart: Hart, operation: str, kind: type[Fixed], address: u64, operand: u64) -> u64:
     """See `isa.access.amo`."""
     where = place(hart, WRITES, kind, address)
     return atomically(core_of(hart), operation, kind, where, operand)
 
 
 @native(inline=True)
-def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
+def load_reserved(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """See `isa.access.load_reserved`."""
     where = place(hart, READS, kind, address)
     value = u64(read_acquire(kind, core_of(hart).memory, where))
@@ -131,7 +132,7 @@ def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native(inline=True)
-def store_conditional(hart: Hart, kind: type, address: u64, value: u64) -> u64:
+def store_conditional(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> u64:
     """See `isa.access.store_conditional`."""
     where = place(hart, WRITES, kind, address)
     reserved = hart.reservation == where + core_of(hart).shared[0].ram_base

@@ -36,8 +36,8 @@ from ringzero.engine.native.state import (
     TlbKey,
 )
 from ringzero.isa.hart import Hart, M, S
-from ringzero.isa.privileged.paging import BARE, STATUS_MPRV, STATUS_MXR, STATUS_SUM, Translation
-from ringzero.isa.privileged.trap import STATUS_MPP, STATUS_MPV
+from ringzero.isa.privileged.paging import BARE, STATUS_MXR, STATUS_SUM, Translation
+from ringzero.isa.privileged.trap import STATUS_MPP, STATUS_MPRV, STATUS_MPV
 from ringzero.lang import advance, likely, native, typed_range, u16, u32, u64
 
 OWN, GUEST = 1, 2  # regimes: V=0's translations, V=1's

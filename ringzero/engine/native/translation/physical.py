@@ -10,6 +10,7 @@ from ringzero.engine.native.threads.wakeups import Timespec, kick
 from ringzero.isa.hart import Hart
 from ringzero.isa.privileged.trap import MSI, MTI
 from ringzero.lang import (
+    Fixed,
     address_of,
     atomic,
     call_pointer,
@@ -35,7 +36,7 @@ def backing(shared: Shared, address: u64, size: u64) -> u64:
 
 
 @native
-def physical_read(hart: Hart, kind: type, address: u64) -> tuple[u64, bool]:
+def physical_read(hart: Hart, kind: type[Fixed], address: u64) -> tuple[u64, bool]:
     """RAM here, devices in Python."""
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
@@ -60,7 +61,7 @@ def device_read(core: Core, address: u64, size: u64) -> tuple[u64, bool]:
 
 
 @native
-def physical_write(hart: Hart, kind: type, address: u64, value: u64) -> bool:
+def physical_write(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> bool:
     """RAM here, devices in Python."""
     core = core_of(hart)
     where = backing(core.shared[0], address, kind.bits // 8)
@@ -128,14 +129,14 @@ def written(core: Core, where: u64, size: u64) -> None:
 
 
 @native
-def atomically(core: Core, operation: str, kind: type, where: u64, operand: u64) -> u64:
+def atomically(core: Core, operation: str, kind: type[Fixed], where: u64, operand: u64) -> u64:
     """The read-modify-write itself, on backed memory."""
     return u64(atomic(operation, kind, core.memory, where, kind(operand)))
 
 
 @native
 def physical_amo(
-    hart: Hart, operation: str, kind: type, address: u64, operand: u64
+    hart: Hart, operation: str, kind: type[Fixed], address: u64, operand: u64
 ) -> tuple[u64, bool]:
     """Atomic operations work on RAM only (the PMA of devices: AMONone)."""
     core = core_of(hart)
@@ -149,7 +150,7 @@ def physical_amo(
 
 @native
 def physical_compare_exchange(
-    hart: Hart, kind: type, address: u64, expected: u64, value: u64
+    hart: Hart, kind: type[Fixed], address: u64, expected: u64, value: u64
 ) -> tuple[bool, bool]:
     """For sc and for the A and D bits of page tables; RAM only."""
     core = core_of(hart)

@@ -35,6 +35,7 @@ from ringzero.isa.privileged.paging import Translation
 from ringzero.isa.privileged.pmp import EXECUTE, READ, WRITE
 from ringzero.isa.privileged.trap import FETCH, LOAD, STORE
 from ringzero.lang import (
+    Fixed,
     address_of,
     compare_exchange,
     fence,
@@ -68,7 +69,7 @@ def entry_for(core: Core, table: int, address: u64) -> TlbEntry:
 
 
 @native(inline=True)
-def load(hart: Hart, kind: type, address: u64) -> u64:
+def load(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """`isa.access.load` with the read table in front."""
     core = core_of(hart)
     entry = entry_for(core, READS, address)
@@ -78,7 +79,7 @@ def load(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native(cold=True)
-def load_missed(hart: Hart, kind: type, address: u64) -> u64:
+def load_missed(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """Fill the table if the page may be cached; then load as the definition says.
 
     A misaligned load inside a page that is cached needs no more than the table.
@@ -95,13 +96,13 @@ def load_missed(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native(inline=True)
-def within_page(kind: type, address: u64) -> bool:
+def within_page(kind: type[Fixed], address: u64) -> bool:
     """Whether an access does not reach into the next page."""
     return address & 0xFFF <= 4096 - kind.bits // 8
 
 
 @native(inline=True)
-def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """`isa.access.store` with the write table in front."""
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
@@ -112,7 +113,7 @@ def store(hart: Hart, kind: type, address: u64, value: u64) -> None:
 
 
 @native(cold=True)
-def store_to_code_page(hart: Hart, kind: type, address: u64, value: u64) -> bool:
+def store_to_code_page(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> bool:
     """A store to a page that holds code, at no decoded instruction; False if it is not that."""
     core = core_of(hart)
     entry = entry_for(core, CODE_WRITES, address)
@@ -131,7 +132,7 @@ def store_to_code_page(hart: Hart, kind: type, address: u64, value: u64) -> bool
 
 
 @native(cold=True)
-def store_missed(hart: Hart, kind: type, address: u64, value: u64) -> None:
+def store_missed(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> None:
     """Fill the table if the page may be cached; then store as the definition says."""
     if store_to_code_page(hart, kind, address, value):
         return
@@ -149,7 +150,7 @@ def store_missed(hart: Hart, kind: type, address: u64, value: u64) -> None:
 
 
 @native(inline=True)
-def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u64:
+def amo(hart: Hart, operation: str, kind: type[Fixed], address: u64, operand: u64) -> u64:
     """`isa.access.amo` with the write table in front (it holds readable pages only)."""
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
@@ -159,7 +160,7 @@ def amo(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u
 
 
 @native(cold=True)
-def amo_missed(hart: Hart, operation: str, kind: type, address: u64, operand: u64) -> u64:
+def amo_missed(hart: Hart, operation: str, kind: type[Fixed], address: u64, operand: u64) -> u64:
     """Fill, then the definition."""
     if address & (kind.bits // 8 - 1) == 0:
         fill(core_of(hart), address, STORE)
@@ -167,7 +168,7 @@ def amo_missed(hart: Hart, operation: str, kind: type, address: u64, operand: u6
 
 
 @native(inline=True)
-def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
+def load_reserved(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """`isa.access.load_reserved` with the read table in front."""
     core = core_of(hart)
     entry = entry_for(core, READS, address)
@@ -181,7 +182,7 @@ def load_reserved(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native(cold=True)
-def load_reserved_missed(hart: Hart, kind: type, address: u64) -> u64:
+def load_reserved_missed(hart: Hart, kind: type[Fixed], address: u64) -> u64:
     """Fill, then the definition."""
     if address & (kind.bits // 8 - 1) == 0:
         fill(core_of(hart), address, LOAD)
@@ -191,7 +192,7 @@ def load_reserved_missed(hart: Hart, kind: type, address: u64) -> u64:
 
 
 @native(inline=True)
-def store_conditional(hart: Hart, kind: type, address: u64, value: u64) -> u64:
+def store_conditional(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> u64:
     """`isa.access.store_conditional` with the write table in front."""
     core = core_of(hart)
     entry = entry_for(core, WRITES, address)
@@ -208,7 +209,7 @@ def store_conditional(hart: Hart, kind: type, address: u64, value: u64) -> u64:
 
 
 @native(cold=True)
-def store_conditional_missed(hart: Hart, kind: type, address: u64, value: u64) -> u64:
+def store_conditional_missed(hart: Hart, kind: type[Fixed], address: u64, value: u64) -> u64:
     """Fill, then the definition."""
     if address & (kind.bits // 8 - 1) == 0:
         fill(core_of(hart), address, STORE)

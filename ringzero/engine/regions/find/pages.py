@@ -72,11 +72,11 @@ class CodePages:
 
     def holds_region(self, decoded: int, offset: int) -> bool:
         """Whether a region may be entered at an offset."""
-        return decoded_page(self.shared, decoded).originals[offset // 2] != 0
+        return bool(decoded_page(self.shared, decoded).originals[offset // 2])
 
     def holds_regions(self, decoded: int) -> bool:
         """Whether a page has any."""
-        return decoded_page(self.shared, decoded).regions != 0
+        return bool(decoded_page(self.shared, decoded).regions)
 
     def ran(self, decoded: int, offset: int) -> bool:
         """Whether an offset was ever executed."""
@@ -85,7 +85,7 @@ class CodePages:
 
     def often_stored_to(self, decoded: int) -> bool:
         """Whether stores often go to this page, where nothing was executed."""
-        return decoded_page(self.shared, decoded).data_stores >= OFTEN
+        return bool(decoded_page(self.shared, decoded).data_stores >= OFTEN)
 
     def code_changed(self, decoded: int, before: bytes, now: bytes) -> bool:
         """Whether two contents of a page differ in something that was executed."""

@@ -10,6 +10,7 @@ from ringzero.bare.stubs import csr
 from ringzero.board.hypercalls import EXTENSION, FLUSH, SPACE
 from ringzero.board.hypercalls import OFFSETS as AT
 from ringzero.hypervisor.dispatch import accounting, fast
+from ringzero.hypervisor.dispatch.sensitive import AGAIN, DONE, RETURN, SLOW, SRET
 from ringzero.hypervisor.shadow import entries, guest_tables, roots
 from ringzero.hypervisor.techniques.paravirt import hypercalls, shared_page
 from ringzero.hypervisor.vm.state import CALLS, EXCEPTIONS, INSTRUCTIONS, LOG, PAGE, Status, Vm
@@ -79,14 +80,14 @@ def deliver(vm: Vm, cause: u64, value: u64) -> u64:
     store(u64, handed, load(u64, handed) + 1)
     accounting.tell(vm, EXCEPTIONS + cause, 0)
     change_world(vm, S, handler(hart.stvec, cause))
-    return u64(fast.AGAIN)
+    return u64(AGAIN)
 
 
 @native(inline=False)
 def go_back(vm: Vm) -> u64:
     """sret: sstatus and sepc are the page's."""
     if vm.raised != 0:  # there may be an interrupt to take
-        return u64(fast.SLOW)
+        return u64(SLOW)
     hart = vm.hart
     told = load(u64, vm.page + AT["status"]) & ~u64(STATUS_SIE) | vm.forced
     credit(vm, S)
@@ -97,7 +98,7 @@ def go_back(vm: Vm) -> u64:
     hart.mstatus = hart.mstatus & ~u64(STATUS_FS)
     csr.mstatus.clear(STATUS_FS)
     csr.mstatus.set(told & STATUS_FS)
-    accounting.tell(vm, u64(INSTRUCTIONS + fast.RETURN), 1)
+    accounting.tell(vm, u64(INSTRUCTIONS + RETURN), 1)
     pc = load(u64, vm.page + AT["epc"]) & ~u64(1)
     if hart.mode == S:
         change_world(vm, S, pc)
@@ -105,7 +106,7 @@ def go_back(vm: Vm) -> u64:
         change_world(vm, U, pc)
         if vm.faulted != 0:
             mend(vm)
-    return u64(fast.AGAIN)
+    return u64(AGAIN)
 
 
 @native(inline=False)
@@ -179,17 +180,17 @@ def page_fault(vm: Vm, cause: u64, address: u64) -> u64:
             hart.mstatus = hart.mstatus ^ changed
             roots.select(vm)
             roots.use(vm)
-    if fast.page_fault(vm, cause, address) == u64(fast.AGAIN):
+    if fast.page_fault(vm, cause, address) == u64(AGAIN):
         if hart.menvcfg & ADUE == 0:  # else a walk ahead of an access would leave its mark
             if guest_tables.found.size == PAGE:
                 fill_around(vm, address, AROUND)
             elif hart.mode == S:
                 fill_kernel(vm, address)
-        return u64(fast.AGAIN)
+        return u64(AGAIN)
     if vm.beside == 0 and hart.mode == U:
         vm.faulted, vm.fault = cause, address
         return deliver(vm, hart.cause, hart.tval)
-    return u64(fast.SLOW)
+    return u64(SLOW)
 
 
 @native(inline=False)
@@ -197,7 +198,7 @@ def call(vm: Vm) -> u64:
     """The calls that are made often."""
     x = vm.hart.x
     if x[17] != EXTENSION:
-        return u64(fast.SLOW)
+        return u64(SLOW)
     if x[16] == SPACE:
         x[10] = hypercalls.set_space(vm, x[10])
         roots.select(vm)
@@ -208,9 +209,9 @@ def call(vm: Vm) -> u64:
         x[10] = 0
         accounting.tell(vm, u64(CALLS + FENCE), 0)
     else:
-        return u64(fast.SLOW)
+        return u64(SLOW)
     x[11] = 0
-    return u64(fast.DONE)
+    return u64(DONE)
 
 
 @native
@@ -222,11 +223,11 @@ def shared_exit(vm: Vm, entered: u64, cause: u64, value: u64) -> u64:
             return deliver(vm, cause, u64(0))
         return call(vm)
     if cause == ILLEGAL_INSTRUCTION:
-        if value == fast.SRET and vm.hart.mode == S:
+        if value == SRET and vm.hart.mode == S:
             return go_back(vm)
-        return u64(fast.SLOW)
+        return u64(SLOW)
     if cause == LOAD_PAGE or cause == STORE_PAGE or cause == FETCH_PAGE:
         return page_fault(vm, cause, value)
     if cause == BREAKPOINT and vm.hart.mode == U:
         return deliver(vm, cause, value)
-    return u64(fast.SLOW)
+    return u64(SLOW)
