@@ -37,10 +37,6 @@ NEEDS: dict[str, tuple[Callable[[], object], str]] = {
         lambda: UBOOT.is_dir(),
         "this host has no U-Boot for QEMU's board (apt-get install u-boot-qemu)",
     ),
-    "needs_gdb": (
-        lambda: shutil.which("gdb-multiarch"),
-        "this host has no gdb-multiarch (apt-get install gdb-multiarch)",
-    ),
     "needs_dtc": (
         lambda: shutil.which("dtc"),
         "this host has no device tree compiler (apt-get install device-tree-compiler)",

@@ -1,15 +1,18 @@
-"""The rules of import that `lint-imports` cannot state for packages that do not exist yet.
+"""The rules of import that `lint-imports` cannot state, and how many files a folder may show.
 
-The direction between the layers itself stands in pyproject.toml and is checked by `make layering`.
+The directions between the layers stand in pyproject.toml and are checked by `make layering`.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,6 +23,9 @@ GENERATOR = ("lang", "engine")
 
 TYPED = ("bare", "firmware", "hypervisor", "guests")
 """Text for bare metal: it knows the language and the architecture, and nothing of the host."""
+
+MOST_FILES = 16
+"""What one sees at a glance in a folder."""
 
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
@@ -74,12 +80,63 @@ def test_facts_of_the_board_know_only_language_and_architecture() -> None:
     assert not foreign
 
 
-def test_every_package_has_its_layer() -> None:
+def contracts() -> list[dict[str, Any]]:
+    """The contracts of import-linter, as they stand in pyproject.toml."""
     configuration = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    layers = configuration["tool"]["importlinter"]["contracts"][0]["layers"]
-    named = {name.strip("() ") for layer in layers for name in layer.replace(":", "|").split("|")}
-    there = {area(path) for path in SOURCES} - {"__init__"}
+    linter = configuration["tool"]["importlinter"]
+    assert linter["exclude_type_checking_imports"] is False
+    return list(linter["contracts"])
+
+
+def layers(contract: dict[str, Any]) -> set[str]:
+    """The modules that a contract of layers names, with its container in front."""
+    (container,) = contract["containers"]
+    names = {name for layer in contract["layers"] for name in re.findall(r"[\w.]+", layer)}
+    return {f"{container}.{name}" for name in names}
+
+
+LAYERED = [contract for contract in contracts() if contract["type"] == "layers"]
+
+
+@pytest.mark.parametrize("contract", LAYERED, ids=lambda c: c["containers"][0])
+def test_every_layer_exists(contract: dict[str, Any]) -> None:
+    """A layer that is gone would stand in parentheses and pass."""
+    missing = layers(contract) - set(modules("ringzero"))
+    assert not missing, "take it out of the layers of pyproject.toml"
+
+
+@pytest.mark.parametrize("contract", LAYERED, ids=lambda c: c["containers"][0])
+def test_every_package_has_its_layer(contract: dict[str, Any]) -> None:
+    """Each folder inside a package that has layers, and each file too where the list is whole."""
+    (container,) = contract["containers"]
+    depth = container.count(".") + 1
+    below = {
+        ".".join(name.split(".")[: depth + 1]): path
+        for name, path in sorted(modules(container).items(), reverse=True)
+        if name != container
+    }
+    there = {
+        name
+        for name, path in below.items()
+        if path.name == "__init__.py" or contract.get("exhaustive")
+    }
+    named = {".".join(name.split(".")[: depth + 1]) for name in layers(contract)}
     assert there <= named, "name it in the layers of pyproject.toml"
+
+
+def test_every_package_with_folders_says_how_they_lie() -> None:
+    """Its folders stand in a contract; those of the native core use each other."""
+    contained = {contract["containers"][0] for contract in LAYERED}
+    packages = {name for name, path in modules("ringzero").items() if path.name == "__init__.py"}
+    with_folders = {name.rpartition(".")[0] for name in packages} - {""}
+    unsaid = with_folders - contained - {name for name in packages if folders(name) < 2}
+    assert unsaid <= {"ringzero.engine.native", "ringzero.engine.regions"}
+
+
+def folders(package: str) -> int:
+    """How many folders with modules a package has."""
+    (path,) = [path for name, path in modules(package).items() if name == package]
+    return sum(1 for folder in path.parent.iterdir() if (folder / "__init__.py").exists())
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -109,13 +166,48 @@ def imported_files(path: Path, known: dict[str, Path]) -> set[str]:
     return {name for name in found if known[name] != path}
 
 
-@pytest.mark.parametrize("package", ["ringzero.engine", "ringzero.hypervisor", "ringzero.isa"])
-def test_no_files_import_each_other_in_a_circle(package: str) -> None:
+def test_no_files_import_each_other_in_a_circle() -> None:
     """Imports that are made late, or for types only, count as well."""
-    known = modules(package)
-    assert known
+    known = modules("ringzero")
+    assert len(known) > 400
     graph = {name: imported_files(path, known) for name, path in known.items()}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
+
+
+def crowded(top: Path) -> dict[Path, int]:
+    """The folders that show more than sixteen files of Python, and how many each shows."""
+    shown = Counter(path.parent for path in top.rglob("*.py") if path.name != "__init__.py")
+    return {folder: count for folder, count in shown.items() if count > MOST_FILES}
+
+
+def test_a_folder_with_many_files_says_why() -> None:
+    """In its `__init__.py` or README; the folders of tests have one page for all of them."""
+    silent = []
+    for folder, count in {**crowded(PACKAGE), **crowded(ROOT / "tests")}.items():
+        pages = [folder / "__init__.py", folder / "README.md", ROOT / "tests" / "README.md"]
+        text = "".join(page.read_text(encoding="utf-8") for page in pages if page.exists())
+        if f"More than {MOST_FILES} files in `{folder.relative_to(ROOT)}`: " not in text:
+            silent.append(f"{folder.relative_to(ROOT)} shows {count} files")
+    assert not silent, f"write 'More than {MOST_FILES} files in `folder`: why' into its page"
+
+
+def test_the_page_names_no_folder_that_has_few_files() -> None:
+    """A reason outlives its folder easily."""
+    page = (ROOT / "tests" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(rf"More than {MOST_FILES} files in `(.*?)`", page))
+    there = {str(folder.relative_to(ROOT)) for folder in crowded(ROOT / "tests")}
+    assert named == there
+
+
+def test_no_test_takes_helpers_from_another_test() -> None:
+    """What tests share lies in files of its own, which say what they are."""
+    taken = [
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in imports(path)
+        if re.search(r"^tests\..*\btest_\w+$", name)
+    ]
+    assert not taken

@@ -5,9 +5,14 @@ from __future__ import annotations
 import ast
 import re
 import subprocess
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import NEEDS
+from tests.limits import HUNG
 
 ROOT = Path(__file__).parent.parent
 MOST_LINES = 450
@@ -17,6 +22,7 @@ LISTS = ("ringzero/isa/instructions/rv_",)
 """Lists: instructions as in the manual's tables, and a compiler's one method per kind of node."""
 
 WIDTH = 100
+MEANT_TO_PASS = 1.0  # seconds
 # A file name with a home or scratch folder in front of it is some machine's, not the project's.
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|home/(?!user\b)\w+|Users/\w+)/")
 URL = re.compile(r"https?://([A-Za-z0-9.-]+)")
@@ -97,5 +103,53 @@ def test_requirements_are_pinned_by_content_alone(requirements: str) -> None:
 
 
 def test_continuous_integration_runs_the_command_of_the_readme() -> None:
-    assert "make test" in (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    """Both run a target of the Makefile, and its last step runs all tests."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (promised,) = re.findall(r"^make (\w+) .*runs every check and every test$", readme, re.M)
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert re.findall(r"^make (\w+)", script, re.M) == [promised]
+    made = subprocess.run(
+        ["make", "-n", promised], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
+    for command in ("ruff check", "mypy", "lint-imports", "pytest"):
+        assert re.search(rf"{command}\b", made), f"make {promised} does not run {command}"
+
+
+def test_every_marker_is_used() -> None:
+    """And each need of the host is looked up where `conftest.py` says."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    settings = tomllib.loads(text)["tool"]["pytest"]["ini_options"]
+    marked = {
+        word
+        for path in (ROOT / "tests").rglob("*.py")
+        for word in re.findall(r"mark\.(\w+)", path.read_text(encoding="utf-8"))
+    }
+    declared = {line.partition(":")[0] for line in settings["markers"]}
+    assert declared <= marked
+    assert {word for word in declared if word.startswith("needs_")} == set(NEEDS)
+
+
+def waits(path: Path) -> Iterator[tuple[int, float]]:
+    """The lines of a test that name a limit of time, and the seconds."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg in ("timeout", "seconds"):
+            value = node.value
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr != "wait" or len(node.args) != 1:
+                continue
+            value = node.args[0]
+        else:
+            continue
+        if isinstance(value, ast.Constant) and isinstance(value.value, (int, float)):
+            yield value.lineno, value.value
+
+
+def test_what_a_test_waits_for_has_time_to_come() -> None:
+    """A limit is short where it is meant to pass; otherwise no busy host reaches it."""
+    short = [
+        f"{name(path)}:{line}: {seconds} s"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for line, seconds in waits(path)
+        if MEANT_TO_PASS < seconds < HUNG
+    ]
+    assert not short, "take `tests.limits.HUNG`"

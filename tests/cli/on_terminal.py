@@ -11,6 +11,8 @@ import termios
 import time
 from pathlib import Path
 
+from tests.limits import HUNG
+
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -34,7 +36,7 @@ class OnTerminal:
         """Another window; the processes in the terminal's foreground get SIGWINCH if it is."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
-    def expect(self, text: bytes, seconds: float = 60) -> None:
+    def expect(self, text: bytes, seconds: float = HUNG) -> None:
         """Wait for output; what came before is kept too."""
         end = time.monotonic() + seconds
         while text not in self.seen:

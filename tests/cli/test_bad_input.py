@@ -17,6 +17,7 @@ import pytest
 
 from ringzero.cli.main import main
 from tests.guest_files import elf, htif_exit, image
+from tests.limits import HUNG
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -55,7 +56,7 @@ def in_a_process(*arguments: object) -> Done:
     done = subprocess.run(
         [sys.executable, "-m", "ringzero", *map(str, arguments)],
         cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=60, check=False,
+        timeout=HUNG, check=False,
     )  # fmt: skip
     return Done(done.returncode, done.stdout, done.stderr)
 

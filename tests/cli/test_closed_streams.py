@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.guest_files import RAM, elf, program
+from tests.limits import HUNG
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -75,7 +76,7 @@ def launched(arguments: list[str], closed: tuple[int, ...]) -> subprocess.Comple
             os.close(number)
 
     return subprocess.run(
-        arguments, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+        arguments, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=HUNG,
         check=False, preexec_fn=close,
     )  # fmt: skip
 

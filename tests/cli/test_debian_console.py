@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.on_terminal import OnTerminal
+from tests.limits import HUNG
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "ringzero", "run", "--timeout", "120"]
@@ -23,7 +24,7 @@ def test_input_from_before_the_shell_is_run_and_its_exit_status_is_ours(
     lines = "".join(f"echo $((1000 + {number}))\n" for number in range(count))
     done = subprocess.run(
         [*COMMAND, "--cpu", cpu, "debian"],
-        cwd=ROOT, input=f"{lines}exit 5\n".encode(), capture_output=True, timeout=200, check=False,
+        cwd=ROOT, input=f"{lines}exit 5\n".encode(), capture_output=True, timeout=HUNG, check=False,
     )  # fmt: skip
     assert done.returncode == 5, done.stderr
     came = [line for line in done.stdout.decode().splitlines() if line.isdigit()]

@@ -19,7 +19,7 @@ from ringzero.images import cache_root, cpio
 from ringzero.kvm import api
 from ringzero.kvm.board.layout import GUEST_MODULES
 from tests.images import debs
-from tests.images.test_debian import BUSYBOX, module
+from tests.images.debs import BUSYBOX, module
 from tests.kvm.conftest import needs_kvm
 from tests.kvm.kernels import BASE, Kernel, elf64, written
 

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.on_terminal import OnTerminal
 from tests.guest_files import RAM, elf, htif_exit, program
+from tests.limits import HUNG
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = [sys.executable, "-m", "ringzero", "run", "-m", "16M", "--kernel"]
@@ -56,7 +57,7 @@ def guest(tmp_path: Path, data: bytes) -> str:
 
 
 def run(
-    tmp_path: Path, data: bytes, *options: str, typed: bytes = b"", seconds: float = 60
+    tmp_path: Path, data: bytes, *options: str, typed: bytes = b"", seconds: float = HUNG
 ) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
         [*COMMAND, guest(tmp_path, data), *options],
@@ -156,7 +157,7 @@ def test_a_signal_ends_it_with_its_number(
     try:
         assert process.stdout.read(1) == b">"  # it runs
         process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=HUNG)
     finally:
         process.kill()
     assert process.returncode == 128 + number
@@ -174,7 +175,7 @@ def test_a_reader_that_went_away_ends_it(tmp_path: Path) -> None:
     process.stdout.close()
     process.stdin.write(b"x")
     process.stdin.flush()
-    assert process.wait(timeout=60) == 128 + signal.SIGPIPE
+    assert process.wait(timeout=HUNG) == 128 + signal.SIGPIPE
     assert process.stderr is not None
     assert b"Traceback" not in process.stderr.read()
 
@@ -231,7 +232,7 @@ def test_debian_runs_a_command_and_gives_its_exit_code() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "ringzero", "run", "--timeout", "120", "debian", "--",
          "sh", "-c", "uname -m; exit 3"],
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=180, check=False,
+        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, timeout=HUNG, check=False,
     )  # fmt: skip
     assert b"riscv64" in done.stdout
     assert done.returncode == 3
@@ -252,7 +253,7 @@ def test_standard_input_that_does_not_block_is_read(tmp_path: Path) -> None:
             os.write(writer, typed)
             assert process.stdout.read(1) == typed[:1]
         os.write(writer, b"q")
-        assert process.communicate(timeout=60) == (b"q", b"")
+        assert process.communicate(timeout=HUNG) == (b"q", b"")
     finally:
         process.kill()
         os.close(reader)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from ringzero.cli.console import terminal
+from tests.limits import HUNG
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAM = """
@@ -43,7 +44,7 @@ class Child:
     def canonical(self) -> bool:
         return bool(self.settings()[3] & termios.ICANON)
 
-    def wait_for(self, text: bytes, seconds: float = 20) -> bytes:
+    def wait_for(self, text: bytes, seconds: float = HUNG) -> bytes:
         seen = b""
         end = time.monotonic() + seconds
         while text not in seen:
@@ -56,7 +57,7 @@ class Child:
         assert text in seen, f"{text!r} did not come before the end; seen: {seen!r}"
         return seen
 
-    def exit_code(self, seconds: float = 30) -> int:
+    def exit_code(self, seconds: float = HUNG) -> int:
         end = time.monotonic() + seconds
         while True:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
@@ -90,7 +91,7 @@ def start() -> Iterator[Callable[..., Child]]:
         os.close(child.master)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = HUNG) -> bool:
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:

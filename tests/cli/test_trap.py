@@ -12,12 +12,13 @@ import pytest
 from ringzero.cli.guest.choices import VmChoice, parse_vm, read_toml
 from ringzero.cli.main import main
 from ringzero.errors import UsageError
+from tests.limits import HUNG
 
 ROOT = Path(__file__).parent.parent.parent
 MEGABYTE = 1 << 20
 
 
-def ringzero(*arguments: str, seconds: float = 120) -> subprocess.CompletedProcess[str]:
+def ringzero(*arguments: str, seconds: float = HUNG) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "ringzero", *arguments],
         cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds,
@@ -152,6 +153,6 @@ def test_compare_takes_a_kernel_of_ones_own(
 @pytest.mark.needs_debian
 def test_debian_runs_a_command_under_trap() -> None:
     command = ["--", "sh", "-c", "uname -m; exit 7"]
-    done = ringzero("run", "--cpu", "trap", "debian", *command, seconds=300)
+    done = ringzero("run", "--cpu", "trap", "debian", *command, seconds=HUNG)
     assert done.returncode == 7, done.stderr
     assert "riscv64" in done.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from ringzero.engine.compiler import Compiled
 from ringzero.engine.ports import Why
 from ringzero.engine.regions import Regions
 from ringzero.engine.regions.find.pages import CodePages
@@ -118,3 +119,19 @@ def machine(make: Any, parts: dict[int, str], rounds: int = 600) -> tuple[Any, G
     hart = begin(harts, BASE)
     hart.x[19] = rounds
     return harts, memory
+
+
+class Second(Compiled):
+    """The compiler, which takes a block when it is executed for the second time."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.compiling.state.threshold = 2
+
+
+class First(Compiled):
+    """The compiler, which takes a block before its first execution, and what follows it too."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.compiling.state.threshold, self.compiling.state.ahead = 1, 1

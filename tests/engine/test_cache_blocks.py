@@ -15,6 +15,7 @@ import pytest
 from ringzero.outcome import PoweredOff
 from tests.engine.machines import ALL_ENGINES, bare
 from tests.guest_files import RAM
+from tests.limits import HUNG
 
 ROOT, TABLE, LEAF, DATA, GUEST_ROOT, GUEST_TABLE, GUEST_LEAF = (
     RAM + page * 4096 for page in (2, 3, 4, 5, 8, 12, 13)
@@ -130,7 +131,7 @@ FAULTS = {
 def seen(folder: Path, engine: str, text: str) -> list[int]:
     """mcause, mtval and mtval2 behind a program's fault."""
     with bare(text, folder, engine) as machine:
-        assert machine.run(timeout=60) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         return [machine.read_register(name) for name in ("s0", "s1", "s2")]
 
 
@@ -165,7 +166,7 @@ def test_cbo_zero_clears_the_block_around_rs1(tmp_path: Path, engine: str, prepa
     text = program(prepare, DATA + 64 + 17)
     with bare(text, tmp_path, engine) as machine:
         machine.write_memory(DATA, b"\xff" * 256)
-        assert machine.run(timeout=60) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         assert machine.read_register("s0") == 0
         assert machine.read_memory(DATA, 256) == b"\xff" * 64 + bytes(64) + b"\xff" * 128
 
@@ -176,5 +177,5 @@ def test_a_faulting_cbo_zero_writes_nothing(tmp_path: Path, engine: str, fault: 
     prepare, address, _ = FAULTS[fault]
     with bare(program(prepare, address), tmp_path, engine) as machine:
         machine.write_memory(DATA, b"\xff" * 4096)
-        assert machine.run(timeout=60) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         assert machine.read_memory(DATA, 4096) == b"\xff" * 4096

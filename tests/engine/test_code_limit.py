@@ -18,6 +18,7 @@ from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.random_programs import BASE
 from tests.engine.side_by_side import Eager, compare, finish, start, state
+from tests.limits import HUNG
 
 
 @pytest.mark.parametrize("seed", range(300, 304))
@@ -54,7 +55,7 @@ def test_a_guest_runs_with_hardly_any_room_for_code(
     program = next(one for one in PROGRAMS if one.name == "quicksort")
     file = str(program_file(program, 40))
     with Machine(kernel=file, memory="64M", bios="none", cpus=cpus, engine="regions") as machine:
-        assert machine.run(timeout=200) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         assert machine.profile().evicted > 0
     assert len(stopped) <= 1  # at the end of the run
 
@@ -65,7 +66,7 @@ def test_a_kernel_counts_the_same_with_hardly_any_room(monkeypatch: pytest.Monke
     for engine in ("interpreter", "auto"):
         kernel = build("kernel")
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
-            assert machine.run(timeout=120) == PoweredOff(0)
+            assert machine.run(timeout=HUNG) == PoweredOff(0)
             counted.append(machine.counters())
     assert counted[0] == counted[1]
 

@@ -12,9 +12,8 @@ from ringzero.isa.tools.program import assemble_text
 from ringzero.machine.bus import Bus
 from ringzero.machine.memory import GuestMemory
 from tests.engine.random_programs import BASE
-from tests.engine.side_by_side import compare, finish, state
-from tests.engine.test_cached_translations import ALL, READ_ONLY, REMAP, machine
-from tests.engine.test_compiler import First, Second
+from tests.engine.side_by_side import First, Second, compare, finish, state
+from tests.engine.two_pages import ALL, READ_ONLY, REMAP, machine
 
 # Loads and stores around one register, which steps over the end of RAM in the midst of a run of
 # them; the base is loaded over, written between two accesses, and x0 is written.

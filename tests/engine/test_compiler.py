@@ -22,25 +22,10 @@ from ringzero.machine.memory import GuestMemory
 from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.random_programs import BASE
-from tests.engine.side_by_side import ENOUGH, compare, finish, start, state
+from tests.engine.side_by_side import ENOUGH, First, Second, compare, finish, start, state
+from tests.limits import HUNG
 
 INTEGER = ("I", "M", "A", "Zba", "Zbb", "Zbs", "Zicond")
-
-
-class Second(Compiled):
-    """Stitches a block when it is executed for the second time."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.compiling.state.threshold = 2
-
-
-class First(Compiled):
-    """Stitches before the first execution, and what can be reached from there too."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self.compiling.state.threshold, self.compiling.state.ahead = 1, 1
 
 
 def test_all_integer_instructions_are_compiled() -> None:
@@ -151,7 +136,7 @@ def test_a_kernel_runs_the_same_while_its_blocks_are_given_back() -> None:
             if engine == "compiler":
                 told = machine.harts.compiling.state
                 told.half = 8 * 33 << 10  # a few blocks in each arena
-            assert machine.run(timeout=120) == PoweredOff(0)
+            assert machine.run(timeout=HUNG) == PoweredOff(0)
             counted.append(machine.counters())
             if engine == "compiler":
                 assert machine.profile().emptied > 0
@@ -186,7 +171,7 @@ def test_tiers_agree_on_a_kernel_with_interrupts() -> None:
     for engine in ("interpreter", "compiler", "auto"):
         kernel = build("kernel")
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
-            assert machine.run(timeout=120) == PoweredOff(0)
+            assert machine.run(timeout=HUNG) == PoweredOff(0)
             counted.append(machine.counters())
     assert counted[0].interrupts
     assert counted[0] == counted[1] == counted[2]

@@ -11,6 +11,7 @@ from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.random_programs import BASE
 from tests.engine.side_by_side import ENOUGH, Eager, compare, finish, start, state
+from tests.limits import HUNG
 
 KINDS = pytest.mark.parametrize("floats", [False, True], ids=["all", "floats"])
 
@@ -75,7 +76,7 @@ def test_tiers_agree_under_timer_interrupts() -> None:
     for engine in ("interpreter", "regions", "regions"):
         kernel = build("kernel")
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
-            assert machine.run(timeout=120) == PoweredOff(0)
+            assert machine.run(timeout=HUNG) == PoweredOff(0)
             counted.append(machine.counters())
     assert counted[0].interrupts
     assert counted[0] == counted[1] == counted[2]

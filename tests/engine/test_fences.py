@@ -35,8 +35,7 @@ from tests.engine.fence_guest import (
     table,
 )
 from tests.engine.random_programs import BASE
-from tests.engine.side_by_side import Eager, compare, state
-from tests.engine.test_compiler import First
+from tests.engine.side_by_side import Eager, First, compare, state
 
 
 def calls(harts: Any) -> int:

@@ -15,6 +15,7 @@ from tests.engine.machines import ALL_ENGINES, bare
 from tests.engine.random_programs import BASE
 from tests.engine.side_by_side import compare, finish, start, state
 from tests.guest_files import RAM
+from tests.limits import HUNG
 
 EXIT = """
 exit:
@@ -124,7 +125,7 @@ def test_hot_code_calls_from_a_divided_page(tmp_path: Path, engine: str) -> None
     rounds = 40 * COUNTED
     text = DIVIDED.format(end="middle", entry=0x8F).replace(f"li s0, {COUNTED}", f"li s0, {rounds}")
     with bare(text, tmp_path, engine) as machine:
-        assert machine.run(timeout=300) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         found = {name: machine.read_register(name) for name in ("s0", "s1", "s2", "s3", "s8")}
     expected = 0
     for left in range(rounds, 0, -2):  # the odd rounds

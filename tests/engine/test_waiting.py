@@ -12,6 +12,7 @@ import pytest
 from ringzero.machines import run_loop
 from ringzero.outcome import PoweredOff
 from tests.engine.machines import ALL_ENGINES, bare
+from tests.limits import HUNG
 
 ROUNDS = 20
 MTI, STI, VSTI, STCE = 1 << 7, 1 << 5, 1 << 6, 1 << 63
@@ -104,7 +105,7 @@ def test_a_waiting_hart_wakes_when_its_timer_is_due(
 ) -> None:
     """With the host's clock; an M-mode guest's CLINT timer came up to a second late."""
     with bare(program(timer, interrupts=interrupts), tmp_path, engine) as machine:
-        assert machine.run(timeout=120) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         assert machine.read_register("s0") == ROUNDS
 
 
@@ -118,7 +119,7 @@ def test_harts_that_wait_together_each_wake_in_time(
 ) -> None:
     text = program(timer, interrupts=True)
     with bare(text, tmp_path, engine, cpus=3, parallel=parallel) as machine:
-        assert machine.run(timeout=120) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         assert machine.read_register("s0") == ROUNDS
 
 
@@ -155,5 +156,5 @@ def test_a_timer_that_is_due_but_not_enabled_does_not_keep_the_host_busy(
             return run(instructions)
 
         monkeypatch.setattr(machine.harts, "run", counted)
-        assert machine.run(timeout=120) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
     assert count < 10 * ROUNDS

@@ -12,6 +12,7 @@ from ringzero.engine.regions.keep.preload import Preload
 from ringzero.machines.riscv import Machine
 from ringzero.outcome import PoweredOff
 from tests.engine.side_by_side import Eager, compare, start, state
+from tests.limits import HUNG
 
 
 def test_another_machine_finds_what_one_has_used() -> None:
@@ -56,7 +57,7 @@ def test_a_profile_names_the_pages_that_were_used(monkeypatch: pytest.MonkeyPatc
     file = Path(program_file(program, 400))
     for _ in range(2):
         with Machine(kernel=file, memory="64M", bios="none", engine="regions") as machine:
-            assert machine.run(timeout=200) == PoweredOff(0)
+            assert machine.run(timeout=HUNG) == PoweredOff(0)
     last = profiles[-1]
     assert last.used
     assert set(last.used) <= set(last.store.profile(last.guest))

@@ -12,6 +12,7 @@ from ringzero.board.addresses import KERNEL_BASE
 from ringzero.isa.tools.program import assemble_text
 from tests.guest_files import elf
 from tests.guests.qemu import run
+from tests.limits import HUNG
 
 HARTS, ROUNDS = 4, 100
 DONE, FAILED = KERNEL_BASE + 0x1_0000, KERNEL_BASE + 0x1_0008
@@ -103,7 +104,7 @@ def kernel(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("parallel", [True, False])
 def test_calls_of_all_harts_to_all_harts_come_to_an_end(parallel: bool, kernel: Path) -> None:
     with Machine(kernel=kernel, memory="64M", cpus=HARTS, parallel=parallel) as machine:
-        outcome = machine.run(timeout=300)
+        outcome = machine.run(timeout=HUNG)
     assert getattr(outcome, "code", None) == CODE, outcome
 
 

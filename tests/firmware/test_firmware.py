@@ -11,6 +11,7 @@ import pytest
 from ringzero import firmware
 from tests.firmware import payload
 from tests.guests.qemu import run
+from tests.limits import HUNG
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_debian_boots(built: Path, harts: int, cpu: str) -> None:
     script = 'ringzero.run="nproc; exit 3"'
     ended = run(Path(image.kernel), "-m", "512", "-smp", str(harts), "-cpu", cpu, "-initrd",
                 str(image.initrd), "-append", f"console=ttyS0 earlycon=sbi {script}",
-                bios=str(built), timeout=300)  # fmt: skip
+                bios=str(built), timeout=HUNG)  # fmt: skip
     assert "SBI implementation ID=0x727a" in ended.output
     assert str(harts) in ended.lines
     assert ended.code == 3

@@ -17,6 +17,7 @@ from ringzero.isa.csrs.hypervisor import hstatus
 from ringzero.isa.tools.program import assemble_text
 from tests.guest_files import elf
 from tests.guests.qemu import run
+from tests.limits import HUNG
 
 OUTER, OUTER_LOW = KERNEL_BASE + 0x10_0000, KERNEL_BASE + 0x10_4000  # tables of hgatp
 INNER, INNER_LOW = KERNEL_BASE + 0x10_8000, KERNEL_BASE + 0x10_9000  # and of vsatp
@@ -113,7 +114,7 @@ def kernel(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("harts", [1, 3])
 def test_a_hypervisors_fences_reach_its_guests_translations(harts: int, kernel: Path) -> None:
     with Machine(kernel=kernel, memory="64M", cpus=harts) as machine:
-        outcome = machine.run(timeout=60)
+        outcome = machine.run(timeout=HUNG)
     assert getattr(outcome, "code", None) == EXPECTED, outcome
 
 

@@ -11,6 +11,7 @@ from ringzero.board import sbi
 from ringzero.board.addresses import KERNEL_BASE
 from ringzero.isa.tools.program import assemble_text
 from tests.guest_files import elf
+from tests.limits import HUNG
 
 COUNTER = KERNEL_BASE + 0x1_0000
 
@@ -67,7 +68,7 @@ def test_all_harts_start_and_fence_under_the_firmware(harts: int, tmp_path: Path
     kernel = tmp_path / "guest.elf"
     kernel.write_bytes(elf(assemble_text(GUEST, KERNEL_BASE), address=KERNEL_BASE, memory=0x2_0000))
     with Machine(kernel=kernel, memory="64M", cpus=harts, clock="instructions") as machine:
-        outcome = machine.run(timeout=120)
+        outcome = machine.run(timeout=HUNG)
         assert getattr(outcome, "code", None) == harts, outcome
 
 
@@ -79,7 +80,7 @@ def test_the_firmwares_stacks_are_deep_enough() -> None:
 
     stacks = firmware.build().symbols["stacks"]
     with Machine(kernel=payload.build(), memory="64M", clock="instructions") as machine:
-        machine.run(timeout=60)
+        machine.run(timeout=HUNG)
         used = machine.memory.read(stacks, STACK_SIZE)
     assert not any(used[: STACK_SIZE // 2])
     assert any(used[STACK_SIZE // 2 :])
@@ -151,5 +152,5 @@ def test_features_and_their_locks_are_those_of_reset_when_a_hart_starts_again(
     kernel = tmp_path / "guest.elf"
     kernel.write_bytes(elf(assemble_text(TWICE, KERNEL_BASE), address=KERNEL_BASE, memory=0x2_0000))
     with Machine(kernel=kernel, memory="64M", cpus=2, clock="instructions") as machine:
-        outcome = machine.run(timeout=60)
+        outcome = machine.run(timeout=HUNG)
     assert getattr(outcome, "code", None) == 0b111, outcome

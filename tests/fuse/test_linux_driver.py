@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from ringzero.machine.fuse import FuseServer
+from tests.limits import HUNG
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 OPTIONS = "fd={},rootmode=40000,user_id=0,group_id=0,default_permissions,allow_other"
@@ -106,7 +107,7 @@ assert len(open("log").readlines()) == 200
 
 @pytest.mark.slow
 def test_a_working_day_of_a_file_system(mounted: Path, tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", SCRIPT, str(mounted)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", SCRIPT, str(mounted)], check=True, timeout=HUNG)
     assert os.stat(tmp_path / "root/null").st_mode == 0o100600
 
 
@@ -128,7 +129,7 @@ def test_a_store_through_the_mapping_of_a_file_that_is_open_for_appending(
     mounted: Path, tmp_path: Path
 ) -> None:
     """It has its place in the file: once it was appended, and the old bytes stayed."""
-    subprocess.run([sys.executable, "-c", APPENDED, str(mounted)], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", APPENDED, str(mounted)], check=True, timeout=HUNG)
     assert (tmp_path / "root/log").read_bytes() == b"FIRST line\nsecond line\n"
 
 
@@ -186,7 +187,7 @@ def test_programs_have_capabilities_until_they_are_written(mounted: Path, tmp_pa
     for tool, package in (("setcap", "libcap2-bin"), ("setfattr", "attr")):
         if shutil.which(tool) is None:
             pytest.skip(f"this host has no {tool} (apt-get install {package})")
-    subprocess.run(["sh", "-c", CAPABILITIES, "sh", str(mounted)], check=True, timeout=60)
+    subprocess.run(["sh", "-c", CAPABILITIES, "sh", str(mounted)], check=True, timeout=HUNG)
     host = os.listxattr(tmp_path / "root/program")
     assert "security.capability" not in host, "the host gives nobody power"
 
@@ -224,7 +225,7 @@ def test_the_upper_layer_of_an_overlay(mounted: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         ["unshare", "-m", "sh", "-c", OVERLAY, "sh", str(mounted), str(lower)],
         capture_output=True,
-        timeout=60,
+        timeout=HUNG,
         check=False,
     )
     if b"mount: " in done.stderr and b"unknown filesystem" in done.stderr:
@@ -236,8 +237,8 @@ def test_the_upper_layer_of_an_overlay(mounted: Path, tmp_path: Path) -> None:
 def test_a_tree_copied_in_is_the_same(mounted: Path, tmp_path: Path) -> None:
     source = Path(__file__).resolve().parents[2] / "ringzero"
     copy = f"cp -a {source} {mounted}/copy && diff -r {source} {mounted}/copy"
-    subprocess.run(["sh", "-c", copy], check=True, timeout=60)
+    subprocess.run(["sh", "-c", copy], check=True, timeout=HUNG)
     if shutil.which("git"):
         work = "git init -q . && git add copy && git status --short | grep -c ^A"
-        done = subprocess.run(["sh", "-c", work], cwd=mounted, check=True, timeout=60)
+        done = subprocess.run(["sh", "-c", work], cwd=mounted, check=True, timeout=HUNG)
         assert done.returncode == 0

@@ -12,6 +12,7 @@ import pytest
 from ringzero import Machine
 from ringzero.images import clone
 from ringzero.outcome import PoweredOff
+from tests.limits import HUNG
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_debian]
 
@@ -38,7 +39,7 @@ def test_a_kernel_roots_in_a_folder(debian_image: Any, tmp_path: Path) -> None:
         append=append,
         mounts=[("rootfs", root / "tree", False), ("share", share, False)],
     ) as machine:
-        outcome = machine.run(timeout=150)
+        outcome = machine.run(timeout=HUNG)
         said = bytes(machine.recorder.data)
     assert outcome == PoweredOff(0), said[-2000:]
     assert b"from the host" in said
@@ -76,7 +77,7 @@ def test_an_overlay_writes_its_upper_layer_to_a_folder(debian_image: Any, tmp_pa
         append=f'console=ttyS0 quiet ringzero.run="{chain(LAYERS)}"',
         mounts=[("share", tmp_path, False)],
     ) as machine:
-        outcome = machine.run(timeout=150)
+        outcome = machine.run(timeout=HUNG)
         said = bytes(machine.recorder.data)
     assert outcome == PoweredOff(0), said[-2000:]
     assert re.search(rb"c--------- .* 0, +0 .* gone", said), said

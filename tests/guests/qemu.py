@@ -6,6 +6,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.limits import HUNG
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -19,7 +21,7 @@ class Ended:
         return [line.rstrip("\r") for line in self.output.splitlines()]
 
 
-def run(kernel: Path, *options: str, bios: str = "default", timeout: float = 300) -> Ended:
+def run(kernel: Path, *options: str, bios: str = "default", timeout: float = HUNG) -> Ended:
     """Run `kernel` above the firmware `bios`."""
     command = ["qemu-system-riscv64", "-M", "virt", "-m", "128", "-nographic", "-no-reboot"]
     done = subprocess.run(

@@ -13,6 +13,7 @@ from ringzero.guests.workloads import WORKLOADS
 from ringzero.lang import u64
 from ringzero.lang.host import HostLibrary
 from ringzero.outcome import PoweredOff
+from tests.limits import HUNG
 
 SPIKE = Path(sys.executable).parent / "spike"
 
@@ -21,13 +22,13 @@ def on_spike(name: str, folder: Path) -> tuple[str, int]:
     file = folder / f"{name}.elf"
     file.write_bytes(guests.build(name).elf)
     command = [str(SPIKE), "--isa=rv64gc_zicntr", "-m128", str(file)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HUNG, check=False)
     return done.stdout, done.returncode
 
 
 def on_ours(name: str, engine: str = "auto") -> tuple[str, int]:
     with Machine(kernel=guests.build(name), memory="128M", engine=engine) as machine:
-        outcome = machine.run(timeout=60)
+        outcome = machine.run(timeout=HUNG)
         assert isinstance(outcome, PoweredOff), outcome
         return machine.recorder.data.decode(), outcome.code
 

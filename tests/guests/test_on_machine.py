@@ -7,6 +7,7 @@ import pytest
 from ringzero import Machine, guests
 from ringzero.outcome import PoweredOff
 from tests.firmware import payload
+from tests.limits import HUNG
 
 
 def lines(machine: Machine) -> list[str]:
@@ -15,7 +16,7 @@ def lines(machine: Machine) -> list[str]:
 
 def test_kernel_passes_its_tests() -> None:
     with Machine(kernel=guests.build("kernel"), memory="128M") as machine:
-        outcome = machine.run(timeout=60)
+        outcome = machine.run(timeout=HUNG)
         results = [line for line in lines(machine) if line.startswith("test ")]
         assert not [line for line in results if not line.endswith(" ok")]
         assert f"kernel: {len(results)} tests ok, 0 failed" in lines(machine)
@@ -27,7 +28,7 @@ def test_kernel_passes_its_tests() -> None:
 @pytest.mark.parametrize("harts", [1, 2, 4])
 def test_firmware_answers_every_call(harts: int) -> None:
     with Machine(kernel=payload.build(), memory="128M", cpus=harts) as machine:
-        outcome = machine.run(timeout=60)
+        outcome = machine.run(timeout=HUNG)
         output = machine.recorder.data.decode()
     assert "FAIL" not in output
     assert output.count("ok ") == (66 if harts == 4 else 28)
@@ -38,7 +39,7 @@ def test_firmware_answers_every_call(harts: int) -> None:
 def benches() -> list[str]:
     with Machine(kernel=guests.build("kernel"), memory="128M", clock="instructions",
                  append="mode=bench iterations=100") as machine:  # fmt: skip
-        machine.run(timeout=60)
+        machine.run(timeout=HUNG)
         return [line for line in lines(machine) if line.startswith("bench ")]
 
 

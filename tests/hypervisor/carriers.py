@@ -14,11 +14,11 @@ import pytest
 from ringzero.hypervisor.host.build import Built, Guest, build
 from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.isa.tools.program import assemble_text
+from tests.limits import HUNG
 
 MEGABYTE = 1 << 20
 SMALL = 8 * MEGABYTE
 ENTRY = 0x8020_0000
-HUNG = 300  # seconds after which a guest is taken to hang, on however busy a host
 
 # All run any guest as it is, and pass every test that is not of one technique only.
 technique = pytest.mark.parametrize("technique", TECHNIQUES)

@@ -13,6 +13,7 @@ import pytest
 
 from ringzero.hypervisor.host.build import Built, Guest, build
 from tests.hypervisor.carriers import MEGABYTE, on_qemu, qemu
+from tests.limits import HUNG
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_qemu, pytest.mark.needs_debian]
 
@@ -114,7 +115,7 @@ def test_several_at_once(techniques: list[str], debian_image: Any, tmp_path: Pat
             console.send(b"exit\n")
         console.send(b"\x1d0")
         console.send(b"exit\n")
-        assert console.process.wait(30) == 137  # of the one that was killed
+        assert console.process.wait(HUNG) == 137  # of the one that was killed
     finally:
         console.process.kill()
         console.process.wait()

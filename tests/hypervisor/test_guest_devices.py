@@ -24,6 +24,7 @@ from ringzero.machines.virtual import VirtualMachines, Vm
 from ringzero.outcome import PoweredOff
 from tests.guest_files import elf
 from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME, SMALL, carrier, small, technique
+from tests.limits import HUNG
 
 LOOPBACK = f"""
     li s1, {UART_BASE}
@@ -124,7 +125,7 @@ def test_empty_virtio_slots_answer_as_on_the_board(
     kernel = tmp_path / "bare.elf"
     kernel.write_bytes(elf(assemble_text(SLOTS + RUNTIME, ENTRY), address=ENTRY))
     with Machine(kernel=kernel, memory=SMALL) as machine:
-        assert machine.run(timeout=30) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         bare = machine.recorder.data.decode()
     assert bare.replace("\r", "").split() == ended.output.split()
 
@@ -183,7 +184,7 @@ def test_elf_kernels_are_entered_where_they_say(entry: int, tmp_path: Path) -> N
     kernel = tmp_path / "kernel.elf"
     kernel.write_bytes(file)
     with VirtualMachines([Vm(kernel, memory="8M")], clock="instructions") as machine:
-        assert machine.run(timeout=30) == PoweredOff(7)
+        assert machine.run(timeout=HUNG) == PoweredOff(7)
 
 
 def test_a_kernel_that_is_not_linux_gets_any_file_as_its_initrd(tmp_path: Path) -> None:
@@ -207,7 +208,7 @@ def test_a_kernel_that_is_not_linux_gets_any_file_as_its_initrd(tmp_path: Path) 
     kernel.write_bytes(elf(assemble_text(source, KERNEL_BASE), address=KERNEL_BASE))
     initrd.write_bytes(b"my files\x2a and no archive")
     with VirtualMachines([Vm(kernel, initrd, memory="16M")], clock="instructions") as machine:
-        assert machine.run(timeout=30) == PoweredOff(0x2A)
+        assert machine.run(timeout=HUNG) == PoweredOff(0x2A)
 
 
 def test_memory_that_a_kernel_wants_zeroed_is_its_own(tmp_path: Path) -> None:
@@ -218,4 +219,4 @@ def test_memory_that_a_kernel_wants_zeroed_is_its_own(tmp_path: Path) -> None:
     with pytest.raises(GuestError, match="has no room for its kernel"):
         VirtualMachines([Vm(kernel, memory="14M")])
     with VirtualMachines([Vm(kernel, memory="16M")], clock="instructions") as machine:
-        assert machine.run(timeout=30) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)

@@ -10,6 +10,7 @@ from ringzero import guests
 from ringzero.hypervisor.host import report
 from ringzero.hypervisor.host.build import Guest, GuestError, build
 from tests.hypervisor.carriers import CARRIERS, MEGABYTE, carrier, on_qemu, small, technique
+from tests.limits import HUNG
 
 HELLO = """
     csrr t0, sstatus
@@ -97,7 +98,7 @@ def test_the_host_reads_the_exit_table(tmp_path: Path) -> None:
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory="96M", clock="instructions") as machine:
-        machine.run(timeout=30)
+        machine.run(timeout=HUNG)
         total = machine.harts.elapsed
         (one,) = report.read(built.image, machine.memory.read)
     assert (one.state, one.exit_code) == ("stopped", 7)

@@ -12,6 +12,7 @@ from ringzero.hypervisor.host.build import Guest, build
 from ringzero.hypervisor.vm.state import SLICES
 from ringzero.outcome import PoweredOff
 from tests.hypervisor.carriers import CARRIERS, MEGABYTE, carrier, guest, small
+from tests.limits import HUNG
 
 GIGABYTE = 1 << 30
 
@@ -37,7 +38,7 @@ def test_without_h_it_is_refused(engine: str, tmp_path: Path) -> None:
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory="96M", engine=engine, hypervisor_extension=False) as machine:
-        outcome = machine.run(timeout=30)
+        outcome = machine.run(timeout=HUNG)
         output = machine.recorder.data.decode()
         states = [
             (one.state, one.exit_code) for one in report.read(built.image, machine.memory.read)
@@ -70,7 +71,7 @@ def test_pages_as_large_as_their_place_permits(tmp_path: Path) -> None:
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory=built.memory, clock="instructions") as machine:
-        assert machine.run(timeout=30) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         _, one = report.read(built.image, machine.memory.read)
     # each of its two gigabytes is mapped whole when it is first touched
     assert one.shadow["fills"] == 2
@@ -117,7 +118,7 @@ def test_every_exit_is_in_one_row(tmp_path: Path) -> None:
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory="96M", clock="instructions") as machine:
-        machine.run(timeout=30)
+        machine.run(timeout=HUNG)
         retired = machine.counters().instructions
         (one,) = report.read(built.image, machine.memory.read)
     counts = {(row.kind, row.name): row.count for row in one.exits}

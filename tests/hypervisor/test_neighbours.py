@@ -6,44 +6,12 @@ its neighbour never ends, and is killed at last.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from ringzero.hypervisor.host import report
-from ringzero.hypervisor.host.build import Built
-from tests.hypervisor.carriers import HUNG, on_qemu, qemu, small, technique
-
-VICTIM = """
-    la s2, pattern
-    li s3, 0x5AA5F00D
-    li t0, 4096
-    mv t1, s2
-1:  sd s3, 0(t1)
-    addi t1, t1, 8
-    addi t0, t0, -8
-    bnez t0, 1b
-    li s4, 300
-2:  li t0, 4096
-    mv t1, s2
-3:  ld t2, 0(t1)
-    bne t2, s3, 9f
-    addi t1, t1, 8
-    addi t0, t0, -8
-    bnez t0, 3b
-    csrr t0, sstatus
-    addi s4, s4, -1
-    bnez s4, 2b
-    li a0, 0
-    call finish
-9:  li a0, 99
-    call finish
-.balign 4096
-pattern: .zero 4096
-"""
+from tests.hypervisor.carriers import small, technique
+from tests.hypervisor.victim import VICTIM, beside_on_machine, beside_on_qemu
 
 FLOOD = "1: csrrci t0, sstatus, 2\n csrrsi t0, sstatus, 2\n j 1b\n"
 SPIN = "1: j 1b\n"
@@ -67,62 +35,9 @@ def test_on_the_machine(evil: str, technique: str, tmp_path: Path) -> None:
     beside_on_machine(built, tmp_path, hopeless=evil in HOPELESS)
 
 
-def beside_on_machine(built: Built, tmp_path: Path, *, hopeless: bool = False) -> None:
-    """Of two VMs the second, which is VICTIM, ends well; the first goes on until it is killed, or
-    is ended where it is hopeless.
-    """
-    from ringzero import Machine
-    from ringzero.outcome import PoweredOff
-
-    file = tmp_path / "hv.elf"
-    file.write_bytes(built.image.elf)
-    with Machine(bios=file, memory="96M", clock="instructions") as machine:
-        machine.run(instructions=60_000_000)
-        reports = report.read(built.image, machine.memory.read)
-        first = ("crashed", 1) if hopeless else ("running", 0)
-        assert [(one.state, one.exit_code) for one in reports] == [first, ("stopped", 0)]
-        assert reports[0].exit_count > 0
-        if hopeless:
-            return
-        machine.memory.write(*report.order(built.image, 0, "kill"))
-        outcome = machine.run(timeout=30)
-    assert isinstance(outcome, PoweredOff)
-    assert outcome.code == 137
-
-
 @pytest.mark.needs_qemu
 @technique
 @evil
 def test_on_qemu(evil: str, technique: str, tmp_path: Path) -> None:
     built = small(EVIL[evil], VICTIM, technique=technique)
     beside_on_qemu(built, tmp_path, hopeless=evil in HOPELESS)
-
-
-def beside_on_qemu(built: Built, tmp_path: Path, *, hopeless: bool = False) -> None:
-    """The same on QEMU, where the person at the console finds out and kills it."""
-    if hopeless:
-        ended = on_qemu(built, tmp_path)
-        assert "vm0: its trap handler at" in ended.output
-        assert ended.code == 1
-        return
-    process = subprocess.Popen(
-        [*qemu(built, tmp_path), "-display", "none", "-serial", "stdio", "-monitor", "none"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert process.stdin is not None
-    assert process.stdout is not None
-    os.set_blocking(process.stdout.fileno(), False)
-    try:
-        output, end = b"", time.monotonic() + HUNG
-        while b"vm1 has the focus; it was stopped" not in output:  # ask until it has ended
-            assert time.monotonic() < end, output[-500:]
-            process.stdin.write(b"\x1d1")
-            process.stdin.flush()
-            time.sleep(0.2)
-            output += process.stdout.read() or b""
-        process.stdin.write(b"\x1d0\x1dk")
-        process.stdin.flush()
-        assert process.wait(HUNG) == 137
-    finally:
-        process.kill()
-        process.wait()

@@ -27,7 +27,8 @@ from tests.hypervisor.carriers import (
     carrier,
     small,
 )
-from tests.hypervisor.test_neighbours import VICTIM, beside_on_machine, beside_on_qemu
+from tests.hypervisor.victim import VICTIM, beside_on_machine, beside_on_qemu
+from tests.limits import HUNG
 
 SUCCESS, NOT_SUPPORTED, INVALID_PARAM, INVALID_ADDRESS = 0, 2**64 - 2, 2**64 - 3, 2**64 - 5
 PAGE = ENTRY + 0x10_0000
@@ -54,7 +55,7 @@ def test_flavour_finds_no_hypervisor_on_the_bare_machine() -> None:
     from ringzero import Machine
 
     with Machine(kernel=guests.build("kernel-paravirt"), memory="128M") as machine:
-        machine.run(timeout=60)
+        machine.run(timeout=HUNG)
         assert ", 0 failed" in machine.recorder.data.decode()
 
 

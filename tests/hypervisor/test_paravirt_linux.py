@@ -12,6 +12,7 @@ from ringzero.compare.techniques import TECHNIQUES, Task
 from ringzero.hypervisor.host.build import Guest, build
 from ringzero.images.paravirt_linux import find_paravirt_linux
 from tests.hypervisor.carriers import MEGABYTE, on_qemu
+from tests.limits import HUNG
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_debian]
 APPEND = "console=hvc0 panic=-1 ringzero.run=true"
@@ -41,6 +42,6 @@ def test_few_exits_and_few_instructions_more(image: Path, debian_image: Any) -> 
 @pytest.mark.needs_qemu
 def test_boots_on_qemu(image: Path, debian_image: Any, tmp_path: Path) -> None:
     one = Guest(image, debian_image.initrd, APPEND, 256 * MEGABYTE, technique="paravirt")
-    ended = on_qemu(build([one], report=True), tmp_path, timeout=120)
+    ended = on_qemu(build([one], report=True), tmp_path, timeout=HUNG)
     assert "ringzero: hypercalls 1.0" in ended.output
     assert ended.code == 0

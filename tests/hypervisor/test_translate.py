@@ -17,7 +17,8 @@ from ringzero.hypervisor.host import report
 from ringzero.hypervisor.host.build import Guest, build
 from ringzero.isa.tools.program import assemble, assemble_text
 from tests.hypervisor.carriers import CARRIERS, ENTRY, RUNTIME, small, technique
-from tests.hypervisor.test_same_state import HANDLER, MIX, STEPS, bare, program
+from tests.hypervisor.random_privileged import HANDLER, MIX, STEPS, bare, program
+from tests.limits import HUNG
 
 ROUNDS = 3
 
@@ -34,7 +35,7 @@ def run(code: bytes, folder: Path, eagerness: int = 1) -> tuple[list[str], dict[
     file = folder / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory=built.memory, clock="instructions") as machine:
-        machine.run(timeout=60)
+        machine.run(timeout=HUNG)
         (one,) = report.read(built.image, machine.read_memory)
         return machine.recorder.data.decode().split(), one.translation
 
@@ -162,7 +163,7 @@ def test_sites_are_listed_with_exact_counts(tmp_path: Path) -> None:
     file = tmp_path / "hv.elf"
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory=built.memory, clock="instructions") as machine:
-        machine.run(timeout=60)
+        machine.run(timeout=HUNG)
         found = listing.read(built.image, machine.read_memory, 0, None)
     assert [(one.before, one.count) for one in found if one.count > 2] == [
         ("csrrci t0,sstatus,2", 2000), ("csrrsi zero,sstatus,2", 2000)
@@ -210,4 +211,4 @@ def test_code_that_the_console_was_read_to_is_executed(technique: str, tmp_path:
     file.write_bytes(built.image.elf)
     with Machine(bios=file, memory=built.memory, clock="instructions") as machine:
         machine.send(assemble("addi a0, x0, 7").to_bytes(4, "little"))
-        assert machine.run(timeout=30) == PoweredOff(7)
+        assert machine.run(timeout=HUNG) == PoweredOff(7)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import struct
 import tarfile
 from pathlib import Path
 
@@ -65,3 +66,23 @@ def make(
     path = place / f"{name}_{version}_{architecture}.deb"
     path.write_bytes(ar(members))
     return path
+
+
+APPLETS = [f"applet{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
+
+
+BUSYBOX = b"\x7fELF junk\0[\0[[\0" + b"".join(a.encode() + b"\0" for a in APPLETS) + b"\0rest"
+
+
+def module(name: str, depends: str, *more: str) -> bytes:
+    """A minimal ELF with a .modinfo section, as a kernel module has."""
+    texts = ["license=GPL", f"depends={depends}", f"name={name}", *more]
+    info = b"".join(text.encode() + b"\0" for text in texts)
+    names = b"\0.modinfo\0.shstrtab\0"
+    header = b"\x7fELF\2\1\1" + bytes(9)
+    at = 64 + 3 * 64
+    header += struct.pack("<HHIQQQIHHHHHH", 1, 243, 1, 0, 0, 64, 0, 64, 0, 0, 64, 3, 2)
+    sections = bytes(64)
+    sections += struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, at, len(info), 0, 0, 1, 0)
+    sections += struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at + len(info), len(names), 0, 0, 1, 0)
+    return header + sections + info + names

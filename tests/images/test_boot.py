@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.limits import HUNG
+
 pytestmark = [pytest.mark.slow, pytest.mark.needs_qemu, pytest.mark.needs_debian]
 MACHINE = ["qemu-system-riscv64", "-M", "virt", "-m", "512M", "-nographic", "-no-reboot"]
 
@@ -18,7 +20,7 @@ def _boot(kernel: Path, initrd: Path, append: str, more: Sequence[str] = ()) -> 
     files = ["-kernel", str(kernel), "-initrd", str(initrd)]
     command = [*MACHINE, *files, "-append", append, *more]
     return subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False
+        command, stdin=subprocess.DEVNULL, capture_output=True, timeout=HUNG, check=False
     )
 
 

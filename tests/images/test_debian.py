@@ -9,7 +9,6 @@ import lzma
 import os
 import shutil
 import stat
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -27,9 +26,8 @@ from ringzero.images import (
 from ringzero.images.cache import published
 from ringzero.images.directory import natural
 from tests.images import debs
-
-APPLETS = [f"applet{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"]
-BUSYBOX = b"\x7fELF junk\0[\0[[\0" + b"".join(a.encode() + b"\0" for a in APPLETS) + b"\0rest"
+from tests.images.debs import BUSYBOX, module
+from tests.limits import HUNG
 
 
 @pytest.fixture
@@ -69,20 +67,6 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     debs.make(place, "needy", Depends="nowhere")
     debs.make(place, "circle", Depends="circle, libvirtual", Pre_Depends="tool")
     return place
-
-
-def module(name: str, depends: str, *more: str) -> bytes:
-    """A minimal ELF with a .modinfo section, as a kernel module has."""
-    texts = ["license=GPL", f"depends={depends}", f"name={name}", *more]
-    info = b"".join(text.encode() + b"\0" for text in texts)
-    names = b"\0.modinfo\0.shstrtab\0"
-    header = b"\x7fELF\2\1\1" + bytes(9)
-    at = 64 + 3 * 64
-    header += struct.pack("<HHIQQQIHHHHHH", 1, 243, 1, 0, 0, 64, 0, 64, 0, 0, 64, 3, 2)
-    sections = bytes(64)
-    sections += struct.pack("<IIQQQQIIQQ", 1, 1, 0, 0, at, len(info), 0, 0, 1, 0)
-    sections += struct.pack("<IIQQQQIIQQ", 10, 3, 0, 0, at + len(info), len(names), 0, 0, 1, 0)
-    return header + sections + info + names
 
 
 def packed(name: str, depends: str, *more: str) -> bytes:
@@ -239,7 +223,7 @@ FETCH = (
 def test_several_processes_fetch_at_once(repository: Path) -> None:
     words = [sys.executable, "-c", FETCH, str(repository)]
     running = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(6)]
-    answers = {process.communicate(timeout=120)[0] for process in running}
+    answers = {process.communicate(timeout=HUNG)[0] for process in running}
     assert [process.returncode for process in running] == [0] * 6
     assert len(answers) == 1
     assert not list(cache_root().rglob(".making-*"))

@@ -14,6 +14,7 @@ from ringzero import Machine
 from ringzero.images import clone
 from ringzero.machine.disk import DiskImage
 from ringzero.outcome import PoweredOff
+from tests.limits import HUNG
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_debian]
 
@@ -62,7 +63,7 @@ def run(image: Any, disks: Sequence[DiskImage], *commands: str, memory: str = "5
     with Machine(
         memory=memory, kernel=image.kernel, initrd=image.initrd, append=append, disks=disks
     ) as machine:
-        outcome = machine.run(timeout=150)
+        outcome = machine.run(timeout=HUNG)
         said = bytes(machine.recorder.data)
     assert outcome == PoweredOff(0), said[-2000:]
     return said
@@ -132,7 +133,7 @@ def test_a_root_that_is_a_folder_mounts_disks_too(
         disks=[DiskImage(made("ext4", source))],
         mounts=[("rootfs", root / "tree", False)],
     ) as machine:
-        outcome = machine.run(timeout=150)
+        outcome = machine.run(timeout=HUNG)
         said = bytes(machine.recorder.data)
     assert outcome == PoweredOff(0), said[-2000:]
     assert b"from the host" in said

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringzero.isa.instruction import Instruction
+from tests.limits import HUNG
 
 AS, LD = "riscv64-linux-gnu-as", "riscv64-linux-gnu-ld"
 TRAPPED = 0x7A9_0000_0000_07A9
@@ -189,6 +190,6 @@ def run(cases: Sequence[Case], where: Path) -> list[Outcome]:
     spike = _spike()
     assert spike is not None
     options = ["--isa=rv64imafdc_zicsr_zfh", f"+signature={signature}", "+signature-granularity=8"]
-    subprocess.run([spike, *options, elf], check=True, timeout=120)
+    subprocess.run([spike, *options, elf], check=True, timeout=HUNG)
     words = [int(line, 16) for line in signature.read_text().split()]
     return [Outcome(*pair) for pair in zip(words[::2], words[1::2], strict=False)]

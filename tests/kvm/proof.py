@@ -20,6 +20,7 @@ from ringzero.kvm.walk.measure import walk
 from ringzero.machine.disk import DiskImage
 from ringzero.machines.kvm import KvmMachine
 from ringzero.outcome import PoweredOff, Rebooted
+from tests.limits import HUNG
 
 SECTOR = 512
 
@@ -37,7 +38,7 @@ def check(condition: bool, sentence: str) -> None:
 
 def prove_walk() -> None:
     """Every stage and every way between the rings, on true hardware assistance."""
-    found = walk(iterations=300, timeout=120)
+    found = walk(iterations=300, timeout=HUNG)
     check(found.stopped is None, str(found.stopped))
     check(found.complete, f"the walk ended after {found.reached}: {found.state}")
     check(not found.left_out, f"left out: {found.left_out}")
@@ -119,7 +120,7 @@ def boot(disk: Path, share: Path, transport: str) -> tuple[object, Console]:
     )  # fmt: skip
     with machine:
         built = time.monotonic()
-        outcome = machine.run(timeout=300)
+        outcome = machine.run(timeout=HUNG)
         ended = time.monotonic()
         stats = machine.stats()
     check(bool(console.data), "the guest said nothing")
@@ -141,7 +142,7 @@ def prove_reboot() -> None:
         memory="256M", kernel="vmlinuz", initrd="initrd.gz", console=console,
         append='console=ttyS0 quiet panic=-1 ringzero.run="reboot -f"',
     ) as machine:  # fmt: skip
-        outcome = machine.run(timeout=300)
+        outcome = machine.run(timeout=HUNG)
     check(outcome == Rebooted(), f"reboot ended with {outcome}")
     tell(reboot=True)
 
@@ -173,7 +174,7 @@ def prove_snapshot() -> None:
         )  # fmt: skip
 
     with machine() as first:
-        first.expect(rb"tick 3\r?\n", timeout=300)
+        first.expect(rb"tick 3\r?\n", timeout=HUNG)
         started = time.monotonic()
         state = first.snapshot()
         taken = time.monotonic()
@@ -181,7 +182,7 @@ def prove_snapshot() -> None:
         built = time.monotonic()
         second.restore(state)
         restored = time.monotonic()
-        seen = second.expect(rb"(?s)tick (\d+)\r?\n.*tick (\d+)\r?\n", timeout=300)
+        seen = second.expect(rb"(?s)tick (\d+)\r?\n.*tick (\d+)\r?\n", timeout=HUNG)
         check(b"tick 1\r" not in seen, f"the guest started anew: {seen!r}")
         check(b"tick 5" in seen, f"the guest did not go on: {seen!r}")
     tell(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -113,10 +112,8 @@ def test_kick_before_and_during_a_run(vm: Vm, memory: GuestMemory) -> None:
     vcpu.kick()
     assert vcpu.enter() == INTERRUPTED
     timer = threading.Timer(0.05, vcpu.kick)
-    started = time.monotonic()
     timer.start()
-    assert vcpu.enter() == INTERRUPTED
-    assert time.monotonic() - started < 2
+    assert vcpu.enter() == INTERRUPTED  # without the kick it would not come back
     vcpu.abandon()
     vcpu.kick()  # harmless for a vCPU that nobody runs
 

@@ -15,6 +15,7 @@ from ringzero.machines.kvm import KvmMachine
 from ringzero.outcome import Ending, PoweredOff, Rebooted, TimedOut
 from tests.kvm.conftest import needs_kvm
 from tests.kvm.kernels import BASE, Kernel, elf64, written
+from tests.limits import HUNG
 
 LEAVES = (0, 1, 4, 7, 0xB, 0x8000_0001, 0x8000_0008, 0x8000_001E)
 
@@ -162,7 +163,7 @@ def test_a_guest_that_pokes_at_random(tmp_path: Path) -> None:
     kernel.exit(9)
     path = written(tmp_path / "kernel", elf64(kernel.link()))
     with KvmMachine(memory="16M", kernel=path) as machine:
-        outcome = machine.run(timeout=30)
+        outcome = machine.run(timeout=HUNG)
     # It may hit a register that ends the machine, and that is an ending like any other.
     assert outcome != TimedOut()
     assert not isinstance(outcome, PoweredOff) or 0 <= outcome.code <= 0xFFFF

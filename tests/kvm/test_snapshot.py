@@ -12,6 +12,7 @@ from ringzero.kvm.snapshot import Snapshot
 from ringzero.machines.kvm import KvmMachine
 from tests.kvm.conftest import needs_kvm
 from tests.kvm.kernels import BASE, Kernel, elf64, written
+from tests.limits import HUNG
 
 pytestmark = needs_kvm
 
@@ -43,26 +44,26 @@ def test_goes_on_in_another_machine(tmp_path: Path) -> None:
     path = counting(tmp_path)
     file = tmp_path / "snapshot"
     with KvmMachine(memory="16M", kernel=path, cpus=2) as first:
-        first.expect(b">", timeout=20)
+        first.expect(b">", timeout=HUNG)
         first.send(b"12")
-        first.expect(b"ab", timeout=20)
+        first.expect(b"ab", timeout=HUNG)
         first.snapshot().write(file)
         first.send(b"3")
-        first.expect(b"c", timeout=20)
+        first.expect(b"c", timeout=HUNG)
     snapshot = Snapshot.read(file)
     for _ in range(2):  # any number of machines may go on from it
         with KvmMachine(memory="16M", kernel=path, cpus=2) as second:
             second.restore(snapshot)
             assert second.memory.read(0x5_0000, 4) == (2).to_bytes(4, "little")
             second.send(b"3")
-            assert second.expect(b"[a-z>]", timeout=20) == b"c"
+            assert second.expect(b"[a-z>]", timeout=HUNG) == b"c"
             assert second.memory.read(0x5_0000, 4) == (3).to_bytes(4, "little")
 
 
 def test_saved_state_is_equal_after_restoring(tmp_path: Path) -> None:
     path = counting(tmp_path)
     with KvmMachine(memory="16M", kernel=path) as machine:
-        machine.expect(b">", timeout=20)
+        machine.expect(b">", timeout=HUNG)
         before = machine.snapshot()
         machine.memory.write(0x30_0000, b"later")
         machine.restore(before)

@@ -15,6 +15,7 @@ from ringzero.lang import Array, Struct, Stub, field, native, store, u8, u32, u6
 from ringzero.lang.baremetal import build
 from ringzero.lang.image import Image
 from ringzero.outcome import PoweredOff
+from tests.limits import HUNG
 
 UART, FINISHER = 0x1000_0000, 0x10_0000
 BASE = 0x8000_0000
@@ -67,7 +68,7 @@ def run_here(made: Image, folder: Path) -> list[int]:
     file = folder / "program.elf"
     file.write_bytes(made.elf)
     with Machine(bios=file, memory="16M") as machine:
-        assert machine.run(timeout=60) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
         return [int(line, 16) for line in machine.recorder.data.split()]
 
 
@@ -77,7 +78,11 @@ def run(made: Image, folder: Path) -> list[int]:
     file.write_bytes(made.elf)
     command = ["qemu-system-riscv64", "-M", "virt", "-nographic", "-bios", "none", "-kernel"]
     done = subprocess.run(
-        [*command, str(file)], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+        [*command, str(file)],
+        capture_output=True,
+        text=True,
+        timeout=HUNG,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, done.stderr
     return [int(line, 16) for line in done.stdout.split()]

@@ -17,6 +17,7 @@ import pytest
 from ringzero.errors import UsageError
 from ringzero.lang import cache
 from ringzero.lang.cache_limit import DEFAULT, kept, limit, trim
+from tests.limits import HUNG
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ def test_several_processes_at_once(folder: Path) -> None:
     """Each reads what it expects or makes it again, while others write and remove the same."""
     command = [sys.executable, "-c", WORK]
     running = [subprocess.Popen([*command, str(seed)]) for seed in range(3)]
-    assert [process.wait(timeout=120) for process in running] == [0, 0, 0]
+    assert [process.wait(timeout=HUNG) for process in running] == [0, 0, 0]
     assert sum(one.size for one in kept()) < 20 * 1000
 
 
@@ -140,12 +141,12 @@ def test_settle_waits_for_what_is_being_made(
 
     def make() -> bytes:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(HUNG)
         return b"made"
 
     maker = threading.Thread(target=cache.cached, args=("kind", "key", make))
     maker.start()
-    assert begun.wait(10)
+    assert begun.wait(HUNG)
     threading.Timer(0.05, go_on.set).start()
     cache.settle()
     assert cache.read("kind", "key") == b"made"

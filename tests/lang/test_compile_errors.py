@@ -10,7 +10,7 @@ import pytest
 
 from ringzero.lang import binding
 from ringzero.lang.compiler import CompileError, Program
-from tests.lang.test_three_lives import loaded
+from tests.lang.modules import loaded
 
 HEAD = '''"""Wrong on purpose."""
 from ringzero.lang import *

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +13,10 @@ from ringzero.lang import Array, Struct, native, u64
 from ringzero.lang.host import HostLibrary, view
 from tests.lang import bare
 from tests.lang.generate import Generator
+from tests.lang.modules import loaded
 
 INPUTS = [(0, 0), (1, 0xFFFF_FFFF_FFFF_FFFF), (0x8000_0000_0000_0000, 0x1234_5678_9ABC_DEF0),
           (0xDEAD_BEEF_0BAD_F00D, 7)]  # fmt: skip
-
-
-def loaded(text: str, folder: Path, name: str) -> Any:
-    """`text` as a module; from a file, because the compiler reads source."""
-    path = folder / f"{name}.py"
-    path.write_text(text)
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def flattened(state: Any) -> list[int]:

@@ -14,6 +14,7 @@ from ringzero.machine.loading.boot import RESET_CODE, place_initrd, place_tree, 
 from ringzero.machine.memory import GuestMemory
 from ringzero.outcome import PoweredOff
 from tests.guest_files import elf, program
+from tests.limits import HUNG
 from tests.machine.driver import RAM
 
 MEGABYTE = 1 << 20
@@ -114,4 +115,4 @@ def test_harts_set_accessed_and_dirty_until_firmware_says_otherwise(
     image = code + bytes(0x6000 - len(code))
     kernel.write_bytes(elf(image, symbols={"tohost": RAM + 0x1000}))
     with Machine(memory="16M", kernel=kernel, engine=engine) as machine:
-        assert machine.run(timeout=30) == PoweredOff(3)
+        assert machine.run(timeout=HUNG) == PoweredOff(3)

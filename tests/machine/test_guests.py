@@ -16,6 +16,7 @@ from ringzero.machine.disk.raw import RawDisk
 from ringzero.machine.virtio.block import BlockDevice
 from ringzero.outcome import PoweredOff
 from tests.conftest import OPENSBI, UBOOT
+from tests.limits import HUNG
 
 pytestmark = pytest.mark.slow
 
@@ -34,9 +35,9 @@ def test_uboot_reads_and_writes_disks_over_both_transports(tmp_path: Path) -> No
 
         def command(text: str, answer: bytes) -> bytes:
             machine.send(text.encode() + b"\n")
-            return machine.expect(answer, timeout=60)
+            return machine.expect(answer, timeout=HUNG)
 
-        machine.expect(rb"Hit any key", timeout=120)
+        machine.expect(rb"Hit any key", timeout=HUNG)
         command("", rb"=> ")
         assert b"Couldn" not in command("virtio scan", rb"=> ")
         found = command("virtio info", rb"(?s)Device 1:.*?=> ")
@@ -63,13 +64,13 @@ def test_linux_binds_its_drivers_and_talks_over_the_virtio_console(debian_image:
     kernel: Path = debian_image.kernel  # type: ignore[attr-defined]
     initrd: Path = debian_image.initrd  # type: ignore[attr-defined]
     with Machine(kernel=kernel, initrd=initrd, append="console=hvc0 quiet") as machine:
-        machine.expect(rb"~ # ", timeout=240)
+        machine.expect(rb"~ # ", timeout=HUNG)
         uart = machine.board.uart
         assert not uart.registers["used"]
 
         def command(text: str) -> str:
             machine.send(text.encode() + b"; echo e''nd\n")
-            return machine.expect(rb"\nend\r", timeout=60).decode(errors="replace")
+            return machine.expect(rb"\nend\r", timeout=HUNG).decode(errors="replace")
 
         interrupts = command("cat /proc/interrupts")
         line = re.compile(r":\s+(\d+)\s+(?:SiFive PLIC|RISC-V INTC).*\s(\S+)")
@@ -101,9 +102,9 @@ def test_uboot_boots_debian(debian_image: Any, tmp_path: Path) -> None:
 
         def command(text: str, answer: bytes = rb"=> ") -> None:
             machine.send(text.encode() + b"\n")
-            machine.expect(answer, timeout=60)
+            machine.expect(answer, timeout=HUNG)
 
-        machine.expect(rb"Hit any key", timeout=120)
+        machine.expect(rb"Hit any key", timeout=HUNG)
         command("")
         command("virtio scan")
         blocks = {name: -(-size // 512) for name, size in sizes.items()}
@@ -118,5 +119,5 @@ def test_uboot_boots_debian(debian_image: Any, tmp_path: Path) -> None:
         machine.send(
             f"booti 0x84000000 0x8a000000:{sizes['initrd']:#x} ${{fdtcontroladdr}}\n".encode()
         )
-        machine.expect(rb"Linux version 6\.", timeout=60)
-        assert machine.run(timeout=120) == PoweredOff(0)
+        machine.expect(rb"Linux version 6\.", timeout=HUNG)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)

@@ -21,6 +21,7 @@ from ringzero.machine.loading.initrd_file import read_initrd
 from ringzero.machine.loading.kernel_file import read_kernel
 from ringzero.outcome import PoweredOff
 from tests.guest_files import RAM, elf, htif_exit, image, program
+from tests.limits import HUNG
 
 VIRTUAL = 0xFFFF_FFFF_8000_0000
 
@@ -138,7 +139,7 @@ def test_an_elf_that_is_linked_for_virtual_memory_runs(tmp_path: Path) -> None:
     code = ["lui a0, 0x100", "lui a1, 0x5", "addi a1, a1, 0x555", "sw a1, 0(a0)", "jal zero, 0"]
     data = elf(program(code), address=RAM + 0x20_0000, linked=VIRTUAL)
     with Machine(kernel=kernel(tmp_path, data), memory="16M") as machine:
-        assert machine.run(timeout=60) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
 
 
 def test_vmlinux_goes_to_where_its_image_would(tmp_path: Path) -> None:
@@ -164,7 +165,7 @@ def test_debian_boots_from_a_vmlinux_packed_in_a_zboot_file(
         initrd=debian_image.initrd,  # type: ignore[attr-defined]
         append="console=ttyS0 quiet ringzero.run=true",
     ) as machine:
-        assert machine.run(timeout=300) == PoweredOff(0)
+        assert machine.run(timeout=HUNG) == PoweredOff(0)
 
 
 def test_any_file_is_an_initial_ram_disk_of_a_kernel_that_is_not_linux(tmp_path: Path) -> None:
@@ -183,7 +184,7 @@ def test_any_file_is_an_initial_ram_disk_of_a_kernel_that_is_not_linux(tmp_path:
 @pytest.mark.parametrize("bios", [None, "none"])
 def test_tohost_ends_the_machine_with_bios_none_too(bios: str | None, tmp_path: Path) -> None:
     with Machine(kernel=kernel(tmp_path, htif_exit(7)), bios=bios, memory="16M") as machine:
-        assert machine.run(timeout=60) == PoweredOff(7)
+        assert machine.run(timeout=HUNG) == PoweredOff(7)
 
 
 def test_a_command_line_that_linux_would_cut_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from ringzero.board import addresses as at
 from ringzero.errors import UsageError
 from ringzero.machine.tree import device_tree
 from ringzero.machine.virtio.entropy import EntropyDevice
+from tests.device_trees import parse
 from tests.machine.driver import BAR, RAM, WRITE, Bench, PciDriver, bring_up, start
-from tests.machine.test_tree import parse
 
 SEIP = 1 << 9
 ONES = 0xFFFF_FFFF

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
 import time
@@ -16,6 +15,7 @@ from ringzero.engine.interpreter import machine_state
 from ringzero.errors import UsageError
 from ringzero.machine.devices.clint import Clint
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, TimedOut
+from tests.limits import HUNG
 from tests.smp.frame import HARTS, ROUNDS
 from tests.smp.guest import program
 
@@ -44,7 +44,7 @@ def run(engine: str, **options: Any) -> str:
     with Machine(
         kernel=program(), bios="none", memory="128M", cpus=HARTS, engine=engine, **options
     ) as machine:
-        outcome = machine.run(timeout=300)
+        outcome = machine.run(timeout=HUNG)
         assert outcome == PoweredOff(0), outcome
         return machine.recorder.data.decode()
 
@@ -58,14 +58,13 @@ def test_the_same_in_turns() -> None:
     check(run("interpreter", parallel=False))
 
 
+@pytest.mark.needs_qemu
 def test_the_program_holds_on_qemu_too(tmp_path: Path) -> None:
-    if shutil.which("qemu-system-riscv64") is None:
-        pytest.skip("qemu-system-riscv64 is not installed")
     (tmp_path / "smp.elf").write_bytes(program().elf)
     command = ["qemu-system-riscv64", "-M", "virt", "-accel", "tcg,thread=multi", "-nographic"]
     command += ["-smp", str(HARTS), "-m", "128M", "-bios", "none", "-kernel", "smp.elf"]
     done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=HUNG, check=False
     )
     check(done.stdout, "mixed-code")  # it fetches an instruction's halves one after the other
 
@@ -98,7 +97,7 @@ def bare(*words: int, harts: int = 2, **options: Any) -> Machine:
 def run_all(machine: Machine) -> None:
     """Until each hart has run a little; on a busy host that takes a while."""
     before = [int(machine.harts.hart(i).retired) for i in range(machine.cpus)]
-    for _ in range(100):
+    for _ in range(HUNG * 10):
         assert machine.run(timeout=0.1) == TimedOut()
         if all(int(machine.harts.hart(i).retired) > n for i, n in enumerate(before)):
             return
@@ -122,7 +121,7 @@ def test_pause_from_another_thread() -> None:
     with bare(HERE, engine="interpreter") as machine:
         timer = threading.Timer(0.1, machine.pause)
         timer.start()
-        assert machine.run(timeout=30) == Paused()
+        assert machine.run(timeout=HUNG) == Paused()
 
 
 def test_an_exact_number_of_instructions_runs_in_turns() -> None:
@@ -143,14 +142,14 @@ def test_an_error_in_one_thread_ends_the_run_with_it() -> None:
 
         machine.board.uart.output = broken
         with pytest.raises(RuntimeError, match="no paper"):
-            machine.run(timeout=30)
+            machine.run(timeout=HUNG)
         machine.board.uart.output = lambda data: None
         assert machine.run(timeout=0.02) == TimedOut()  # and it can go on
 
 
 def test_a_hart_that_only_traps_ends_the_run() -> None:
     with bare(0, engine="interpreter") as machine:
-        outcome: Outcome = machine.run(timeout=30)
+        outcome: Outcome = machine.run(timeout=HUNG)
         assert isinstance(outcome, Halted)
         assert "traps" in outcome.reason
 

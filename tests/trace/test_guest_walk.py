@@ -13,6 +13,7 @@ from ringzero.isa.privileged.trap import LOAD_PAGE
 from ringzero.machines.virtual import VirtualMachines, Vm
 from ringzero.outcome import Paused
 from ringzero.trace.guest_walk import GuestWalk, running, walk_now, walk_of_guest
+from tests.limits import HUNG
 
 TECHNIQUES = ["trap", "hardware"]
 KERNEL = 0x8020_0000
@@ -39,7 +40,7 @@ def paused(technique: str, count: int = 1) -> VirtualMachines:
         [vm] * count, technique=technique, clock="instructions", console=console
     )
     console.machine = machine
-    assert machine.run(timeout=60) == Paused()
+    assert machine.run(timeout=HUNG) == Paused()
     for _ in range(10_000):
         if machine.harts.hart(0).mode != M:
             break
