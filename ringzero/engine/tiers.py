@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ringzero.engine.compiler import Compiling
 from ringzero.engine.ports import Bus, Memory, Profile
 from ringzero.engine.regions import Regions
@@ -28,12 +30,15 @@ class Tiers(Regions):
         super().__init__(memory, bus, harts, deterministic=deterministic, parallel=parallel)
         self.compiling = Compiling(self)
 
-    def worth_compiling(self, instructions: int, floats: int) -> bool:
-        """Where floating-point arithmetic is a good part of it: the compiler keeps f registers in
-        memory. Elsewhere its code is about as fast as LLVM's, and there without a wait (decision
-        32).
+    def worth_compiling(self, graph: Any) -> bool:
+        """Loops without calls, and floating-point arithmetic (decision 32).
+
+        The compiler keeps f registers in memory; its code calls and returns faster, and where it
+        reads memory directly its loops are as fast.
         """
-        return floats * FLOATS_SHARE >= instructions
+        if graph.float_arithmetic * FLOATS_SHARE >= len(graph.operations):
+            return True
+        return graph.calls == 0 and not self.compiling.state.direct
 
     def _look_up(self, decoded: int, *, loaded: bool = False) -> None:
         """What is known of a page is looked up when a place of it is hot, not before."""

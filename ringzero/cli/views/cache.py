@@ -13,7 +13,7 @@ from ringzero.lang.cache_limit import OTHERS, VARIABLE, kept, limit
 
 MEANINGS = {
     "interpreter": "the native engine's core",
-    "compiler": "code that instructions are stitched from",
+    "compiler": "how the compiler lowers instructions",
     "region-library": "instructions, to make regions of",
     "region-helpers": "what regions call",
     "regions": "hot code of guests, by the content of its pages",

@@ -73,8 +73,8 @@ def profile_text(profile: Profile) -> str:
         f"{profile.recompiled:>16,}  of those for the second time: they left too often",
         f"{profile.compiled_bytes:>16,}  bytes of regions in memory",
         f"{profile.evicted:>16,}  times the oldest regions were given back",
-        f"{profile.compiled_at_once:>16,}  instructions stitched",
-        f"{profile.emptied:>16,}  times the oldest stitched code was given back",
+        f"{profile.compiled_at_once:>16,}  instructions compiled at once",
+        f"{profile.emptied:>16,}  times the oldest code of those was given back",
         f"{profile.waiting:>16,}  hot places wait for the compiler",
         f"{profile.side_exits:>16,}  side exits of regions, most at these physical addresses:",
     ]

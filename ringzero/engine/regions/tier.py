@@ -33,7 +33,7 @@ from ringzero.lang.cache_limit import limit, trim_if_written
 
 if TYPE_CHECKING:  # the thread imports them: nothing waits for all of the isa at the start
     from ringzero.engine.regions.compile import RegionCompiler
-    from ringzero.engine.regions.find.graph import Code
+    from ringzero.engine.regions.find.graph import Code, Graph
     from ringzero.engine.regions.find.pages import CodePages
     from ringzero.engine.regions.keep.generations import Generation
     from ringzero.engine.regions.keep.known import Known
@@ -318,17 +318,13 @@ class Regions(Interpreter):
             apart = frozenset(graph.operations)
         if known is None:
             return None
-        if not graph.operations or not self.worth_compiling(
-            len(graph.operations), graph.float_arithmetic
-        ):
+        if not graph.operations or not self.worth_compiling(graph):
             known.hopeless.add((offset, page[offset : offset + 4]))
             return None
         return self._compiler.region(graph, page, known, apart)
 
-    def worth_compiling(self, instructions: int, floats: int) -> bool:
-        """Whether LLVM's code is likely to be faster than that of the tiers below, by how many of
-        the instructions do floating-point arithmetic.
-        """
+    def worth_compiling(self, graph: Graph) -> bool:
+        """Whether LLVM's code is likely to be faster than that of the tiers below."""
         return True
 
     def _recompile_at_exit(self, decoded: int, offset: int) -> None:
