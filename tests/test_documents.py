@@ -21,7 +21,7 @@ PAGE = 75
 
 DECISION = re.compile(
     r"# (?P<number>\d+)\. .+\n\n"
-    r"Date: \d{4}-\d\d-\d\d\. Status: (accepted|superseded by (?P<by>\d+))\.\n"
+    r"Date: \d{4}-\d\d-\d\d\. Status: (accepted|superseded by (?P<by>\d+))(; .+)?\.\n"
 )
 NEVER_GIVEN = {8, 9, 30}
 """Numbers that no decision has."""
