@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_layering import LAYERED
+from tests.contracts import LAYERED
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 100

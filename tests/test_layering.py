@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import re
-import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.contracts import LAYERED, layers
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "ringzero"
@@ -78,24 +79,6 @@ def test_facts_of_the_board_know_only_language_and_architecture() -> None:
         if name.startswith("ringzero") and not name.startswith(allowed)
     ]
     assert not foreign
-
-
-def contracts() -> list[dict[str, Any]]:
-    """The contracts of import-linter, as they stand in pyproject.toml."""
-    configuration = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    linter = configuration["tool"]["importlinter"]
-    assert linter["exclude_type_checking_imports"] is False
-    return list(linter["contracts"])
-
-
-def layers(contract: dict[str, Any]) -> set[str]:
-    """The modules that a contract of layers names, with its container in front."""
-    (container,) = contract["containers"]
-    names = {name for layer in contract["layers"] for name in re.findall(r"[\w.]+", layer)}
-    return {f"{container}.{name}" for name in names}
-
-
-LAYERED = [contract for contract in contracts() if contract["type"] == "layers"]
 
 
 @pytest.mark.parametrize("contract", LAYERED, ids=lambda c: c["containers"][0])
