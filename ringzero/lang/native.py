@@ -86,9 +86,10 @@ class Native(Generic[P, R]):
             convert(kind, value) if is_runtime(kind) else value
             for (_, kind), value in zip(parameters, arguments, strict=True)
         ]
-        function: Callable[..., R] = self.function
-        value = function(*typed, **named)
-        return cast(R, convert(result, value)) if is_runtime(result) else value
+        value: R = self.function(*typed, **named)  # type: ignore[arg-type]
+        if is_runtime(result):
+            value = convert(result, value)
+        return value
 
     def __repr__(self) -> str:
         return f"<native {self.module}.{self.name}>"
@@ -144,9 +145,11 @@ class Port(Native[P, R]):
     def __call__(self, *arguments: P.args, **named: P.kwargs) -> R:
         for argument in arguments:
             if isinstance(argument, Struct) and argument.host is not None:
-                value = getattr(argument.host, self.name)(*arguments, **named)
+                value: R = getattr(argument.host, self.name)(*arguments, **named)
                 result = self.signature[1]
-                return cast(R, convert(result, value) if is_runtime(result) else value)
+                if is_runtime(result):
+                    value = convert(result, value)
+                return value
         raise RuntimeError(f"port {self.name} has no host: set .host of the struct it is called on")
 
 

@@ -14,16 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 
-class Element(type):
-    """A class whose arrays are written `T[n]`. `Array[T]` names one whose length `field` gives."""
-
-    def __getitem__(cls, length: Any) -> Any:
-        if cls is Array:
-            return Elements(length)
-        return array(cls, length)
-
-
-class Fixed(int, metaclass=Element):
+class Fixed(int):
     """A number of `bits` bits, two's complement when `signed`; every operation wraps."""
 
     bits: ClassVar[int] = 0
@@ -34,6 +25,9 @@ class Fixed(int, metaclass=Element):
         if cls.signed and value >> (cls.bits - 1):
             value -= 1 << cls.bits
         return int.__new__(cls, value)
+
+    def __class_getitem__(cls, length: int) -> type[Array]:
+        return array(cls, length)
 
     @classmethod
     def fits(cls, value: int) -> bool:
@@ -140,7 +134,7 @@ class i128(Fixed):
     bits, signed = 128, True
 
 
-class Array(metaclass=Element):
+class Array:
     """`T[n]`: `n` elements of one type, a reference. Made by `T[n]()` or `T[n]([...])`."""
 
     element: ClassVar[Any] = None
@@ -154,6 +148,9 @@ class Array(metaclass=Element):
             convert(self.element, given[i]) if i < len(given) else self.element()
             for i in builtins.range(self.length)
         ]
+
+    def __class_getitem__(cls, key: Any) -> Any:
+        return Elements(key) if cls is Array else array(cls, key)
 
     def __getitem__(self, index: int) -> Any:
         if index < 0:
@@ -235,7 +232,7 @@ def _field_kind(cls: type, name: str, kind: Any) -> Any:
     return kind
 
 
-class Struct(metaclass=Element):
+class Struct:
     """Named fields in declaration order, laid out as C does; a reference.
 
     Fields are numbers, `bool`, other Structs, arrays (`Array[T] = field(n)`), or `ptr[T]`. Only
@@ -255,6 +252,9 @@ class Struct(metaclass=Element):
             kind = eval(note, names) if isinstance(note, str) else note
             own[name] = _field_kind(cls, name, kind)
         cls.fields = {**cls.fields, **{k: v for k, v in own.items() if k != "host"}}
+
+    def __class_getitem__(cls, length: int) -> type[Array]:
+        return array(cls, length)
 
     def __init__(self) -> None:
         for name, kind in self.fields.items():

@@ -12,7 +12,7 @@ from typing_extensions import Buffer
 
 _T = TypeVar("_T")
 
-class Element(type):
+class Element(type):  # at run time, each of the classes says how to subscript it
     def __getitem__(cls: type[_T], length: int) -> type[Array[_T]]: ...
 
 class Fixed(metaclass=Element):
