@@ -69,7 +69,8 @@ def exists(named: str, bases: list[Path]) -> bool:
 @pytest.mark.parametrize("path", [path for path in DOCUMENTS if not superseded(path)], ids=name)
 def test_every_file_that_a_document_names_exists(path: Path) -> None:
     """A name alone is one of the folders that the document has named before, or of the whole."""
-    missing, folders = [], []
+    missing: list[str] = []
+    folders: list[Path] = []
     for number, line in prose(path):
         line = re.sub(r"\w+://\S+", "", line)
         for named in [*FILE.findall(line), *FOLDER.findall(line)]:

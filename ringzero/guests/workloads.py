@@ -5,10 +5,7 @@ Each workload returns a checksum, the same in CPython, on this host and on riscv
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
-from ringzero.lang import Array, Struct, field, native, typed_range, u8, u32, u64
+from ringzero.lang import Array, Native, Struct, field, native, typed_range, u8, u32, u64
 
 SIEVE_SIZE, WORDS = 8192, 1024
 
@@ -125,7 +122,7 @@ def division(rounds: u64) -> u64:
     return total
 
 
-WORKLOADS: tuple[tuple[str, Callable[..., Any], int], ...] = (
+WORKLOADS: tuple[tuple[str, Native[[u64], u64], int], ...] = (
     ("primes", primes, 8),
     ("checksums", checksums, 40),
     ("sorting", sorting, 4),

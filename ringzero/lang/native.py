@@ -199,7 +199,7 @@ class Intrinsic:
 
     def __init__(self, model: Callable[..., Any]) -> None:
         self.model, self.name = model, model.__name__
-        self.__doc__ = model.__doc__
+        self.__doc__, self.__name__ = model.__doc__, model.__name__
 
     def __call__(self, *arguments: Any) -> Any:
         return self.model(*arguments)

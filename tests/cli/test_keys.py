@@ -38,7 +38,8 @@ def test_unknown_key_shows_the_help_and_goes_nowhere() -> None:
 def test_how_input_is_cut_into_reads_does_not_matter(pieces: list[bytes]) -> None:
     together = KeyFilter().feed(b"".join(pieces))
     keys = KeyFilter()
-    bytes_, commands = b"", []
+    bytes_ = b""
+    commands: list[Command] = []
     for piece in pieces:
         some, more = keys.feed(piece)
         bytes_, commands = bytes_ + some, commands + more

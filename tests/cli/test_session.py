@@ -16,7 +16,12 @@ def test_bytes_leave_together_and_in_order(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(session, "STDOUT", writer)
     pieces: list[int] = []
     write = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: pieces.append(fd) or write(fd, data))
+
+    def counted(fd: int, data: bytes) -> int:
+        pieces.append(fd)
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", counted)
     output = Output(lambda number: None)
     text = bytes(range(256)) * 40
     for value in text:

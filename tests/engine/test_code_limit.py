@@ -50,8 +50,14 @@ def test_a_guest_runs_with_hardly_any_room_for_code(
     cpus: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RINGZERO_CODE_LIMIT", "1K")
-    stopped, halt = [], HartThreads._halt
-    monkeypatch.setattr(HartThreads, "_halt", lambda threads: stopped.append(halt(threads)))
+    stopped: list[HartThreads] = []
+    halt = HartThreads._halt
+
+    def counted(threads: HartThreads) -> None:
+        halt(threads)
+        stopped.append(threads)
+
+    monkeypatch.setattr(HartThreads, "_halt", counted)
     program = next(one for one in PROGRAMS if one.name == "quicksort")
     file = str(program_file(program, 40))
     with Machine(kernel=file, memory="64M", bios="none", cpus=cpus, engine="regions") as machine:

@@ -134,6 +134,7 @@ def test_a_kernel_runs_the_same_while_its_blocks_are_given_back() -> None:
         kernel = build("kernel")
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
             if engine == "compiler":
+                assert isinstance(machine.harts, Compiled)
                 told = machine.harts.compiling.state
                 told.half = 8 * 33 << 10  # a few blocks in each arena
             assert machine.run(timeout=HUNG) == PoweredOff(0)

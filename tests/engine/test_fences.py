@@ -158,6 +158,7 @@ def test_more_spaces_than_sets() -> None:
     """The longest unused set is taken, and nothing of its former space is seen."""
     harts, pick = switching(""), random.Random(1)
     memory, hart, roots = harts.memory, harts.hart(0), []
+    assert isinstance(memory, GuestMemory)
     for number in range(CONTEXTS + 9):
         at, data = BASE + 0x80_0000 + number * 0x3000, BASE + 0xA0_0000 + number * 0x1000
         entries = {at + 8: table(at + 0x1000), at + 0x1000: table(at + 0x2000)}

@@ -21,7 +21,8 @@ from ringzero.isa.privileged.trap import Trap
 from ringzero.isa.softfloat import DOUBLE, HALF, NX, SINGLE
 from ringzero.lang import Native, advance, native, peek, poke, ptr, u8, u64
 from ringzero.lang.host import HostLibrary, view
-from tests.isa.float_instructions import FLOATS, SHAPES, TRAPPED, apply
+from tests.isa.float_instructions import FLOATS, SHAPES, apply
+from tests.isa.spike_floats import TRAPPED
 
 ROW = 64  # bytes: three operands, an integer, rm, fcsr; then the result and fcsr afterwards
 ROWS = 12_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -193,7 +194,7 @@ def test_far_callees_are_followed_from_small_regions_only() -> None:
     for text, followed in ((small, True), (large, False)):
         at = 0x2000 + (32 if followed else 320)
         parts = {0: text, at: FUNCTION}
-        graph = explore(Code(lambda distance, parts=parts: _page(parts, distance)), 0)
+        graph = explore(Code(partial(_page, parts)), 0)
         assert (at in graph.operations) is followed
         run = next(op for op in graph.operations.values() if op.one.name == "jalr" and op.calls)
         assert run.goes == at

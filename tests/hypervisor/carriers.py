@@ -6,6 +6,7 @@ QEMU has H only where a VM's technique needs it, so that the others are known no
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def on_machine(built: Built, folder: Path, timeout: float = HUNG) -> Ended:
     return Ended(output, outcome.code)
 
 
-CARRIERS = {"qemu": on_qemu, "machine": on_machine}
+CARRIERS: dict[str, Callable[[Built, Path], Ended]] = {"qemu": on_qemu, "machine": on_machine}
 
 # Small guests print with these: a0 a character; a0 a number, followed by a space; end of line.
 RUNTIME = """

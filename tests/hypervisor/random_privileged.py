@@ -133,7 +133,9 @@ def bare(code: bytes, folder: Path) -> list[str]:
     file = folder / "kernel.elf"
     segment = Segment(ENTRY, code, len(code), READ | WRITE | 1)
     file.write_bytes(write([segment], {"start": Label(ENTRY, 4, True)}, ENTRY))
-    absent = {"hypervisor_extension": False}  # as for guests of the hypervisor
-    with Machine(kernel=file, memory="64M", clock="instructions", **absent) as machine:
+    # Without H, as for guests of the hypervisor.
+    with Machine(
+        kernel=file, memory="64M", clock="instructions", hypervisor_extension=False
+    ) as machine:
         machine.run(timeout=HUNG)
         return machine.recorder.data.decode().split()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from ringzero import guests
-from ringzero.hypervisor.host.analyze import TECHNIQUES, TREATMENT, NotAKernel, analyze, classify
+from ringzero.hypervisor.host.analyze import TREATMENT, NotAKernel, analyze, classify
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.isa.tools.program import assemble
 
 CLASSES = {

@@ -15,15 +15,15 @@ from ringzero.board import hypercalls
 from ringzero.board.addresses import RAM_BASE
 from ringzero.board.hypercalls import OFFSETS
 from ringzero.hypervisor.host.build import Guest, build
+from ringzero.hypervisor.techniques import TECHNIQUES
 from ringzero.hypervisor.vm.state import SLICES
+from ringzero.isa.tools.program import assemble_text
 from tests.hypervisor.carriers import (
     CARRIERS,
     ENTRY,
     MEGABYTE,
     RUNTIME,
     SMALL,
-    TECHNIQUES,
-    assemble_text,
     carrier,
     small,
 )

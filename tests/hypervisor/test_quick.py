@@ -6,7 +6,9 @@ import random
 
 import pytest
 
-from ringzero.hypervisor.dispatch.fast import HARMLESS, VISIBLE, status_access
+from ringzero.hypervisor.dispatch.fast import status_access
+from ringzero.hypervisor.dispatch.sensitive import HARMLESS
+from ringzero.isa.csrs.supervisor import VISIBLE
 from ringzero.isa.hart import SXL_64, UXL_64, Hart, S
 from ringzero.isa.instructions import rv_zicsr
 from ringzero.isa.privileged.paging import STATUS_SUM

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ringzero.hypervisor.host.build import Guest, build
 from ringzero.isa.tools.program import assemble_text
-from tests.hypervisor.carriers import CARRIERS, ENTRY, Guest, build, technique
+from tests.hypervisor.carriers import CARRIERS, ENTRY, technique
 from tests.hypervisor.random_privileged import (
     STEPS,
     bare,

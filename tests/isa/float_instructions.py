@@ -18,7 +18,10 @@ FLOATS = [
 
 
 @native(inline=True)
-def apply(body: Native, shape: tuple, hart: Hart, a: u64, b: u64, c: u64, x: u64, rm: u64) -> u64:
+def apply(
+    body: Native[..., u64], shape: tuple[str, ...],
+    hart: Hart, a: u64, b: u64, c: u64, x: u64, rm: u64,
+) -> u64:  # fmt: skip
     if shape == ("hart", "frs1", "frs2", "frs3", "rm"):
         return body(hart, a, b, c, rm)
     elif shape == ("hart", "frs1", "frs2", "rm"):

@@ -22,8 +22,8 @@ from ringzero.isa.privileged.trap import ILLEGAL_INSTRUCTION
 from ringzero.isa.softfloat import DOUBLE, HALF, NV, NX, SINGLE, Format, from_unsigned
 from ringzero.lang import Native
 from tests.isa import spike_floats
-from tests.isa.float_instructions import FLOATS, SHAPES, TRAPPED, wrapped
-from tests.isa.spike_floats import Case, Outcome, Row
+from tests.isa.float_instructions import FLOATS, SHAPES, wrapped
+from tests.isa.spike_floats import TRAPPED, Case, Outcome, Row
 
 pytestmark = [
     pytest.mark.needs_binutils,

@@ -64,7 +64,8 @@ class Generator:
 
     def function(self, name: str) -> str:
         self.variables: dict[str, str] = {"a": "u64", "b": "u64"}
-        self.depth, self.loops, self.constant = 0, 0, set()
+        self.constant: set[str] = set()
+        self.depth, self.loops = 0, 0
         lines = self.block(1, self.random.randint(4, 9))
         lines.append(f"    return {self.expression('u64', 3)}")
         self.functions.append(name)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from ringzero.isa.decode import decode
 from ringzero.isa.decoded import Decoded
@@ -15,13 +16,14 @@ from ringzero.isa.tools.program import assemble
 from ringzero.lang import Array, Struct, Stub, address_of, field, native, u8, u32, u64
 from ringzero.lang.baremetal import build, cached_image
 from ringzero.lang.image import Image
-from ringzero.lang.link import RET, LinkError
+from ringzero.lang.link import RET
 from ringzero.lang.objectfile import (
     R_ALIGN,
     R_BRANCH,
     R_JAL,
     R_RVC_BRANCH,
     R_RVC_JUMP,
+    LinkError,
     Relocation,
     Symbol,
 )
@@ -104,9 +106,9 @@ def test_elf_is_well_formed() -> None:
     assert (text["p_flags"], data["p_flags"]) == (5, 6)
     assert data["p_vaddr"] % 4096 == 0
     assert made.memory_size == data["p_vaddr"] + data["p_memsz"] - made.base
-    table_of_symbols = {
-        s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols()
-    }
+    table = elf.get_section_by_name(".symtab")
+    assert isinstance(table, SymbolTableSection)
+    table_of_symbols = {s.name: s["st_value"] for s in table.iter_symbols()}
     assert table_of_symbols["boot_stack"] == made.symbols["boot_stack"]
     assert made.symbols["program"] % 2 == 0
     assert made.symbols["_bss"] <= made.symbols["boot_stack"] < made.symbols["_end"]

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 
 from tests.lockstep.compare import MODES, Difference, Lockstep
 from tests.lockstep.layout import SIZE
@@ -25,7 +26,7 @@ def main() -> int:
     parser.add_argument("--hypervisor", action="store_true", help="with H, and guests")
     options = parser.parse_args()
     try:
-        pair = Strides if options.strides else Lockstep
+        pair: Callable[..., Lockstep] = Strides if options.strides else Lockstep
         lockstep = pair(SUBJECTS[options.engine](SIZE), hypervisor=options.hypervisor)
     except SpikeMissing as error:
         print(f"lockstep: {error}", file=sys.stderr)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import struct
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def spike_isa(hypervisor: bool) -> str:
 
 def _modules() -> tuple[Any, Any, Any]:
     try:
-        from riscv import cfg, processor, sim  # type: ignore[import-not-found]
+        cfg, processor, sim = (
+            import_module(f"riscv.{name}") for name in ("cfg", "processor", "sim")
+        )
     except ImportError as error:
         raise SpikeMissing("the Python package spike is not installed (make setup-dev)") from error
     return cfg, processor, sim

@@ -107,7 +107,8 @@ class Stream:
 
     def register(self) -> int:
         """A destination."""
-        return self.chance.choice((0, 1, *range(3, 8), *range(10, 30)))
+        places: list[int] = [0, 1, *range(3, 8), *range(10, 30)]
+        return self.chance.choice(places)
 
     def register_but(self, kept: int) -> int:
         """A destination other than `kept`."""

@@ -7,6 +7,7 @@ import os
 import threading
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,10 @@ def test_a_machine_dropped_without_close_leaves_nothing_and_warns(
 def test_harts_in_threads_and_their_files_end_with_a_dropped_machine(tmp_path: Path) -> None:
     (tmp_path / "disk").write_bytes(bytes(4096))
     (tmp_path / "folder").mkdir()
-    options = {"disks": [tmp_path / "disk"], "mounts": [("t", tmp_path / "folder", False)]}
+    options: dict[str, Any] = {
+        "disks": [tmp_path / "disk"],
+        "mounts": [("t", tmp_path / "folder", False)],
+    }
     start("machine", tmp_path).close()
     before = left()
     machine = start("machine", tmp_path, cpus=3, **options)
@@ -71,7 +75,7 @@ def test_harts_in_threads_and_their_files_end_with_a_dropped_machine(tmp_path: P
     ],
 )
 def test_a_constructor_that_fails_leaves_nothing(
-    kind: str, options: dict[str, object], error: type[Exception], tmp_path: Path,
+    kind: str, options: dict[str, Any], error: type[Exception], tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)

@@ -180,6 +180,7 @@ def test_the_clocks_of_the_hosts_processor_stand_still_between_runs(
     from ringzero.kvm import api
 
     def kvmclock() -> int:
+        assert isinstance(machine, KvmMachine)
         data = api.ClockData()
         machine.vm.request(api.GET_CLOCK, data)
         return int(data.clock)

@@ -8,6 +8,7 @@ import platform
 import pytest
 
 from ringzero import Machine
+from ringzero.engine.interpreter import Interpreter
 from ringzero.outcome import TimedOut
 from tests.smp.buffering import ROUNDS, WEAK, program
 
@@ -40,7 +41,9 @@ class Duel:
         return int.from_bytes(self.machine.read_memory(address, 8), "little")
 
     def slices(self) -> list[tuple[int, int]]:
-        return [(int(core.slices), int(core.region_slices)) for core in self.machine.harts.cores]
+        harts = self.machine.harts
+        assert isinstance(harts, Interpreter)
+        return [(int(core.slices), int(core.region_slices)) for core in harts.cores]
 
 
 def rounds_until(duel: Duel, wanted: str) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ringzero import Machine
-from ringzero.engine.interpreter import machine_state
+from ringzero.engine.interpreter import Interpreter, machine_state
 from ringzero.errors import UsageError
 from ringzero.machine.devices.clint import Clint
 from ringzero.outcome import Halted, Outcome, Paused, PoweredOff, TimedOut
@@ -171,13 +171,20 @@ def test_threads_end_with_the_machine() -> None:
     assert threading.active_count() == before
 
 
+def threads(machine: Machine) -> Any:
+    """The threads of a machine's harts, or None."""
+    assert isinstance(machine.harts, Interpreter)
+    return machine.harts.threads
+
+
 def test_who_runs_in_parallel() -> None:
     with bare(HERE, harts=1, engine="interpreter") as machine:
-        assert machine.harts.threads is None
+        assert threads(machine) is None
     with bare(HERE, clock="instructions", engine="interpreter") as machine:
-        assert machine.harts.threads is None
+        assert threads(machine) is None
     with bare(HERE, parallel=False, engine="interpreter") as machine:
-        assert machine.harts.threads is None
-    for wrong in ({"clock": "instructions"}, {"engine": "reference"}):
+        assert threads(machine) is None
+    wrongs: list[dict[str, Any]] = [{"clock": "instructions"}, {"engine": "reference"}]
+    for wrong in wrongs:
         with pytest.raises(UsageError, match="in parallel"):
             bare(HERE, parallel=True, **wrong)

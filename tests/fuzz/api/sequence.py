@@ -19,6 +19,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,12 @@ class Sequence:
         machine, time_left = self.any(), self.random.choice((0.05, 0.3, None))
         self.aside(lambda: machine.run(timeout=time_left))
         if time_left is None:
-            self.aside(lambda: (time.sleep(0.2), machine.pause()))
+            self.aside(partial(self._pause_later, machine))
+
+    @staticmethod
+    def _pause_later(machine: Any) -> None:
+        time.sleep(0.2)
+        machine.pause()
 
     def aside(self, work: Callable[[], object]) -> None:
         """Do it on a thread of its own."""

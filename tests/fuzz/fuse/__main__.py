@@ -31,7 +31,7 @@ def main(minutes: float) -> None:
     while time.monotonic() < end:
         rounds += 1
         try:
-            run_state_machine_as_test(Folders, settings=ROUND)  # type: ignore[no-untyped-call]
+            run_state_machine_as_test(Folders, settings=ROUND)
         except Exception:
             findings += 1
             traceback.print_exc()
