@@ -139,6 +139,7 @@ def address(s: Compiler, one: Operation) -> tuple[u64, u64]:
     if not fits(offset):
         move_into(s, u64(THIRD), u64(NUMBER), offset)
         add_up(s, base)
+        s.recent = 0
         return u64(FIRST), u64(0)
     return base, offset
 

@@ -39,6 +39,8 @@ def place_of_x(s: Compiler, number: u64) -> tuple[u64, u64]:
     """Where an x register is read."""
     if number == 0:
         return u64(NUMBER), u64(0)
+    if number == s.recent:
+        return u64(REGISTER), u64(x86_64.FIRST)
     at = s.places[number]
     if at & IN_CORE != 0:
         return u64(WORD), at & 0xFFFF_FFFF
@@ -96,6 +98,8 @@ def destination_x(s: Compiler) -> tuple[u64, u64]:
 @native
 def move_into(s: Compiler, host: u64, kind: u64, value: u64) -> None:
     """A host register takes what is at a place."""
+    if host == x86_64.FIRST and not (kind == REGISTER and value == host):
+        s.recent = 0
     if kind == NUMBER:
         load_number(s, host, value)
     elif kind == WORD:
@@ -109,6 +113,7 @@ def move_from(s: Compiler, kind: u64, value: u64, host: u64) -> None:
     """A place (no number) takes what is in a host register."""
     if kind == WORD:
         with_core(s, u64(MOV_TO), host, value, u64(WIDE))
+        s.stored = u64(host == x86_64.FIRST)
     elif host != value:
         between(s, u64(MOV), value, host, u64(WIDE))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ringzero.engine.native.code.decoded_pages import SINK
 from ringzero.engine.native.compiler import codes, x86_64
 from ringzero.engine.native.compiler.accesses import load, store
 from ringzero.engine.native.compiler.operands import (
@@ -40,6 +41,14 @@ from ringzero.lang import native, u64
 
 @native
 def operation(s: Compiler, one: Operation) -> None:
+    """Append the code of an operation; the next one may find its result in a temporary."""
+    s.stored = 0
+    append(s, one)
+    s.recent = s.rd if one.to == codes.RD and s.stored != 0 and s.rd != SINK else u64(0)
+
+
+@native
+def append(s: Compiler, one: Operation) -> None:
     """Append the code of an operation."""
     code = u64(one.code)
     if code == codes.LOAD:

@@ -44,6 +44,7 @@ def piece(s: Compiler, number: u64, kind: u64) -> None:
     place_piece(s, number)
     take_back_used(s, uses)
     end_group(s)
+    s.recent = 0
     if kind & codes.GIVES_RD != 0 and s.rd < 32:
         at = s.places[s.rd]
         if at & IN_CORE == 0:

@@ -137,6 +137,8 @@ class Compiler(Struct):
     done: u64  # instructions since the budget was last counted down, this one not
     floats: u64  # whether this block has looked at mstatus.FS
     dirty: u64  # and made it Dirty
+    recent: u64  # x register, kept in memory, whose value the first temporary has too, or 0
+    stored: u64  # whether the present operation ended with a store of the first temporary
     group: Group  # the one whose page's distance is known
     next_group: Group  # the one that the next access begins
     ram_base: u64

@@ -143,6 +143,7 @@ def begin(s: Compiler, slot: u64) -> None:
     s.done = 0
     s.floats = 0
     s.dirty = 0
+    s.recent = 0
     end_group(s)
 
 
