@@ -16,7 +16,7 @@ from ringzero.lang.image import Image
 
 @dataclass(frozen=True)
 class Program:
-    """A bare-metal program: `count` rounds of it take QEMU three to six seconds."""
+    """A bare-metal program: `count` rounds of it take QEMU two to six seconds."""
 
     name: str
     module: str  # where its function of the same name stands
@@ -26,6 +26,7 @@ class Program:
 
 
 INTEGER, MEMORY, BESIDE, FLOAT = "integer", "memory", "code and data", "floating point"
+SHAPES = "shapes"  # of code: each is bound by something else than arithmetic in one loop
 
 PROGRAMS = (
     Program("mix", "integer", 600_000_000, INTEGER, "CRC, xorshift and multiplication"),
@@ -41,6 +42,15 @@ PROGRAMS = (
     Program("mandelbrot", "floating", 20_000, FLOAT, "multiply, add, compare in doubles"),
     Program("orbits", "floating", 40_000_000, FLOAT, "divide and square root in doubles"),
     Program("dot", "floating", 360_000, FLOAT, "fused multiply-add over arrays"),
+    Program("compare", "compare", 40_000_000, SHAPES, "a store, a call, 32 equal bytes compared"),
+    Program("prefixes", "compare", 120_000_000, SHAPES, "short equal memory compared by bytes"),
+    Program("tree", "tree", 6_000, SHAPES, "a search tree of small functions"),
+    Program("hashtable", "hashtable", 4_000, SHAPES, "64-bit keys mixed, and slots probed"),
+    Program("bytecode", "bytecode", 150_000, SHAPES, "an interpreter's loop"),
+    Program("recursion", "recursion", 60_000, SHAPES, "Fibonacci's and Ackermann's functions"),
+    Program("straight", "straight", 400_000, SHAPES, "ten thousand instructions without a loop"),
+    Program("rotate", "rotate", 2_500_000, SHAPES, "Keccak: rotations of many live values"),
+    Program("strings", "strings", 15_000, SHAPES, "length, copy and search by bytes"),
 )
 
 SMP = "smp"
