@@ -33,10 +33,10 @@ from ringzero.engine.native.compiler.x86_64 import (
     WIDE,
     arithmetic_number,
     between,
+    emit,
+    emit32,
     fits,
     jump_if,
-    put,
-    put32,
     rex,
     shift_number,
     with_core,
@@ -97,7 +97,7 @@ def store(s: Compiler, one: Operation) -> None:
         value = u64(THIRD)
     wide = u64(WIDE) if size == 8 else u64(NARROW)
     if size == 2:
-        put(s, u64(0x66), 1)
+        emit(s, u64(0x66), 1)
     opcode = u64(0x88) if size == 1 else u64(0x89)
     with_address(s, opcode, value, base, distance, offset, wide)
 
@@ -114,13 +114,13 @@ def with_address(
     if short:
         modrm = modrm ^ 0xC0
     if opcode > 0xFF:
-        put(s, head | (opcode << 8) | (modrm << 24) | (sib << 32), 5)
+        emit(s, head | (opcode << 8) | (modrm << 24) | (sib << 32), 5)
     else:
-        put(s, head | (opcode << 8) | (modrm << 16) | (sib << 24), 4)
+        emit(s, head | (opcode << 8) | (modrm << 16) | (sib << 24), 4)
     if short:
-        put(s, offset & 0xFF, 1)
+        emit(s, offset & 0xFF, 1)
     else:
-        put32(s, offset)
+        emit32(s, offset)
 
 
 @native
@@ -147,8 +147,8 @@ def address(s: Compiler, one: Operation) -> tuple[u64, u64]:
 @native
 def add_up(s: Compiler, base: u64) -> None:
     """The first temporary: a register plus the third temporary."""
-    put(s, rex(u64(WIDE), u64(FIRST), base) | (LEA << 8) | (0x44 << 16), 3)
-    put(s, (THIRD << 3) | (base & 7), 2)
+    emit(s, rex(u64(WIDE), u64(FIRST), base) | (LEA << 8) | (0x44 << 16), 3)
+    emit(s, (THIRD << 3) | (base & 7), 2)
 
 
 @native
@@ -161,7 +161,7 @@ def translate(s: Compiler, base: u64, offset: u64, size: u64, stores: bool) -> u
         return u64(SECOND)
     ahead = s.next_group
     look_up_page(s, base, ahead.low, ahead.end, ahead.align, ahead.stores != 0)
-    put(s, u64(0xCA8949), 3)  # mov r10, rcx
+    emit(s, u64(0xCA8949), 3)  # mov r10, rcx
     open_group(s)
     return u64(GROUP)
 
@@ -211,7 +211,6 @@ def look_up_page(s: Compiler, base: u64, low: u64, high: u64, align: u64, stores
 def with_register(s: Compiler, host: u64, base: u64, offset: u64, wide: u64) -> None:
     """A register plus a number that fits, into another."""
     if offset == 0:
-        put(s, rex(wide, host, base) | (MOV << 8) | ((0xC0 | ((host & 7) << 3) | (base & 7)) << 16),
-            3)  # fmt: skip
+        between(s, u64(MOV), host, base, wide)
     else:
         with_memory(s, u64(LEA), host, base, offset, wide)

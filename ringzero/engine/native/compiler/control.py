@@ -12,8 +12,8 @@ from ringzero.engine.native.compiler.exits import (
     PAST_ENTRY,
     count_down,
     fix,
-    put_away_host,
     signed_event,
+    spill_host,
 )
 from ringzero.engine.native.compiler.operands import PAGE
 from ringzero.engine.native.compiler.state import TO_BLOCK, Compiler
@@ -35,14 +35,14 @@ from ringzero.engine.native.compiler.x86_64 import (
     arithmetic_number,
     between,
     code_address,
+    emit,
+    emit32,
     fits,
     jump_32,
     jump_if,
     jump_register,
     jump_to,
     load_number,
-    put,
-    put32,
     shift_number,
     with_core,
     with_memory,
@@ -105,7 +105,7 @@ def look_up(s: Compiler) -> None:
 
     The handler JUMP_TO does it where the execute table misses, or where the budget is spent.
     """
-    put(s, u64(0xF6854D), 3)  # test r14, r14
+    emit(s, u64(0xF6854D), 3)  # test r14, r14
     spent = jump_if(s, u64(8))
     between(s, u64(MOV), u64(SECOND), u64(FIRST), u64(NARROW))
     shift_number(s, u64(SHR), u64(SECOND), u64(8), u64(NARROW))
@@ -119,22 +119,22 @@ def look_up(s: Compiler) -> None:
     with_memory(s, u64(MOV), u64(SECOND), u64(SECOND), u64(EXECUTE + OFFSET), u64(WIDE))
     with_core(s, u64((ADD << 3) | 3), u64(SECOND), u64(SLOTS), u64(WIDE))
     arithmetic_number(s, u64(AND), u64(FIRST), u64(0xFFE), u64(NARROW))
-    put(s, u64(0xC10C_8D48), 4)  # lea rcx, [rcx + 8 * rax]
-    put(s, u64(0x018B_48), 3)  # mov rax, [rcx]
+    emit(s, u64(0xC10C_8D48), 4)  # lea rcx, [rcx + 8 * rax]
+    emit(s, u64(0x018B_48), 3)  # mov rax, [rcx]
     code_address(s, u64(THIRD), s.low)
     between(s, u64((SUB << 3) | 3), u64(FIRST), u64(THIRD), u64(WIDE))
-    put(s, u64(0x3D48), 2)  # cmp rax, the size of a half
-    put32(s, s.half)
+    emit(s, u64(0x3D48), 2)  # cmp rax, the size of a half
+    emit32(s, s.half)
     foreign = jump_if(s, u64(NOT_BELOW))
-    put(s, u64(0x02_448D48) | (u64(PAST_ENTRY) << 32), 5)  # lea rax, [rdx + rax + 12]
+    emit(s, u64(0x02_448D48) | (u64(PAST_ENTRY) << 32), 5)  # lea rax, [rdx + rax + 12]
     jump_register(s, u64(FIRST))
     aim(s, foreign, s.used)
-    put_away_host(s, u64(R13))
+    spill_host(s, u64(R13))
     between(s, u64(MOV), u64(R13), u64(SECOND), u64(WIDE))
     jump_to(s, s.leave_slot)
     aim(s, spent, s.used)
     aim(s, missed, s.used)
-    put_away_host(s, u64(R13))
+    spill_host(s, u64(R13))
     between(s, u64(MOV), u64(R13), u64(FIRST), u64(WIDE))
     load_number(s, u64(FIRST), u64(Special.JUMP_TO * 8))
     jump_to(s, s.leave_handler)

@@ -1,8 +1,8 @@
 """Ways into compiled code and out of it, and jumps that wait for their targets.
 
-An entry stands in a slot as its handler. It gives the address of its block to `enter`, which takes
-the guest's registers over; compiled code that finds such an entry jumps past that, registers in
-place. A way out gives the registers back, and goes on at a slot or at a handler.
+An entry stands in a slot as its handler. It passes the address of its block to `enter`, which loads
+the guest's registers; compiled code that finds such an entry jumps past that, with the registers in
+place. A way out stores the registers, and goes on at a slot or at a handler.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ from ringzero.engine.native.compiler.x86_64 import (
     aim,
     arithmetic_number,
     code_address,
+    emit,
     jump_register,
     jump_to,
     load_number,
-    put,
     with_core,
 )
 from ringzero.engine.native.state import Core, Shared
@@ -50,7 +50,7 @@ from ringzero.lang.host import view
 FRAME = view(Core).frame.offset
 RAM = view(Core).memory.offset
 HANDLERS = view(Core).handlers.offset
-PAST_ENTRY = 12  # bytes of an entry that take registers over; then it jumps to its block
+PAST_ENTRY = 12  # bytes of an entry that load registers; then it jumps to its block
 
 
 @native
@@ -64,15 +64,15 @@ def begin_code(s: Compiler) -> None:
     s.enter = s.used
     with_core(s, u64(MOV_TO), u64(R15), u64(PAGE), u64(WIDE))
     with_core(s, u64(MOV_TO), u64(RBP), u64(FRAME), u64(WIDE))
-    take_over(s)
+    load_registers(s)
     jump_register(s, u64(FIRST))
     s.leave_slot = s.used
-    give_back(s)
-    put(s, u64(0x0065_FF41), 4)  # jmp [r13 + 0]; four bytes, so r13 needs its displacement
+    return_registers(s)
+    emit(s, u64(0x0065_FF41), 4)  # jmp [r13 + 0]; four bytes, so r13 needs its displacement
     s.leave_handler = s.used
-    give_back(s)
+    return_registers(s)
     with_core(s, u64(MOV), u64(SECOND), u64(HANDLERS), u64(WIDE))
-    put(s, u64(0x01_24FF), 3)  # jmp [rcx + rax]
+    emit(s, u64(0x01_24FF), 3)  # jmp [rcx + rax]
     s.base = (s.used + 63) & ~63
     s.share = ((s.low + s.half - s.base) // s.arenas) & ~63
     s.arena = s.arenas - 1  # whose end is reached: the first comes next
@@ -80,7 +80,7 @@ def begin_code(s: Compiler) -> None:
 
 
 @native
-def take_over(s: Compiler) -> None:
+def load_registers(s: Compiler) -> None:
     """Guest registers into those of the host."""
     for number in typed_range(u64(1), u64(32)):
         at = s.places[number]
@@ -89,16 +89,16 @@ def take_over(s: Compiler) -> None:
 
 
 @native
-def give_back(s: Compiler) -> None:
+def return_registers(s: Compiler) -> None:
     """Guest registers out of those of the host, and the arguments of a handler but for r13."""
-    give_registers(s)
+    store_registers(s)
     with_core(s, u64(MOV), u64(R15), u64(PAGE), u64(WIDE))
     with_core(s, u64(MOV), u64(RBP), u64(FRAME), u64(WIDE))
 
 
 @native
-def give_registers(s: Compiler) -> None:
-    """Guest registers out of those of the host; r13 is given back by who sets it anew."""
+def store_registers(s: Compiler) -> None:
+    """Guest registers out of those of the host; r13 is stored by who sets it anew."""
     for number in typed_range(u64(1), u64(32)):
         at = s.places[number]
         if at & IN_CORE == 0 and at != R13:
@@ -106,7 +106,7 @@ def give_registers(s: Compiler) -> None:
 
 
 @native
-def put_away_host(s: Compiler, host: u64) -> None:
+def spill_host(s: Compiler, host: u64) -> None:
     """The guest register in a host register, if one is, into the core's memory."""
     for number in typed_range(u64(1), u64(32)):
         if s.places[number] == host:
@@ -114,16 +114,16 @@ def put_away_host(s: Compiler, host: u64) -> None:
 
 
 @native
-def take_back_used(s: Compiler, uses: u64) -> None:
+def reload_used(s: Compiler, uses: u64) -> None:
     """What a piece uses and its convention does not hold."""
     if uses & codes.USES_RBX != 0:
-        take_back_host(s, u64(RBX))
+        reload_host(s, u64(RBX))
     if uses & codes.USES_RBP != 0:
-        take_back_host(s, u64(RBP))
+        reload_host(s, u64(RBP))
 
 
 @native
-def take_back_host(s: Compiler, host: u64) -> None:
+def reload_host(s: Compiler, host: u64) -> None:
     """And back."""
     for number in typed_range(u64(1), u64(32)):
         if s.places[number] == host:
@@ -192,10 +192,10 @@ def way_out(shared: Shared, decoded: u64, slot: u64, done: u64, way: u64) -> Non
     """Leave for a slot, or for a handler that is given it."""
     s = shared.compiler[0]
     if way & WAYS == FROM_PIECE:
-        take_back_used(s, way >> USES_SHIFT)
+        reload_used(s, way >> USES_SHIFT)
     if done != 0:
         count_down(s, done)
-    put_away_host(s, u64(R13))
+    spill_host(s, u64(R13))
     where = address_of(advance(slots_of(shared, decoded), slot))
     load_number(s, u64(R13), where)
     if way == TO_BLOCK:
@@ -215,7 +215,7 @@ def leave(shared: Shared, decoded: u64, slot: u64, done: u64) -> None:
     s = shared.compiler[0]
     if done != 0:
         count_down(s, done)
-    put_away_host(s, u64(R13))
+    spill_host(s, u64(R13))
     where = address_of(advance(slots_of(shared, decoded), slot))
     load_number(s, u64(R13), where)
     jump_to(s, s.leave_slot)
@@ -235,6 +235,6 @@ def entry(s: Compiler, slot: u64) -> u64:
 @native
 def signed_event(s: Compiler, slot: u64) -> None:
     """Behind `count_down`: where the budget is spent, the slice ends at a slot."""
-    put(s, u64(0x880F), 2)  # js
+    emit(s, u64(0x880F), 2)  # js
     s.used += 4
     fix(s, s.used - 4, slot, u64(0), AT_EVENT)

@@ -18,9 +18,9 @@ from ringzero.engine.native.compiler.x86_64 import (
     arithmetic_core,
     arithmetic_number,
     between,
+    emit32,
     fits,
     load_number,
-    put32,
     with_core,
 )
 from ringzero.engine.native.state import Core
@@ -162,4 +162,4 @@ def compare(s: Compiler, a_kind: u64, a: u64, b_kind: u64, b: u64) -> None:
 def store_number(s: Compiler, offset: u64, number: u64) -> None:
     """A word of the core becomes a number that fits."""
     with_core(s, u64(0xC7), u64(0), offset, u64(WIDE))
-    put32(s, number)
+    emit32(s, number)

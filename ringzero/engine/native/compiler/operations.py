@@ -28,9 +28,9 @@ from ringzero.engine.native.compiler.x86_64 import (
     add_number_into,
     between,
     between2,
+    emit,
     fits,
     load_number,
-    put,
     rex,
     shift_number,
     with_core,
@@ -178,7 +178,9 @@ def shift(s: Compiler, one: Operation, a_kind: u64, a: u64, b_kind: u64, b: u64)
     else:
         move_into(s, u64(SECOND), b_kind, b)
         move_into(s, host, a_kind, a)
-        put(s, rex(wide, u64(0), host) | (0xD3 << 8) | ((0xC0 | (kind << 3) | (host & 7)) << 16), 3)
+        emit(
+            s, rex(wide, u64(0), host) | (0xD3 << 8) | ((0xC0 | (kind << 3) | (host & 7)) << 16), 3
+        )
     move_from(s, to_kind, to, host)
 
 
@@ -204,7 +206,7 @@ def high_product(s: Compiler, one: Operation, a_kind: u64, a: u64, b_kind: u64, 
         b = u64(SECOND)
     move_into(s, u64(FIRST), a_kind, a)
     kind = u64(5) if one.code == codes.MULH else u64(4)
-    put(s, rex(u64(WIDE), u64(0), b) | (0xF7 << 8) | ((0xC0 | (kind << 3) | (b & 7)) << 16), 3)
+    between(s, u64(0xF7), kind, b, u64(WIDE))
     to_kind, to = place(s, u64(one.to), u64(0))
     move_from(s, to_kind, to, u64(THIRD))
 
@@ -213,7 +215,7 @@ def high_product(s: Compiler, one: Operation, a_kind: u64, a: u64, b_kind: u64, 
 def truth(s: Compiler, one: Operation, a_kind: u64, a: u64, b_kind: u64, b: u64) -> None:
     """1 if a comparison holds, else 0."""
     compare(s, a_kind, a, b_kind, b)
-    put(s, 0xC0_900F | (u64(one.how) << 8), 3)  # setcc al
+    emit(s, 0xC0_900F | (u64(one.how) << 8), 3)  # setcc al
     to_kind, to = place(s, u64(one.to), u64(0))
     host = to if to_kind == REGISTER else u64(FIRST)
     between2(s, u64(0xB6), host, u64(FIRST), u64(NARROW))
@@ -253,7 +255,7 @@ def unary(s: Compiler, one: Operation, a_kind: u64, a: u64) -> None:
         a = u64(SECOND)
     if code == codes.BYTESWAP:
         move_into(s, host, a_kind, a)
-        put(s, rex(u64(WIDE), u64(0), host) | 0x0F00 | ((0xC8 | (host & 7)) << 16), 3)
+        emit(s, rex(u64(WIDE), u64(0), host) | 0x0F00 | ((0xC8 | (host & 7)) << 16), 3)
     elif code == codes.SEXT:
         extend(s, host, a_kind, a, u64(one.how), True)
     elif code == codes.ZEXT:
@@ -275,7 +277,7 @@ def count_bits(s: Compiler, one: Operation, host: u64, a_kind: u64, a: u64) -> N
         move_into(s, u64(SECOND), a_kind, a)
         a = u64(SECOND)
     wide = u64(WIDE) if one.how == 0 else u64(NARROW)
-    put(s, u64(0xF3), 1)
+    emit(s, u64(0xF3), 1)
     between2(s, opcode, host, a, wide)
 
 

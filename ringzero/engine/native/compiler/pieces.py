@@ -1,13 +1,13 @@
 """Pieces: the machine code that LLVM made of instructions that are not lowered.
 
 A piece takes its operands from the core's memory, and holds the guest's registers that are
-arguments of its calling convention; what else the host holds is put away before it and taken back.
+arguments of its calling convention; others are spilled before it and reloaded after it.
 """
 
 from __future__ import annotations
 
 from ringzero.engine.native.compiler import codes, holes
-from ringzero.engine.native.compiler.exits import fix, put_away_host, take_back_used
+from ringzero.engine.native.compiler.exits import fix, reload_used, spill_host
 from ringzero.engine.native.compiler.groups import end_group
 from ringzero.engine.native.compiler.operands import X
 from ringzero.engine.native.compiler.state import FROM_PIECE, IN_CORE, USES_SHIFT, Compiler
@@ -30,19 +30,19 @@ NEXT, SIDE_EXIT, POOL = SYMBOL["next"], SYMBOL["side_exit"], SYMBOL["pool"]
 
 
 @native
-def piece(s: Compiler, number: u64, kind: u64) -> None:
+def emit_piece(s: Compiler, number: u64, kind: u64) -> None:
     """The piece of an instruction, with its registers where it expects them."""
     if kind & codes.READS_RS1 != 0:
-        put_away(s, s.rs1)
+        spill(s, s.rs1)
     if kind & codes.READS_RS2 != 0:
-        put_away(s, s.rs2)
+        spill(s, s.rs2)
     uses = u64(s.pieces[number].uses)
     if uses & codes.USES_RBX != 0:
-        put_away_host(s, u64(RBX))
+        spill_host(s, u64(RBX))
     if uses & codes.USES_RBP != 0:
-        put_away_host(s, u64(RBP))
-    place_piece(s, number)
-    take_back_used(s, uses)
+        spill_host(s, u64(RBP))
+    copy_piece(s, number)
+    reload_used(s, uses)
     end_group(s)
     s.recent = 0
     if kind & codes.GIVES_RD != 0 and s.rd < 32:
@@ -52,7 +52,7 @@ def piece(s: Compiler, number: u64, kind: u64) -> None:
 
 
 @native
-def put_away(s: Compiler, register: u64) -> None:
+def spill(s: Compiler, register: u64) -> None:
     """A guest register into the core's memory."""
     at = s.places[register]
     if register != 0 and at & IN_CORE == 0:
@@ -75,7 +75,7 @@ def set_values(s: Compiler) -> None:
 
 
 @native
-def place_piece(s: Compiler, number: u64) -> None:
+def copy_piece(s: Compiler, number: u64) -> None:
     """Copy a piece, and fill its holes."""
     set_values(s)
     one = s.pieces[number]

@@ -104,8 +104,8 @@ class Compiler(Struct):
     used: u64  # where in code memory the next code goes
     end: u64  # of the arena in use
     pool: u64  # where constants of pieces are
-    enter: u64  # where registers are taken over
-    leave_slot: u64  # where they are given back, to go on at a slot
+    enter: u64  # where entries go, to load registers
+    leave_slot: u64  # where they are stored, to go on at a slot
     leave_handler: u64  # the same, to a handler by its number
     kinds: ptr[u8]  # by instruction: see `codes`
     recipes: ptr[Recipe]  # by instruction

@@ -40,7 +40,7 @@ from ringzero.engine.native.compiler.groups import (
     written,
 )
 from ringzero.engine.native.compiler.operations import operation
-from ringzero.engine.native.compiler.pieces import piece
+from ringzero.engine.native.compiler.pieces import emit_piece
 from ringzero.engine.native.compiler.state import ENTRIES, TO_BLOCK, TO_INTERPRETER, Compiler
 from ringzero.engine.native.compiler.x86_64 import (
     CMP,
@@ -198,7 +198,7 @@ def instruction(core: Core, decoded: u64, slot: u64) -> tuple[u64, bool]:
         number = u64(recipe.piece) - 1
         if s.imm == DYNAMIC:
             number = u64(recipe.first)
-        piece(s, number, flags)
+        emit_piece(s, number, flags)
     else:
         first = u64(recipe.first)
         if is_access(u64(s.operations[first].code)):

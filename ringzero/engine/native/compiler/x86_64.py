@@ -21,14 +21,14 @@ WIDE, NARROW = 8, 0  # REX.W
 
 
 @native(inline=True)
-def put(s: Compiler, value: u64, count: int) -> None:
+def emit(s: Compiler, value: u64, count: int) -> None:
     """Append the low bytes of a value."""
     poke(u64, s.write, s.used, value)
     s.used += count
 
 
 @native(inline=True)
-def put32(s: Compiler, value: u64) -> None:
+def emit32(s: Compiler, value: u64) -> None:
     """Append the low 32 bits of a value."""
     poke(u32, s.write, s.used, u32(value))
     s.used += 4
@@ -44,14 +44,14 @@ def rex(wide: u64, reg: u64, rm: u64) -> u64:
 def between(s: Compiler, opcode: u64, reg: u64, rm: u64, wide: u64) -> None:
     """An instruction of two registers with a one-byte opcode."""
     modrm = 0xC0 | ((reg & 7) << 3) | (rm & 7)
-    put(s, rex(wide, reg, rm) | (opcode << 8) | (modrm << 16), 3)
+    emit(s, rex(wide, reg, rm) | (opcode << 8) | (modrm << 16), 3)
 
 
 @native
 def between2(s: Compiler, opcode: u64, reg: u64, rm: u64, wide: u64) -> None:
     """The same with an opcode of 0F and another byte."""
     modrm = 0xC0 | ((reg & 7) << 3) | (rm & 7)
-    put(s, rex(wide, reg, rm) | 0x0F00 | (opcode << 16) | (modrm << 24), 4)
+    emit(s, rex(wide, reg, rm) | 0x0F00 | (opcode << 16) | (modrm << 24), 4)
 
 
 @native
@@ -59,40 +59,40 @@ def with_core(s: Compiler, opcode: u64, reg: u64, offset: u64, wide: u64) -> Non
     """An instruction of a register and a word of the core."""
     head = rex(wide, reg, u64(CORE)) | (opcode << 8)
     if offset < 128:
-        put(s, head | ((0x44 | ((reg & 7) << 3)) << 16) | (0x24 << 24) | (offset << 32), 5)
+        emit(s, head | ((0x44 | ((reg & 7) << 3)) << 16) | (0x24 << 24) | (offset << 32), 5)
     else:
-        put(s, head | ((0x84 | ((reg & 7) << 3)) << 16) | (0x24 << 24), 4)
-        put32(s, offset)
+        emit(s, head | ((0x84 | ((reg & 7) << 3)) << 16) | (0x24 << 24), 4)
+        emit32(s, offset)
 
 
 @native
 def with_core2(s: Compiler, opcode: u64, reg: u64, offset: u64, wide: u64) -> None:
     """The same with an opcode of 0F and another byte."""
     head = rex(wide, reg, u64(CORE)) | 0x0F00 | (opcode << 16)
-    put(s, head | ((0x84 | ((reg & 7) << 3)) << 24) | (0x24 << 32), 5)
-    put32(s, offset)
+    emit(s, head | ((0x84 | ((reg & 7) << 3)) << 24) | (0x24 << 32), 5)
+    emit32(s, offset)
 
 
 @native
 def with_memory(s: Compiler, opcode: u64, reg: u64, base: u64, offset: u64, wide: u64) -> None:
     """An instruction of a register and memory at a register (not rsp, r12) plus an offset."""
     modrm = 0x80 | ((reg & 7) << 3) | (base & 7)
-    put(s, rex(wide, reg, base) | (opcode << 8) | (modrm << 16), 3)
-    put32(s, offset)
+    emit(s, rex(wide, reg, base) | (opcode << 8) | (modrm << 16), 3)
+    emit32(s, offset)
 
 
 @native
 def load_number(s: Compiler, host: u64, number: u64) -> None:
     """A register to a number; flags stay."""
     if number < 0x1_0000_0000:
-        put(s, rex(u64(NARROW), u64(0), host) | ((0xB8 | (host & 7)) << 8), 2)
-        put32(s, number)
+        emit(s, rex(u64(NARROW), u64(0), host) | ((0xB8 | (host & 7)) << 8), 2)
+        emit32(s, number)
     elif fits(number):
-        put(s, rex(u64(WIDE), u64(0), host) | (0xC7 << 8) | ((0xC0 | (host & 7)) << 16), 3)
-        put32(s, number)
+        between(s, u64(0xC7), u64(0), host, u64(WIDE))
+        emit32(s, number)
     else:
-        put(s, rex(u64(WIDE), u64(0), host) | ((0xB8 | (host & 7)) << 8), 2)
-        put(s, number, 8)
+        emit(s, rex(u64(WIDE), u64(0), host) | ((0xB8 | (host & 7)) << 8), 2)
+        emit(s, number, 8)
 
 
 @native(inline=True)
@@ -106,24 +106,26 @@ def arithmetic_number(s: Compiler, kind: u64, host: u64, number: u64, wide: u64)
     """`kind` of a register and a number that fits."""
     if number + 128 < 256:
         modrm = 0xC0 | (kind << 3) | (host & 7)
-        put(s, rex(wide, u64(0), host) | (0x83 << 8) | (modrm << 16) | ((number & 0xFF) << 24), 4)
+        emit(s, rex(wide, u64(0), host) | (0x83 << 8) | (modrm << 16) | ((number & 0xFF) << 24), 4)
     else:
-        put(s, rex(wide, u64(0), host) | (0x81 << 8) | ((0xC0 | (kind << 3) | (host & 7)) << 16), 3)
-        put32(s, number)
+        emit(
+            s, rex(wide, u64(0), host) | (0x81 << 8) | ((0xC0 | (kind << 3) | (host & 7)) << 16), 3
+        )
+        emit32(s, number)
 
 
 @native
 def arithmetic_core(s: Compiler, kind: u64, offset: u64, number: u64) -> None:
     """`kind` of a word of the core and a number that fits."""
     with_core(s, u64(0x81), kind, offset, u64(WIDE))
-    put32(s, number)
+    emit32(s, number)
 
 
 @native
 def shift_number(s: Compiler, kind: u64, host: u64, count: u64, wide: u64) -> None:
     """A register shifted by a number."""
     modrm = 0xC0 | (kind << 3) | (host & 7)
-    put(s, rex(wide, u64(0), host) | (0xC1 << 8) | (modrm << 16) | ((count & 63) << 24), 4)
+    emit(s, rex(wide, u64(0), host) | (0xC1 << 8) | (modrm << 16) | ((count & 63) << 24), 4)
 
 
 @native
@@ -131,7 +133,7 @@ def add_into(s: Compiler, host: u64, base: u64, index: u64) -> None:
     """lea: the sum of two registers."""
     head = 0x48 | ((host >> 3) << 2) | ((index >> 3) << 1) | (base >> 3)
     modrm = 0x44 | ((host & 7) << 3)
-    put(s, head | (0x8D << 8) | (modrm << 16) | ((((index & 7) << 3) | (base & 7)) << 24), 5)
+    emit(s, head | (0x8D << 8) | (modrm << 16) | ((((index & 7) << 3) | (base & 7)) << 24), 5)
 
 
 @native
@@ -143,7 +145,7 @@ def add_number_into(s: Compiler, host: u64, base: u64, number: u64) -> None:
 @native
 def jump_32(s: Compiler) -> u64:
     """jmp; where its 32 bits are."""
-    put(s, u64(0xE9), 1)
+    emit(s, u64(0xE9), 1)
     s.used += 4
     return s.used - 4
 
@@ -151,7 +153,7 @@ def jump_32(s: Compiler) -> u64:
 @native
 def jump_if(s: Compiler, condition: u64) -> u64:
     """A conditional jump; where its 32 bits are."""
-    put(s, 0x0F | ((0x80 | condition) << 8), 2)
+    emit(s, 0x0F | ((0x80 | condition) << 8), 2)
     s.used += 4
     return s.used - 4
 
@@ -171,12 +173,12 @@ def jump_to(s: Compiler, target: u64) -> None:
 @native
 def jump_register(s: Compiler, host: u64) -> None:
     """jmp to the address in a register."""
-    put(s, rex(u64(NARROW), u64(0), host) | (0xFF << 8) | ((0xE0 | (host & 7)) << 16), 3)
+    between(s, u64(0xFF), u64(4), host, u64(NARROW))
 
 
 @native
 def code_address(s: Compiler, host: u64, target: u64) -> None:
     """lea: the address of a place in code memory."""
-    put(s, rex(u64(WIDE), host, u64(0)) | (0x8D << 8) | ((0x05 | ((host & 7) << 3)) << 16), 3)
+    emit(s, rex(u64(WIDE), host, u64(0)) | (0x8D << 8) | ((0x05 | ((host & 7) << 3)) << 16), 3)
     s.used += 4
     aim(s, s.used - 4, target)
