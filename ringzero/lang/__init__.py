@@ -19,11 +19,8 @@ from ringzero.lang.floating import (
     float_truncated,
     float_unordered,
 )
-from ringzero.lang.native import (
-    Intrinsic,
-    Native,
-    Port,
-    Stub,
+from ringzero.lang.native import Intrinsic, Native, Port, Stub, is_runtime, native, original, port
+from ringzero.lang.operations import (
     address_of,
     advance,
     atomic,
@@ -33,15 +30,11 @@ from ringzero.lang.native import (
     compare_exchange,
     ctz,
     fence,
-    is_runtime,
     likely,
     load,
-    native,
-    original,
     peek,
     poke,
     popcount,
-    port,
     read_acquire,
     read_once,
     reinterpret,

@@ -10,7 +10,7 @@ from ringzero.isa.hart import Hart, M, S, U
 from ringzero.isa.privileged.trap import ILLEGAL_INSTRUCTION, LOAD_ACCESS, STORE_ACCESS, Trap
 from ringzero.isa.registry import BY_NAME
 from ringzero.lang import convert, peek, poke, u64
-from ringzero.lang.native import atomic, compare_exchange
+from ringzero.lang.operations import atomic, compare_exchange
 
 BASE, SIZE = 0x8000_0000, 256
 

@@ -1,4 +1,7 @@
-"""mypy knows of typed Python what the compiler knows: widths do not mix, plain ints fit all."""
+"""mypy knows of typed Python what the compiler knows: widths do not mix, plain ints fit all.
+
+`lang/types.pyi` and `lang/mypy_plugin.py` are what it knows that by.
+"""
 
 from __future__ import annotations
 
@@ -68,6 +71,13 @@ WRONG = {
     "return s.absent": "attr-defined",
 }
 
+APART = r"""
+ringzero\.lang\.types\.(Array|Fixed|Struct|[iu]\d+)
+ringzero\.lang\.types\.(Array|Fixed|Struct|ptr)\.__class_getitem__
+ringzero\.lang\.types\.ptr\.__[gs]etitem__
+ringzero\.lang\.types\.(Base|Element|Elements|Length)
+"""
+
 
 def errors(folder: Path, lines: list[str]) -> list[list[str]]:
     """The codes of mypy's errors in each of the functions whose bodies are given."""
@@ -109,3 +119,13 @@ def test_mypy_refuses_mixed_widths(tmp_path: Path) -> None:
     for line, found in zip(WRONG, errors(tmp_path, list(WRONG)), strict=True):
         assert len(found) == 1, (line, found)
         assert found[0].endswith(f"[{WRONG[line]}]"), line
+
+
+def test_the_stub_of_types_says_what_the_module_has(tmp_path: Path) -> None:
+    """Apart from how arrays and pointers are subscripted, which a checker sees in its own way."""
+    allowed = tmp_path / "allowed"
+    allowed.write_text(APART)
+    command = [sys.executable, "-m", "mypy.stubtest", "ringzero.lang.types", "--concise"]
+    command += ["--allowlist", str(allowed), "--mypy-config-file", "pyproject.toml"]
+    made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stdout + made.stderr

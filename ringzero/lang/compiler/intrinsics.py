@@ -1,4 +1,4 @@
-"""The operations that LLVM has and plain statements do not: one emitter per `native.Intrinsic`."""
+"""What the compiler makes of the operations in `lang/operations.py`: one emitter for each."""
 
 from __future__ import annotations
 
