@@ -23,6 +23,9 @@ from ringzero.outcome import Outcome
 NAME = "ringzero run"  # of the threads
 REST = 0.001  # seconds between two looks at whether a run that is called off has come back
 LOOK = 0.02  # seconds between two looks at what ends a run besides the guest
+SIGNALS = 0.05
+"""Seconds between two looks at signals. The kernel may give one to the process when the thread that
+runs handlers is about to wait: then nothing wakes it."""
 GRACE = 2.0  # seconds that the end of the process waits for a run to come to rest
 
 
@@ -158,11 +161,10 @@ class Lifecycle:
         if run.thread is not None:
             run.thread.join()
 
-    def _patience(self, run: Run, until: Callable[[], bool] | None) -> float | None:
+    def _patience(self, run: Run, until: Callable[[], bool] | None) -> float:
         left = run.left
-        if run.off or left == 0.0 or until is not None:
-            return LOOK if not left else min(LOOK, left)
-        return left
+        look = LOOK if run.off or left == 0.0 or until is not None else SIGNALS
+        return look if not left else min(look, left)
 
     def _call_off(self, run: Run) -> None:
         """Wait until the guest stands still. Who interrupts that too will not wait any longer."""

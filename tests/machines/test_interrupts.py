@@ -59,6 +59,33 @@ def test_an_interrupt_is_raised_soon_on_the_other_machines(
     assert float(least) < 0.2
 
 
+ELSEWHERE = """
+with start(kind, folder, "spin") as machine:
+    machine.expect(b"up", timeout=300)
+    def send():
+        while not machine.running:
+            time.sleep(0.001)
+        time.sleep(0.1)
+        os.kill(os.getpid(), signal.SIGINT)
+    thread = threading.Thread(target=send)
+    thread.start()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # so `send` itself gets it
+    try:
+        print(machine.run(timeout=200))
+    except KeyboardInterrupt:
+        print("interrupted")
+    thread.join()
+"""
+
+
+@kinds
+def test_a_signal_that_another_thread_of_the_process_gets_is_raised_too(
+    kind: str, tmp_path: Path
+) -> None:
+    """Nothing wakes the thread that waits for the run, as where a signal comes just before that."""
+    assert script(ELSEWHERE, tmp_path, kind) == "interrupted\n"
+
+
 @kinds
 def test_an_exception_of_the_console_reaches_the_caller_and_the_machine_goes_on(
     kind: str, tmp_path: Path
