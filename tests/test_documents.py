@@ -163,3 +163,29 @@ def test_the_changelog_has_the_version() -> None:
     kinds = {"feature", "fix", "removal", "doc"}
     for path in (ROOT / "changelog.d").iterdir():
         assert path.name == "README.md" or path.name.split(".")[1:] in [[k, "md"] for k in kinds]
+
+
+def test_the_reading_guide_leads_to_every_package() -> None:
+    guide = (ROOT / "docs" / "reading-guide.md").read_text(encoding="utf-8")
+    packages = {path.parent.name for path in (ROOT / "ringzero").glob("*/__init__.py")}
+    led_to = {package for package in packages if re.search(rf"\b{package}/[\w/]+\.py", guide)}
+    assert led_to == packages
+
+
+QUESTIONS = {
+    "where a timer interrupt is decided": "isa/privileged/timers.py",
+    "what happens at `sfence.vma`": "engine/native/translation/fences.py",
+    "how a hot loop is compiled": "engine/regions/tier.py",
+    "where `--memory` goes": "machine/memory.py",
+    "how to add an instruction, a CSR, a device": "CONTRIBUTING.md",
+    "what a snapshot keeps": "machine/state.py",
+    "where binary translation is": "hypervisor/techniques/translate/sites.py",
+}
+"""What a newcomer asks first, and a file that answers it."""
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_newcomers_question_is_answered_within_one_hop(question: str) -> None:
+    guide = (ROOT / "docs" / "reading-guide.md").read_text(encoding="utf-8")
+    (row,) = [line for line in guide.splitlines() if line.startswith(f"| {question} |")]
+    assert QUESTIONS[question] in row

@@ -75,3 +75,30 @@ def test_no_identifier_has_a_word_that_was_replaced(where: str) -> None:
         if f"_{word}_" in parts(identifier)
     ]
     assert not wrong, "see docs/glossary.md"
+
+
+UNMISTAKABLE = re.compile(r"stencil|stitch|slot.array|words.page", re.I)
+"""Words that mean nothing else, so that they stand in no sentence either."""
+
+
+def test_no_sentence_has_a_word_that_was_replaced() -> None:
+    sources = [*(ROOT / "ringzero").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    wrong = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sources
+        if path != Path(__file__)
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        if UNMISTAKABLE.search(line)
+    ]
+    assert not wrong, "see docs/glossary.md"
+
+
+def test_a_word_has_one_row() -> None:
+    """In one of the two tables, which are in the order of the alphabet where they are sought in."""
+    rows = re.compile(r"^\| (.*?) \|", re.M)
+    terms = rows.findall((ROOT / "docs" / "terminology.md").read_text(encoding="utf-8"))[1:]
+    glossary = (ROOT / "docs" / "glossary.md").read_text(encoding="utf-8")
+    words = [word for row in re.findall(r"^\| `.*?\| (.*?) \|", glossary, re.M)
+             for word in row.split(", ")]  # fmt: skip
+    assert terms == sorted(terms, key=str.lower)
+    assert len({*terms, *words}) == len(terms) + len(words)

@@ -197,7 +197,7 @@ class VirtBoard(Stateful):
         """The next `mtime` at which `tick` would change a line; NEVER if none is set.
 
         The lines here may be older than the comparators, which native code writes by itself: a
-        timer has rung only if it is due as well.
+        timer has expired only if it is due as well.
         """
         now = self.clock.now()
         timers = ((self.clint.deadline(hart), self.lines[hart]) for hart in range(self.cpus))

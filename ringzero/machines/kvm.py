@@ -88,9 +88,9 @@ class KvmMachine(BaseMachine):
         announce: str = "acpi",
         clock: str = "host",
     ) -> None:
-        self._bell = threading.Event()
+        self._wakeup = threading.Event()
         self._pausing = False
-        super().__init__(console, self._bell.set)
+        super().__init__(console, self._wakeup.set)
         try:
             self.cpus = arguments.whole("cpus", cpus, 0)
             for value, allowed in (
@@ -137,7 +137,7 @@ class KvmMachine(BaseMachine):
         self.vm = self.kvm.create_vm()
         give_back(self.vm.close)
         prepare(self.vm)
-        self.board = Board(self.vm, self.memory, self._bell)
+        self.board = Board(self.vm, self.memory, self._wakeup)
         give_back(self.board.close)
         self._add_legacy()
         self.virtio: list[VirtioDevice] = []
@@ -254,7 +254,7 @@ class KvmMachine(BaseMachine):
                 left = run.left
                 if left == 0.0:
                     return TimedOut()
-                board.bell.wait(left)
+                board.wakeup.wait(left)
         finally:
             self.threads.halt()
 
@@ -276,7 +276,7 @@ class KvmMachine(BaseMachine):
 
     def _pause(self) -> None:
         self._pausing = True
-        self._bell.set()
+        self._wakeup.set()
 
     def _send(self, data: bytes) -> None:
         if self.virtio_console.opened:

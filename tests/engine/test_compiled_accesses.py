@@ -1,4 +1,4 @@
-"""Accesses of stitched code that look through windows: at pages' ends, and where they close."""
+"""Groups of accesses in compiled code: at pages' ends, and where a look-up no longer holds."""
 
 from __future__ import annotations
 
@@ -60,16 +60,16 @@ def test_a_step_onto_another_page(
     make: type[Compiled], step: int, second: int, change: str
 ) -> None:
     expected, its_memory = machine(Interpreter, step, second, change)
-    stitched, memory = machine(make, step, second, change)
+    compiled, memory = machine(make, step, second, change)
     for _ in range(8):
-        for harts in (expected, stitched):
+        for harts in (expected, compiled):
             harts._run(harts.elapsed + 1500)
-        compare(state(expected, its_memory), state(stitched, memory))
+        compare(state(expected, its_memory), state(compiled, memory))
     finish(expected)
-    finish(stitched)
-    compare(state(expected, its_memory), state(stitched, memory))
-    assert stitched.compiling.state.instructions > 0
-    stitched.close()
+    finish(compiled)
+    compare(state(expected, its_memory), state(compiled, memory))
+    assert compiled.compiling.state.instructions > 0
+    compiled.close()
 
 
 def at_the_end_of_memory(make: Any, before: int) -> tuple[Any, GuestMemory]:
@@ -92,15 +92,15 @@ def at_the_end_of_memory(make: Any, before: int) -> tuple[Any, GuestMemory]:
 @pytest.mark.parametrize("before", [300, 301, 4096 + 100, 4096 + 96])
 def test_accesses_to_the_end_of_memory(make: type[Compiled], before: int) -> None:
     expected, its_memory = at_the_end_of_memory(Interpreter, before)
-    stitched, memory = at_the_end_of_memory(make, before)
+    compiled, memory = at_the_end_of_memory(make, before)
     for _ in range(12):
-        for harts in (expected, stitched):
+        for harts in (expected, compiled):
             harts._run(harts.elapsed + 100)
-        compare(state(expected, its_memory), state(stitched, memory))
+        compare(state(expected, its_memory), state(compiled, memory))
     finish(expected)
-    finish(stitched)
-    compare(state(expected, its_memory), state(stitched, memory))
+    finish(compiled)
+    compare(state(expected, its_memory), state(compiled, memory))
     assert (expected.hart(0).x[18] > 0) == (before < 4096)  # it trapped
-    if make is Second:  # First stitches before it knows what follows
-        assert stitched.compiling.state.instructions > 0
-    stitched.close()
+    if make is Second:  # First compiles before it knows what follows
+        assert compiled.compiling.state.instructions > 0
+    compiled.close()

@@ -49,31 +49,31 @@ def stretch(harts: Any) -> None:
 @pytest.mark.parametrize("seed", range(200, 208))
 def test_compiled_code_equals_the_interpreter(make: type[Compiled], seed: int) -> None:
     expected, its_memory = start(Interpreter, seed)
-    stitched, memory = start(make, seed)
+    compiled, memory = start(make, seed)
     for _ in range(20):
         stretch(expected)
-        stretch(stitched)
-        compare(state(expected, its_memory), state(stitched, memory))
+        stretch(compiled)
+        compare(state(expected, its_memory), state(compiled, memory))
     finish(expected)
-    finish(stitched)
-    compare(state(expected, its_memory), state(stitched, memory))
+    finish(compiled)
+    compare(state(expected, its_memory), state(compiled, memory))
     if make is First:
-        assert stitched.compiling.state.instructions > 0
-    stitched.close()
+        assert compiled.compiling.state.instructions > 0
+    compiled.close()
 
 
 def test_code_memory_that_is_full_is_used_again() -> None:
     expected, its_memory = start(Interpreter, 203)
-    stitched, memory = start(First, 203)
-    told = stitched.compiling.state
-    told.arenas, told.half = 2, 66 << 10  # hardly more than one trace in each arena
+    compiled, memory = start(First, 203)
+    tier = compiled.compiling.state
+    tier.arenas, tier.half = 2, 66 << 10  # hardly more than one trace in each arena
     while expected.elapsed < ENOUGH and not expected.idle(0):
         stretch(expected)
-        stretch(stitched)
-    compare(state(expected, its_memory), state(stitched, memory))
-    assert told.begun_arenas > told.arenas
-    assert told.used <= told.end <= told.size
-    stitched.close()
+        stretch(compiled)
+    compare(state(expected, its_memory), state(compiled, memory))
+    assert tier.begun_arenas > tier.arenas
+    assert tier.used <= tier.end <= tier.size
+    compiled.close()
 
 
 def program(*words: int) -> bytes:
@@ -96,19 +96,19 @@ def looping(make: type[Interpreter]) -> tuple[Any, GuestMemory]:
 
 def test_a_loop_is_compiled_and_its_change_is_seen() -> None:
     """Memory written from outside drops the blocks made of it, in the middle of a loop."""
-    stitched, memory = looping(Compiled)
-    stitched.run(150_000)
-    assert stitched.compiling.state.traces > 0
-    assert stitched.hart(0).x[5] == 50_000
+    compiled, memory = looping(Compiled)
+    compiled.run(150_000)
+    assert compiled.compiling.state.traces > 0
+    assert compiled.hart(0).x[5] == 50_000
     memory.write(BASE, OTHER.to_bytes(4, "little"))
-    stitched.run()
-    assert stitched.hart(0).x[5] == 50_000 + 2 * 50_000
-    assert stitched.hart(0).retired == 300_001  # with the wfi
-    stitched.close()
+    compiled.run()
+    assert compiled.hart(0).x[5] == 50_000 + 2 * 50_000
+    assert compiled.hart(0).retired == 300_001  # with the wfi
+    compiled.close()
 
 
 def test_regions_displace_blocks() -> None:
-    """What is installed at a loop's head stands there, though the loop had been stitched."""
+    """What is installed at a loop's head stands there, though the loop had been compiled."""
     harts, _ = looping(Tiers)
     harts._run(3000)
     array = ctypes.c_uint32.from_address(harts.shared.pages).value - 1
@@ -135,8 +135,8 @@ def test_a_kernel_runs_the_same_while_its_blocks_are_given_back() -> None:
         with Machine(kernel=kernel, memory="64M", clock="instructions", engine=engine) as machine:
             if engine == "compiler":
                 assert isinstance(machine.harts, Compiled)
-                told = machine.harts.compiling.state
-                told.half = 8 * 33 << 10  # a few blocks in each arena
+                tier = machine.harts.compiling.state
+                tier.half = 8 * 33 << 10  # a few blocks in each arena
             assert machine.run(timeout=HUNG) == PoweredOff(0)
             counted.append(machine.counters())
             if engine == "compiler":
@@ -161,9 +161,9 @@ def test_the_size_of_code_memory_is_a_setting(monkeypatch: pytest.MonkeyPatch) -
     """A quarter of what all translated code may take."""
     monkeypatch.setenv("RINGZERO_CODE_LIMIT", "20M")
     engine = Interpreter(GuestMemory(4 << 20), Bus(), 1)
-    stitching = Compiling(engine)
-    assert stitching.state.size == 5 << 20
-    stitching.close()
+    compiling = Compiling(engine)
+    assert compiling.state.size == 5 << 20
+    compiling.close()
 
 
 def test_tiers_agree_on_a_kernel_with_interrupts() -> None:

@@ -32,7 +32,7 @@ handler:
     j exit
 """
 SEEN = ("s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10", "s11", "a0", "a1", "ra")
-COUNTED = 3_000  # rounds of the loop: enough for stencils and regions around it
+COUNTED = 3_000  # rounds of the loop: enough for compiled blocks and regions around it
 
 # A locked range of PMP ends in the middle of `divided`, which holds a loop that calls a function
 # in a page of its own, branches, stores into itself, and takes a trap back to M-mode.
@@ -121,7 +121,7 @@ def test_a_page_that_pmp_divides_is_executed_where_pmp_permits(
 
 @pytest.mark.parametrize("engine", ALL_ENGINES[1:])
 def test_hot_code_calls_from_a_divided_page(tmp_path: Path, engine: str) -> None:
-    """Long enough for the function that it calls to become a stitched block, and a region."""
+    """Long enough for the function that it calls to become a compiled block, and a region."""
     rounds = 40 * COUNTED
     text = DIVIDED.format(end="middle", entry=0x8F).replace(f"li s0, {COUNTED}", f"li s0, {rounds}")
     with bare(text, tmp_path, engine) as machine:

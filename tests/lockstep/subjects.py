@@ -201,7 +201,7 @@ class InterpreterSubject:
 
 
 class CompilerSubject(InterpreterSubject):
-    """The same with every block stitched before its first execution."""
+    """The same with every block compiled before its first execution."""
 
     def __init__(self, size: int) -> None:
         from ringzero.engine.compiler import Compiling

@@ -60,11 +60,11 @@ def soak(harts: int, seconds: int, words: str, engine: str) -> tuple[str, str]:
         outcome = machine.run(timeout=seconds * 20 + 600)
         said = machine.recorder.data.decode(errors="replace")
         profile = machine.profile()
-        stitching: Any = getattr(machine.harts, "stitching", None)
+        compiling: Any = getattr(machine.harts, "compiling", None)
     regions = 100 * profile.in_regions // max(1, profile.slices)
     tiers = f"{regions} % of slices in regions, {profile.compiled} compiled"
-    if stitching is not None:
-        tiers += f", {stitching.state.traces} traces stitched"
+    if compiling is not None:
+        tiers += f", {compiling.state.traces} traces compiled at once"
     return wrong(outcome, said), tiers
 
 

@@ -2,7 +2,7 @@
 
 vCPUs run on threads of their own, so one lock serializes everything that touches a device. After
 each access the device's interrupt line is read again; a device that changes by itself (input
-arrived) only rings the board's bell, and the thread that waits for the machine serves it.
+arrived) only sets the board's wake-up, and the thread that waits for the machine serves it.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ class Wire:
 class Board:
     """Memory, devices and lines of one `Vm`."""
 
-    def __init__(self, vm: Vm, memory: GuestMemory, bell: threading.Event | None = None) -> None:
-        """`bell` is set where the thread that waits for the machine has something to look at."""
+    def __init__(self, vm: Vm, memory: GuestMemory, wakeup: threading.Event | None = None) -> None:
+        """`wakeup` is set where the thread that waits for the machine has something to look at."""
         self.vm = vm
         self.memory = memory
         self.lock = threading.RLock()
-        self.bell = bell or threading.Event()
+        self.wakeup = wakeup or threading.Event()
         self.clock = HostClock()  # of what counts time here; it stands still while vCPUs do
         self.ports: dict[int, Wire] = {}
         self.mmio = Bus()
@@ -109,7 +109,7 @@ class Board:
 
     def _wire(self, base: int, device: Device, gsi: int | None) -> Wire:
         wire = Wire(self, base, device, gsi)
-        device.changed = self.bell.set
+        device.changed = self.wakeup.set
         self.wires.append(wire)
         return wire
 
@@ -133,7 +133,7 @@ class Board:
         """Put a virtio device into the bridge's next slot."""
         function = VirtioPci(device)
         host.add(function)
-        device.changed = self.bell.set
+        device.changed = self.wakeup.set
         self.functions.append(function)
 
     def wire_at(self, address: int, size: int) -> Wire | None:
@@ -145,7 +145,7 @@ class Board:
 
     def serve(self) -> None:
         """Let devices take what other threads handed over."""
-        self.bell.clear()
+        self.wakeup.clear()
         with self.lock:
             for wire in self.wires:
                 wire.device.poll()
@@ -194,7 +194,7 @@ class Board:
         """End the run; the first outcome counts."""
         if self.ended is None:
             self.ended = outcome
-        self.bell.set()
+        self.wakeup.set()
         self.kick()
 
     def fail(self, error: BaseException) -> None:

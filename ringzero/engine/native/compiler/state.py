@@ -118,8 +118,8 @@ class Compiler(Struct):
     uses: Array[u64] = field(REGISTERS)  # of x registers, by samples (`registers`)
     samples: u64
     next_look: u64  # samples until they are looked at
-    left: u64  # the stamp of the half that is not in use
-    retired: u64  # the stamp of code that a new generation follows, or 0
+    left: u64  # the epoch in which the half that is not in use was retired
+    retired: u64  # the epoch in which code was retired that a new generation follows, or 0
     generations: u64  # how often one followed another
     mapped: u64  # whether a hart's addresses were ever others than RAM's
     direct: u64  # whether loads reach RAM at the addresses that they name
