@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringzero.compare.claims import paragraph
 from ringzero.compare.measure import REFILLS, Cost, Workload
-from ringzero.compare.techniques import TECHNIQUES, WORLDS
+from ringzero.compare.techniques import WORLDS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -217,8 +217,3 @@ def _exits(exits: dict[str, float]) -> str:
     often = [(cause, each) for cause, each in exits.items() if each >= 0.05]
     return ", ".join(f"{each:.0f} {cause}" if each >= 0.95 else f"{each:.1f} {cause}"
                      for cause, each in often) or "none"  # fmt: skip
-
-
-def explanation() -> str:
-    """What the columns are."""
-    return "; ".join(f"{one.name}: {one.title}" for one in TECHNIQUES.values())

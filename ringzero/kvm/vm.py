@@ -154,10 +154,6 @@ class Vm(Descriptor):
         if timer:
             self.request(api.CREATE_PIT2, api.PitConfig())
 
-    def split_irqchip(self, pins: int = 24) -> None:
-        """Local APICs in the kernel; PIC and I/O APIC are the caller's."""
-        self.enable(Capability.SPLIT_IRQCHIP, pins)
-
     def irq_line(self, gsi: int, level: bool) -> None:
         """Set an interrupt line of the in-kernel controllers."""
         self.request(api.IRQ_LINE, api.IrqLevel(gsi, int(level)))
@@ -184,11 +180,6 @@ class Vm(Descriptor):
             | (0 if assign else api.IOEVENTFD_DEASSIGN)
         )
         self.request(api.IOEVENTFD, api.Ioeventfd(match or 0, address, size, event, flags))
-
-    def signal_msi(self, address: int, data: int) -> None:
-        """Deliver a message-signalled interrupt."""
-        message = api.Msi(address & 0xFFFF_FFFF, address >> 32, data)
-        self.request(api.SIGNAL_MSI, message)
 
     def filter_msrs(self, denied: Sequence[tuple[int, int]]) -> None:
         """Let accesses to (first, count) ranges of MSRs, and to unknown ones, leave to the board.

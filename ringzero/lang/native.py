@@ -187,7 +187,7 @@ class Stub(Generic[R]):
 
 
 class Intrinsic:
-    """One operation that the compiler knows by name (`compiler.Emitter.intrinsic_NAME`)."""
+    """One operation that the compiler knows by name (`compiler/intrinsics.py`)."""
 
     def __init__(self, model: Callable[..., Any]) -> None:
         self.model, self.name = model, model.__name__

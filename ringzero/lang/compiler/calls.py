@@ -33,7 +33,7 @@ class Calls(Expressions):
     made: Any
 
     def inlined(self, function: Native, known: list[Any], values: list[Value]) -> Item:
-        """The body of an inline function, emitted here (`statements.FunctionEmitter`)."""
+        """The body of an inline function, emitted here (`function.FunctionEmitter`)."""
         raise NotImplementedError
 
     def expression_Call(self, node: ast.Call) -> Item:

@@ -27,7 +27,7 @@ class Operands:
     made: Any
 
     def inlined(self, function: Native, known: list[Any], values: list[Value]) -> Item:
-        """The body of an inline function, emitted here (`statements.FunctionEmitter`)."""
+        """The body of an inline function, emitted here (`function.FunctionEmitter`)."""
         raise NotImplementedError
 
     def __init__(self, program: Module, native: Native) -> None:
