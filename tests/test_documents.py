@@ -45,6 +45,11 @@ def name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
+def fragment(path: Path) -> bool:
+    """Whether it is a sentence that waits for its place in the changelog."""
+    return path.parent.name == "changelog.d" and path.name != "README.md"
+
+
 def superseded(path: Path) -> bool:
     """Whether a document is a decision that no longer holds."""
     found = DECISION.match(path.read_text(encoding="utf-8"))
@@ -95,7 +100,7 @@ def test_every_link_leads_somewhere(path: Path) -> None:
     assert not broken
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=name)
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if not fragment(path)], ids=name)
 def test_lines_of_prose_fit_the_page(path: Path) -> None:
     """Rows of tables cannot be broken; blocks of code have their own width."""
     long = [

@@ -109,15 +109,6 @@ class Ioeventfd(ctypes.Structure):
     ]  # fmt: skip
 
 
-class Msi(ctypes.Structure):
-    """struct kvm_msi."""
-
-    _fields_: ClassVar = [
-        ("address_lo", c_uint32), ("address_hi", c_uint32), ("data", c_uint32),
-        ("flags", c_uint32), ("devid", c_uint32), ("pad", c_uint8 * 12),
-    ]  # fmt: skip
-
-
 class PitConfig(ctypes.Structure):
     """struct kvm_pit_config."""
 
@@ -318,7 +309,6 @@ GET_TSC_KHZ = _request("GET_TSC_KHZ", 0xA3, "ask for the time-stamp counter's ra
 ENABLE_CAP = _structure("ENABLE_CAP", 0xA3, "switch a capability on", WRITE, EnableCap)
 KVMCLOCK_CTRL = _request("KVMCLOCK_CTRL", 0xAD, "tell the guest that it stood still")
 GET_XSAVE, SET_XSAVE = _registers(0xA4, ("GET_XSAVE", "SET_XSAVE"), "the extended state", Xsave)
-SIGNAL_MSI = _structure("SIGNAL_MSI", 0xA5, "send a message interrupt", WRITE, Msi)
 GET_XCRS, SET_XCRS = _registers(0xA6, ("GET_XCRS", "SET_XCRS"), "the extended controls", Xcrs)
 X86_SET_MSR_FILTER = _structure(
     "X86_SET_MSR_FILTER", 0xC6, "choose the MSRs that reach the board", WRITE, MsrFilter
