@@ -33,7 +33,7 @@ def start(vm: Vm, memory: GuestMemory, code: str) -> Vcpu:
     ("layout", "size"),
     [
         (api.Regs, 144), (api.Sregs, 312), (api.MemoryRegion, 32), (api.CpuidEntry, 40),
-        (api.EnableCap, 104), (api.Irqfd, 32), (api.Ioeventfd, 64), (api.Msi, 32),
+        (api.EnableCap, 104), (api.Irqfd, 32), (api.Ioeventfd, 64),
         (api.PitConfig, 64), (api.MsrEntry, 16), (api.MsrFilter, 392), (api.Fpu, 416),
         (api.ClockData, 48), (api.GuestDebug, 72), (api.Irqchip, 520), (api.Translation, 24),
         (api.DirtyLog, 16), (api.SignalMask, 12),
