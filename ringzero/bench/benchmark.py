@@ -46,19 +46,38 @@ class Side:
 
 @dataclass
 class Result:
-    """A benchmark's runs here, and on the other machine if there was one."""
+    """A benchmark's runs here, and on the other machine if there was one.
+
+    With `fresh`, the first run here knew nothing of the guest, and the others what it had kept.
+    """
 
     benchmark: Benchmark
     ours: Side = field(default_factory=Side)
     peer: Side | None = None
+    fresh: bool = False
 
     @property
     def ratio(self) -> float | None:
         """How many times as fast as the other machine ours is."""
+        return self._against_peer(self.ours.median)
+
+    def ratio_of_run(self, number: int) -> float | None:
+        """The same of one of our runs, counted from 1, against the other machine's median."""
+        if number > len(self.ours.figures):
+            return None
+        return self._against_peer(self.ours.figures[number - 1])
+
+    def _against_peer(self, ours: float) -> float | None:
         if self.peer is None:
             return None
-        ours, peer = self.ours.median, self.peer.median
+        peer = self.peer.median
         return ours / peer if self.benchmark.rate else peer / ours
+
+    @property
+    def spread(self) -> float | None:
+        """Slowest ÷ fastest of our runs, without a first one that knew nothing of the guest."""
+        figures = self.ours.figures[1:] if self.fresh else self.ours.figures
+        return max(figures) / min(figures) if len(figures) > 1 else None
 
     @property
     def mips(self) -> float | None:

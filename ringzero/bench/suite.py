@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,13 +29,18 @@ WARM_UP = 0.01  # seconds of a guest's life that fill a cache with the native co
 
 @dataclass
 class Suite:
-    """How to measure. `told` is called before each run."""
+    """How to measure. `told` is called before each run.
+
+    With `fresh`, the first of our runs of each benchmark knows nothing of the guest, and each
+    later one what those before it kept.
+    """
 
     ours: Ours
     peer: Qemu | None
     rounds: int
     told: Callable[[str], None] = lambda text: None
-    primed: Path | None = field(default=None, init=False)
+    fresh: bool = False
+    primed: dict[bool, Path] = field(default_factory=dict, init=False)  # by whether it is bare
 
     def warm(self) -> None:
         """Let our machine compile what it compiles once, so that no round pays for it."""
@@ -45,46 +50,57 @@ class Suite:
     def measure(self, benchmark: Benchmark) -> Result:
         """All rounds of one benchmark; which machine begins changes with the round."""
         guest = benchmark.guest()
-        result = Result(benchmark, peer=Side() if self.peer else None)
+        kept = self.fresh and not benchmark.fresh
+        result = Result(benchmark, peer=Side() if self.peer else None, fresh=kept)
+        with ExitStack() as stack:
+            cache = stack.enter_context(self._fresh_cache(guest)) if kept else None
+            self._rounds(result, guest, cache)
+        result.ours.instructions = instructions(result.ours.runs[-1])
+        return result
+
+    def _rounds(self, result: Result, guest: Guest, cache: Path | None) -> None:
+        benchmark = result.benchmark
         said: dict[str, str] = {}
         for turn in range(self.rounds):
             subjects: list[Subject] = [self.ours, *([self.peer] if self.peer else [])]
             for subject in subjects if turn % 2 == 0 else reversed(subjects):
                 self.told(f"{benchmark.name}, round {turn + 1}, {subject.name}")
-                done = self._once(benchmark, guest, subject)
+                done = self._once(benchmark, guest, subject, cache)
                 _compare(benchmark, subject, done, said)
                 side = result.ours if subject is self.ours else result.peer
                 assert side is not None
                 side.runs.append(done)
                 side.figures.append(benchmark.read(done))
-        result.ours.instructions = instructions(result.ours.runs[-1])
-        return result
 
-    def _once(self, benchmark: Benchmark, guest: Guest, subject: Subject) -> Run:
-        command = subject.command(guest)
-        if not (benchmark.fresh and subject is self.ours):
-            done = run(command, benchmark.timeout, AS_INSTALLED)
+    def _once(
+        self, benchmark: Benchmark, guest: Guest, subject: Subject, cache: Path | None
+    ) -> Run:
+        """One run; ours with that cache, with one of its own, or with the user's."""
+        with ExitStack() as stack:
+            environment = dict(AS_INSTALLED)
+            if benchmark.fresh and subject is self.ours:
+                cache = stack.enter_context(self._fresh_cache(guest))
+            if cache is not None:
+                environment["RINGZERO_CACHE"] = str(cache)
+            done = run(subject.command(guest), benchmark.timeout, environment)
             return checked(done, subject, benchmark.name)
-        with self._fresh_cache(guest) as folder:
-            environment = {**AS_INSTALLED, "RINGZERO_CACHE": str(folder)}
-            return checked(run(command, benchmark.timeout, environment), subject, benchmark.name)
 
     @contextmanager
     def _fresh_cache(self, guest: Guest) -> Iterator[Path]:
         """A cache folder with the native core and the firmware, and nothing about any guest."""
-        if self.primed is None:
-            self.primed = Path(tempfile.mkdtemp(prefix="ringzero-bench-"))
+        if guest.bare not in self.primed:
+            made = self.primed[guest.bare] = Path(tempfile.mkdtemp(prefix="ringzero-bench-"))
             self.told("compiling the native core into an empty cache")
             command = [*self.ours.command(guest), "--timeout", str(WARM_UP)]
-            run(command, 120.0, {**AS_INSTALLED, "RINGZERO_CACHE": str(self.primed)})
+            run(command, 120.0, {**AS_INSTALLED, "RINGZERO_CACHE": str(made)})
         with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
-            yield shutil.copytree(self.primed, Path(folder) / "cache")
+            yield shutil.copytree(self.primed[guest.bare], Path(folder) / "cache")
 
     def close(self) -> None:
         """Remove what was written beside the results."""
-        if self.primed is not None:
-            shutil.rmtree(self.primed, ignore_errors=True)
-            self.primed = None
+        for folder in self.primed.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        self.primed.clear()
 
 
 def first_compilation(guest: Guest, ours: Ours) -> Run:

@@ -13,8 +13,24 @@ from typing import Any
 
 from ringzero.bench.benchmark import Benchmark, Result, Side, geometric_mean
 
-HEADER = f"{'':20}{'ringzero':>12}{'qemu':>12}  {'':6}{'ratio':>7}{'per CPU':>9}{'MIPS':>8}"
-EXPLANATION = "ratio: how many times as fast as QEMU; per CPU: the same for each second of CPU time"
+RUNS = {1: "first", 3: "third", 10: "tenth"}  # whose ratios are shown where the first is fresh
+EXPLANATION = """\
+ratio: how many times as fast as QEMU; per CPU: the same for each second of CPU time
+spread: slowest ÷ fastest run here"""
+EXPLANATION_FRESH = """\
+ from the second on; first, third, tenth: ratios of those runs, where
+the first began with nothing known of the guest"""
+
+
+def header(fresh: bool) -> str:
+    """The table's first line."""
+    line = f"{'':20}{'ringzero':>12}{'qemu':>12}  {'':6}{'ratio':>7}{'per CPU':>9}{'MIPS':>8}"
+    return line + "".join(f"{title:>8}" for title in ("spread", *(RUNS.values() if fresh else ())))
+
+
+def explanation(fresh: bool) -> str:
+    """The table's last lines: what its columns mean."""
+    return EXPLANATION + (EXPLANATION_FRESH if fresh else "")
 
 
 def row(result: Result) -> str:
@@ -23,7 +39,10 @@ def row(result: Result) -> str:
     cells = [f"{result.benchmark.name:20}{_figure(result.ours.median):>12}{peer:>12}"]
     cells.append(f"  {result.benchmark.unit:6}")
     cells.append(f"{_times(result.ratio):>7}{_times(per_cpu(result)):>9}")
-    cells.append(f"{result.mips:8.0f}" if result.mips else "")
+    cells.append(f"{result.mips:8.0f}" if result.mips else f"{'':8}")
+    cells.append(f"{'' if result.spread is None else format(result.spread, '.2f'):>8}")
+    if result.fresh:
+        cells += [f"{_times(result.ratio_of_run(number)):>8}" for number in RUNS]
     return "".join(cells).rstrip()
 
 
@@ -54,11 +73,22 @@ def means(results: Sequence[Result]) -> list[str]:
     """A line for each kind with more than one ratio: their geometric mean and the least."""
     lines = []
     for kind in dict.fromkeys(result.benchmark.kind for result in results):
-        ratios = [r.ratio for r in results if r.benchmark.kind == kind and r.ratio is not None]
-        if len(ratios) > 1:
-            mean = geometric_mean(ratios)
-            lines.append(f"{kind:20}{'geometric mean':>24} {mean:12.2f}×, least {min(ratios):.2f}×")
+        mine = [result for result in results if result.benchmark.kind == kind]
+        lines += _mean(kind, [result.ratio for result in mine])
+        fresh = [result for result in mine if result.fresh]
+        for number, title in RUNS.items():
+            ratios = [result.ratio_of_run(number) for result in fresh]
+            lines += _mean(f"{kind}, {title} run", ratios)
     return lines
+
+
+def _mean(title: str, values: Sequence[float | None]) -> list[str]:
+    """The line, if there is something to take a mean of."""
+    ratios = [value for value in values if value is not None]
+    if len(ratios) < 2:
+        return []
+    mean = f"{geometric_mean(ratios):.2f}×"
+    return [f"{title:28}{'geometric mean':>16} {mean:>13}, least {min(ratios):.2f}×"]
 
 
 def listing(benchmarks: Sequence[Benchmark]) -> str:
@@ -95,6 +125,8 @@ def _result(result: Result) -> dict[str, Any]:
         "ratio_per_cpu": _rounded(per_cpu(result)),
         "mips": _rounded(result.mips),
         "instructions": result.ours.instructions,
+        "fresh": result.fresh or benchmark.fresh,
+        "spread": _rounded(result.spread),
         "ringzero": _side(result.ours),
         "qemu": None if result.peer is None else _side(result.peer),
     }

@@ -16,7 +16,7 @@ from ringzero.bench.catalogue import catalogue
 from ringzero.bench.process import Run, run
 from ringzero.bench.subjects import BenchError, Guest, Ours, Qemu, instructions
 from ringzero.bench.suite import Suite, chosen
-from ringzero.bench.table import means, per_cpu, record, row
+from ringzero.bench.table import explanation, header, means, per_cpu, record, row
 from ringzero.cli.main import main
 from tests.limits import HUNG
 
@@ -53,6 +53,50 @@ def test_machines_take_turns_and_the_first_changes() -> None:
     result = made.measure(benchmark())
     assert diary == ["ours", "peer", "peer", "ours", "ours", "peer"]
     assert result.ratio == pytest.approx(0.5)
+
+
+# A machine that writes into its cache at each run, and says how often this was done. The suite's
+# own run, which fills a cache with what is no guest's, writes once.
+KEEPER = """
+import os
+cache = os.environ.get("RINGZERO_CACHE", "nowhere") + "/runs"
+with open(cache, "a") as kept: kept.write("x")
+print("x", os.path.getsize(cache))
+"""
+
+
+def test_a_fresh_suite_begins_each_benchmark_with_an_empty_cache_and_keeps_it() -> None:
+    made, _ = suite(KEEPER, "print('x 12')")
+    made.fresh = True
+    for _ in range(2):
+        result = made.measure(benchmark())
+        assert result.ours.figures == [2, 3, 4]
+        assert result.ratio_of_run(1) == pytest.approx(6.0)
+        assert result.ratio_of_run(3) == pytest.approx(3.0)
+        assert result.ratio_of_run(10) is None
+    folders = list(made.primed.values())
+    made.close()
+    assert folders
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_a_fresh_benchmark_has_a_new_cache_in_each_round_of_any_suite() -> None:
+    for fresh in (False, True):
+        made, _ = suite(KEEPER, "print('x 12')")
+        made.fresh = fresh
+        result = made.measure(benchmark(fresh=True))
+        made.close()
+        assert result.ours.figures == [2, 2, 2]
+        assert not result.fresh, "its first run is as every other"
+
+
+def test_firmware_is_in_a_fresh_cache_even_when_a_bare_program_was_measured_first() -> None:
+    made, diary = suite(KEEPER, "print('x 12')", rounds=1)
+    made.fresh = True
+    made.measure(benchmark())
+    made.measure(benchmark(guest=lambda: Guest(Path("linux"), initrd=Path("files"))))
+    made.close()
+    assert diary.count("ours") == 4, "a run to fill the cache, and a measured one, for each"
 
 
 def test_a_rate_is_better_when_it_is_more() -> None:
@@ -111,6 +155,30 @@ def test_medians_ratios_and_means() -> None:
     assert means([first]) == []
 
 
+def test_the_spread_leaves_out_a_first_run_that_knew_nothing() -> None:
+    result = made_result([8, 2, 3], [6, 6, 6])
+    assert result.spread == pytest.approx(4.0)
+    result.fresh = True
+    assert result.spread == pytest.approx(1.5)
+    assert made_result([8], [6]).spread is None
+
+
+def test_a_fresh_table_shows_the_first_third_and_tenth_run() -> None:
+    results = [made_result([4, 2, *[1] * 8], [2] * 10), made_result([1, 1, 1], [2, 2, 2])]
+    for result in results:
+        result.fresh = True
+    assert row(results[0]).split()[-4:] == ["2.00", "0.50×", "2.00×", "2.00×"]
+    assert row(results[1]).split()[-3:] == ["1.00", "2.00×", "2.00×"]
+    assert header(fresh=True).split()[-4:] == ["spread", "first", "third", "tenth"]
+    assert header(fresh=False).split()[-1] == "spread"
+    assert len(row(results[0])) == len(header(fresh=True))
+    said = means(results)
+    assert "k, first run" in said[1]
+    assert "1.00×, least 0.50×" in said[1]
+    assert not any("tenth" in line for line in said), "one ratio has no mean"
+    assert "from the second on" in explanation(fresh=True)
+
+
 def test_a_ratio_for_each_second_of_processor() -> None:
     assert per_cpu(made_result([2], [2], cpu=0.5)) == pytest.approx(2.0)
 
@@ -126,6 +194,8 @@ def test_a_record_is_json_and_says_where_it_comes_from() -> None:
     again = json.loads(json.dumps(made))
     assert {"commit", "date", "host", "qemu", "engine", "first_use_seconds"} <= set(again)
     assert again["results"][0]["ratio"] == 2.0
+    assert again["results"][0]["spread"] is None
+    assert again["results"][0]["fresh"] is False
 
 
 def test_benchmarks_are_chosen_by_name_and_kind() -> None:

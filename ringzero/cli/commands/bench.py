@@ -15,13 +15,20 @@ from ringzero.errors import RingzeroError
 
 if TYPE_CHECKING:
     from ringzero.bench.benchmark import Benchmark, Result
-    from ringzero.bench.subjects import Ours, Qemu
+    from ringzero.bench.subjects import Qemu
+    from ringzero.bench.suite import Suite
 
 
 @click.command()
 @click.argument("names", nargs=-1)
 @click.option(
     "--rounds", type=click.IntRange(1), default=3, show_default=True, help="Runs of each."
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Begin each benchmark with an empty guest cache, kept over its rounds; show the first, "
+    "third and tenth run beside the median.",
 )
 @click.option(
     "--against",
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
 def bench(
     names: tuple[str, ...],
     rounds: int,
+    fresh: bool,
     against: str | None,
     engine: str,
     as_json: bool,
@@ -49,11 +57,12 @@ def bench(
     """Run guests here and in QEMU alternately; medians, and how many times as fast we are.
 
     NAMES are benchmarks or kinds of them; without any, all are measured. Figures are of whole
-    processes, except where a program inside Linux times itself.
+    processes, except where a program inside Linux times itself. `spread` is the slowest of our runs
+    ÷ the fastest; `--fresh --rounds 10` shows how much of the speed is luck, or kept on disk.
     """
     from ringzero.bench.catalogue import catalogue
     from ringzero.bench.subjects import Ours
-    from ringzero.bench.suite import chosen
+    from ringzero.bench.suite import Suite, chosen
     from ringzero.bench.table import listing
 
     wanted = chosen(catalogue(), names)
@@ -61,7 +70,9 @@ def bench(
         click.echo(listing(wanted))
         return 0
     peer, version = _peer(against)
-    results, extra, failures = _measured(wanted, Ours(engine), peer, rounds, quiet=as_json)
+    results, extra, failures = _measured(
+        wanted, Suite(Ours(engine), peer, rounds, report.detail, fresh), quiet=as_json
+    )
     if results:
         _deliver(results, engine, rounds, version, extra, as_json, output)
     return ExitCode.ERROR if failures else 0
@@ -82,18 +93,17 @@ def _peer(against: str | None) -> tuple[Qemu | None, str | None]:
 
 
 def _measured(
-    wanted: list[Benchmark], ours: Ours, peer: Qemu | None, rounds: int, quiet: bool
+    wanted: list[Benchmark], suite: Suite, quiet: bool
 ) -> tuple[list[Result], dict[str, float], int]:
     """All results that there are; a benchmark that fails is named, and the others go on."""
-    from ringzero.bench.suite import Suite, first_compilation
-    from ringzero.bench.table import EXPLANATION, HEADER, means, row
+    from ringzero.bench.suite import first_compilation
+    from ringzero.bench.table import explanation, header, means, row
 
-    suite = Suite(ours, peer, rounds, told=report.detail)
     results: list[Result] = []
     extra: dict[str, float] = {}
     failures = 0
     if not quiet:
-        click.echo(HEADER)
+        click.echo(header(suite.fresh))
     try:
         suite.warm()
         for benchmark in wanted:
@@ -103,7 +113,7 @@ def _measured(
                 if not quiet:
                     click.echo(row(result))
                 if benchmark.name == "start":
-                    first = first_compilation(benchmark.guest(), ours)
+                    first = first_compilation(benchmark.guest(), suite.ours)
                     extra["first_use_seconds"] = round(first.first, 3)
                     extra["first_use_cpu_seconds"] = round(first.cpu, 3)
             except RingzeroError as error:
@@ -112,7 +122,8 @@ def _measured(
     finally:
         suite.close()
     if not quiet:
-        click.echo("\n".join(["", *means(results), *_memory(results, extra), EXPLANATION]))
+        lines = ["", *means(results), *_memory(results, extra), explanation(suite.fresh)]
+        click.echo("\n".join(lines))
     return results, extra, failures
 
 
