@@ -14,12 +14,10 @@ from typing import Any
 from ringzero.bench.benchmark import Benchmark, Result, Side, geometric_mean
 
 RUNS = {1: "first", 3: "third", 10: "tenth"}  # whose ratios are shown where the first is fresh
-EXPLANATION = """\
-ratio: how many times as fast as QEMU; per CPU: the same for each second of CPU time
-spread: slowest ÷ fastest run here"""
-EXPLANATION_FRESH = """\
- from the second on; first, third, tenth: ratios of those runs, where
-the first began with nothing known of the guest"""
+EXPLANATION = "ratio: how many times as fast as QEMU; per CPU: the same for each second of CPU time"
+SPREAD = "spread: slowest ÷ fastest run here"
+FRESH = """, from the second on
+first, third, tenth: ratios of those runs; the first began with nothing known of the guest"""
 
 
 def header(fresh: bool) -> str:
@@ -30,7 +28,7 @@ def header(fresh: bool) -> str:
 
 def explanation(fresh: bool) -> str:
     """The table's last lines: what its columns mean."""
-    return EXPLANATION + (EXPLANATION_FRESH if fresh else "")
+    return f"{EXPLANATION}\n{SPREAD}{FRESH if fresh else ''}"
 
 
 def row(result: Result) -> str:
