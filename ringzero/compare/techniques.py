@@ -53,7 +53,7 @@ class Sample:
         return made
 
     def plus(self, other: Sample) -> Sample:
-        """Both."""
+        """This sample and another, added up."""
         worlds, exits = Counter(self.worlds), Counter(self.exits)
         translation = Counter(self.translation)
         worlds.update(other.worlds)

@@ -36,7 +36,7 @@ class InstructionText(ProgramText):
         return self.value(f"sext i32 {self.load('%ip', SLOT['imm'], 'i32')} to i64")
 
     def size(self) -> str:
-        """Its bytes."""
+        """How many bytes the instruction has."""
         raise NotImplementedError
 
     def argument(self, name: str) -> str:

@@ -80,11 +80,11 @@ class LlvmText:
         return self.at("%core", FIELDS[name])
 
     def read(self, name: str, kind: str = "i64") -> str:
-        """Such a field."""
+        """LLVM text that reads a field of the core."""
         return self.value(f"load {kind}, ptr {self.field(name)}")
 
     def write(self, name: str, text: str, kind: str = "i64") -> None:
-        """Set one."""
+        """LLVM text that writes a field of the core."""
         self.line(f"store {kind} {text}, ptr {self.field(name)}")
 
     # ---- control

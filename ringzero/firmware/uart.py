@@ -55,5 +55,5 @@ def take() -> None:
 
 @native
 def release() -> None:
-    """Let them."""
+    """Let other harts write to the console again."""
     atomic("xchg", u64, shared.console_lock, 0, 0)

@@ -87,7 +87,7 @@ class Snapshot:
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:
-        """From a file."""
+        """Read a snapshot from the file that `write` made."""
         data = path.read_bytes()
         start = len(MAGIC) + 8
         try:

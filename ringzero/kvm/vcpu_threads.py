@@ -33,7 +33,7 @@ class VcpuThreads:
 
     @property
     def vcpus(self) -> list[Vcpu]:
-        """The machine's."""
+        """The vCPUs of the machine, by number."""
         return self.board.vm.vcpus
 
     def start(self) -> None:

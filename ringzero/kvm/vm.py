@@ -91,7 +91,7 @@ class Kvm(Descriptor):
 
 
 class Vm(Descriptor):
-    """One guest."""
+    """A virtual machine of KVM: its memory, interrupt controllers and vCPUs."""
 
     def __init__(self, kvm: Kvm, fd: int) -> None:
         super().__init__(fd)

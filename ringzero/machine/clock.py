@@ -105,7 +105,7 @@ class InstructionClock(Stateful):
         """Nothing to do: no instruction retires meanwhile."""
 
     def resume(self) -> None:
-        """Nothing to do."""
+        """Nothing to do, as for `pause`."""
 
     def skip_to(self, ticks: int) -> bool:
         """Jump over the time in which nothing would happen."""

@@ -38,7 +38,7 @@ class MachineTree:
         initrd: tuple[int, int] | None,
         reserved: Sequence[tuple[int, int]],
     ) -> bytes:
-        """The blob."""
+        """The flattened device tree."""
         chosen = self.root.add("chosen")
         self._memory(reserved)
         self._cpus()

@@ -291,10 +291,10 @@ class Resources:
         return os.getpid() == self._process
 
     def close(self) -> None:
-        """Everything."""
+        """Close what was opened and end the threads, in the order of these lists."""
         with self._files:
             self._host.close()
 
     def close_files(self) -> None:
-        """Files only."""
+        """Close what was opened and end no thread: these are another process's."""
         self._files.close()

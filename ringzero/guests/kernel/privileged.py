@@ -45,7 +45,7 @@ def interrupts_off() -> u64:
 
 @native
 def interrupts_restore(before: u64) -> None:
-    """As they were."""
+    """Enable interrupts again if they were enabled before."""
     csr.sstatus.set(before)
 
 

@@ -83,7 +83,7 @@ class Piece:
 
     @property
     def data(self) -> bytes:
-        """The bytes."""
+        """The bytes of the file."""
         return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
 
 

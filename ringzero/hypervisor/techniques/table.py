@@ -47,7 +47,7 @@ def nothing_known(vm: Vm, address: u64, size: u64) -> None:
 
 @native
 def no_extension(vm: Vm, extension: u64) -> bool:
-    """There is none."""
+    """The technique has no SBI extension of its own."""
     return False
 
 

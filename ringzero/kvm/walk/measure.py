@@ -124,7 +124,7 @@ class Cell(Device):
         return self.value
 
     def write(self, offset: int, size: int, value: int) -> None:
-        """Remember it."""
+        """Keep what is written, for the next read."""
         self.value = value
 
 

@@ -36,7 +36,7 @@ def mark_of(shared: Shared, decoded: u64, slot: u64) -> u8:
 
 @native
 def set_mark(shared: Shared, decoded: u64, slot: u64, mark: u8) -> None:
-    """Change it."""
+    """Write a slot's mark: LEADER, and its count of executions."""
     decoded_page(shared, decoded).marks[slot] = mark
 
 

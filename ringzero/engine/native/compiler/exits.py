@@ -124,7 +124,7 @@ def reload_used(s: Compiler, uses: u64) -> None:
 
 @native
 def reload_host(s: Compiler, host: u64) -> None:
-    """And back."""
+    """The guest register in a host register, if one is, loaded from the core's memory again."""
     for number in typed_range(u64(1), u64(32)):
         if s.places[number] == host:
             with_core(s, u64(MOV), host, X + number * 8, u64(WIDE))

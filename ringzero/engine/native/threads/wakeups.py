@@ -33,7 +33,7 @@ LONGEST = 10_000_000  # ticks: a sleeping hart looks around at least this often
 
 
 class Timespec(Struct):
-    """POSIX's."""
+    """POSIX's `struct timespec`."""
 
     seconds: i64
     nanoseconds: i64

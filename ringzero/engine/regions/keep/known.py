@@ -63,5 +63,5 @@ class Known:
         return any(one.born == generation for one in self.all())
 
     def all(self) -> Iterable[Region]:
-        """All of them."""
+        """All regions that are known."""
         return [one for several in list(self.regions.values()) for one in several]
