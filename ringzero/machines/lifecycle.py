@@ -296,5 +296,5 @@ class Resources:
             self._host.close()
 
     def close_files(self) -> None:
-        """Close what was opened and end no thread: these are another process's."""
+        """Close the files and end no thread: these are another process's."""
         self._files.close()
