@@ -12,6 +12,7 @@ from ringzero.lang import Array, Struct, ctz, field, native, u64
 
 SIZE = 0x60_0000
 SOURCES = 128  # number 0 means "no interrupt"
+CONTEXTS = 128  # two for each of 64 harts
 PRIORITY_MASK = 7
 PENDING, ENABLE, CONTEXT = 0x1000, 0x2000, 0x20_0000
 ENABLE_STRIDE, CONTEXT_STRIDE = 0x80, 0x1000
@@ -25,9 +26,9 @@ class Plic(Struct):
     """The state of one controller. A set of sources is two words, source 0 the lowest bit."""
 
     contexts: u64
-    priority: Array[u64] = field(128)
-    threshold: Array[u64] = field(128)  # of each context
-    enable: Array[u64] = field(256)  # of each context
+    priority: Array[u64] = field(SOURCES)
+    threshold: Array[u64] = field(CONTEXTS)  # of each context
+    enable: Array[u64] = field(2 * CONTEXTS)  # of each context
     pending: Array[u64] = field(2)
     claimed: Array[u64] = field(2)
     levels: Array[u64] = field(2)  # of the lines from devices

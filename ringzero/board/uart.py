@@ -44,7 +44,7 @@ class Uart(Struct):
     given_back: u64  # how many of them the guest has emptied without reading: `withdrawn`
     first: u64  # of the receive FIFO, which is a ring
     used: u64
-    fifo: Array[u64] = field(16)
+    fifo: Array[u64] = field(FIFO_SIZE)
 
 
 @native

@@ -26,7 +26,7 @@ class Frame(Struct):
 
 
 class Stack(Struct):
-    words: Array[u64] = field(4096)
+    words: Array[u64] = field(STACK_SIZE // 8)
 
 
 stack = Stack()

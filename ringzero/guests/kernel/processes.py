@@ -45,7 +45,7 @@ class Process(Struct):
 class Processes(Struct):
     """All of them, and what they have reported."""
 
-    all: Array[Process] = field(4)
+    all: Array[Process] = field(MOST)
     switches: u64
     has_spaces: bool  # ASIDs are implemented
 

@@ -59,7 +59,7 @@ class Config(Struct):
     count: u64
     flags: u64
     slice_ticks: u64  # of mtime, before another VM may run
-    vms: Array[VmConfig] = field(8)
+    vms: Array[VmConfig] = field(VMS)
 
 
 class Tally(Struct):
@@ -85,6 +85,13 @@ class Translation(Struct):
     instructions: u64  # of the hypervisor, for choosing, copying and rewriting
 
 
+# Where in Status.tallies an exit counts: below INSTRUCTIONS by a CSR's number; then by the kind of
+# the emulated instruction (KINDS), of the SBI call (CALL_KINDS); else by mcause.
+KINDS = ("csr", "sret", "fence", "wfi", "load", "store", "other")
+CALL_KINDS = ("timer", "console", "fence", "other", "space", "deliver", "paravirt")
+INSTRUCTIONS, CALLS, EXCEPTIONS, INTERRUPTS, TALLIES = 4096, 4104, 4112, 4144, 4160
+
+
 class Status(Struct):
     """One VM as the host sees it."""
 
@@ -103,14 +110,7 @@ class Status(Struct):
     translation: Translation
     # Traps handed on to the guest: exceptions by scause, interrupts from 16.
     reflected: Array[u64] = field(32)
-    tallies: Array[Tally] = field(4160)  # every exit, in exactly one of them
-
-
-# Where in Status.tallies an exit counts: below INSTRUCTIONS by a CSR's number; then by the kind of
-# the emulated instruction (KINDS), of the SBI call (CALL_KINDS); else by mcause.
-KINDS = ("csr", "sret", "fence", "wfi", "load", "store", "other")
-CALL_KINDS = ("timer", "console", "fence", "other", "space", "deliver", "paravirt")
-INSTRUCTIONS, CALLS, EXCEPTIONS, INTERRUPTS, TALLIES = 4096, 4104, 4112, 4144, 4160
+    tallies: Array[Tally] = field(TALLIES)  # every exit, in exactly one of them
 
 
 class Root(Struct):
@@ -129,7 +129,7 @@ class Root(Struct):
     leaves: u64  # or 0
     guest_region: u64  # the 2 MiB that `guest_leaves` is the guest's lowest table of
     guest_leaves: u64  # or 0
-    log: Array[u64] = field(1024)  # where leaves were written since the root was emptied
+    log: Array[u64] = field(LOG)  # where leaves were written since the root was emptied
 
 
 class Translator(Struct):
@@ -218,7 +218,7 @@ class Vm(Struct):
     kernel: Array[u64] = field(32)  # address >> 21 of large pages that its kernel has used
     kernel_next: u64
     line: Line
-    roots: Array[Root] = field(24)
+    roots: Array[Root] = field(ROOTS)
     uart: Uart
     plic: Plic
 
@@ -237,13 +237,13 @@ class Machine(Struct):
 
 
 class Stack(Struct):
-    words: Array[u64] = field(2048)
+    words: Array[u64] = field(STACK_SIZE // 8)
 
 
 config = Config()
 config.magic = MAGIC
 config.slice_ticks = 100_000  # 10 ms
-status = Status[8]()
-vms = Vm[8]()
+status = Status[VMS]()
+vms = Vm[VMS]()
 machine = Machine()
 stack = Stack()

@@ -42,11 +42,11 @@ class Search(Struct):
     """Ways that are still to be followed: where from, and the registers undecided there."""
 
     count: u64
-    places: Array[u64] = field(16)
-    masks: Array[u64] = field(16)
+    places: Array[u64] = field(WAYS)
+    masks: Array[u64] = field(WAYS)
     marks: u64  # places where ways began, so that loops end
-    marked: Array[u64] = field(48)
-    marked_masks: Array[u64] = field(48)
+    marked: Array[u64] = field(MARKS)
+    marked_masks: Array[u64] = field(MARKS)
 
 
 search = Search()
