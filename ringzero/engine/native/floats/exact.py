@@ -1,4 +1,4 @@
-"""The way of `host_floats` that is not quick: exact results by the host, all others by integers.
+"""The exact fallback of `floats/host.py`: exact results by the host, all others by integers.
 
 Rounding to nearest, an operation whose error is zero raises no flag, and the host's result is the
 architecture's. Singles are judged in double precision, where their products are exact; doubles by

@@ -1,4 +1,4 @@
-"""Memory access inside a region: the tables only. A miss raises, and the region's exit for that
+"""Memory access inside a region: the TLB only. A miss raises, and the region's exit for that
 segment hands the instruction to the interpreter, which does what `isa.access` says.
 
 `load_checked` and `store_checked` are for accesses whose page was found already, with others;

@@ -1,4 +1,4 @@
-"""Walks of page tables, counted: how often the translation cache is refilled, and what that reads.
+"""Walks of page tables, counted: how often the TLB is refilled, and what that reads.
 
 Instructions do not show how long walks are, and two stages make them long. Nothing is counted
 where the cache hits.
