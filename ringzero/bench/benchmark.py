@@ -15,7 +15,7 @@ class Benchmark:
     """Something to measure. `read` gives the figure, of which more is better iff `rate`.
 
     `same` picks the part of the output that must not depend on the machine. A `fresh` benchmark
-    gives our machine a cache that holds its native core and nothing else.
+    gives our machine, in each round, a cache that holds nothing about any guest.
     """
 
     name: str

@@ -24,8 +24,6 @@ from ringzero.bench.subjects import (
     instructions,
 )
 
-WARM_UP = 0.01  # seconds of a guest's life that fill a cache with the native core and firmware
-
 
 @dataclass
 class Suite:
@@ -87,12 +85,12 @@ class Suite:
 
     @contextmanager
     def _fresh_cache(self, guest: Guest) -> Iterator[Path]:
-        """A cache folder with the native core and the firmware, and nothing about any guest."""
+        """A cache folder with what is compiled once, and nothing about any guest."""
         if guest.bare not in self.primed:
             made = self.primed[guest.bare] = Path(tempfile.mkdtemp(prefix="ringzero-bench-"))
             self.told("compiling the native core into an empty cache")
-            command = [*self.ours.command(guest), "--timeout", str(WARM_UP)]
-            run(command, 120.0, {**AS_INSTALLED, "RINGZERO_CACHE": str(made)})
+            for command in self.ours.primers(guest):
+                run(command, 120.0, {**AS_INSTALLED, "RINGZERO_CACHE": str(made)})
         with tempfile.TemporaryDirectory(prefix="ringzero-bench-") as folder:
             yield shutil.copytree(self.primed[guest.bare], Path(folder) / "cache")
 

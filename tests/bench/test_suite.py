@@ -11,9 +11,11 @@ from typing import Any, cast
 
 import pytest
 
+from ringzero.bench.bare import program_file
 from ringzero.bench.benchmark import Benchmark, Result, Side
 from ringzero.bench.catalogue import catalogue
 from ringzero.bench.process import Run, run
+from ringzero.bench.programs import START
 from ringzero.bench.subjects import BenchError, Guest, Ours, Qemu, instructions
 from ringzero.bench.suite import Suite, chosen
 from ringzero.bench.table import explanation, header, means, per_cpu, record, row
@@ -32,6 +34,9 @@ class Pretender:
     def command(self, guest: Guest) -> list[str]:
         self.diary.append(self.name)
         return [sys.executable, "-c", self.text]
+
+    def primers(self, guest: Guest) -> list[list[str]]:
+        return [self.command(guest)]
 
 
 def benchmark(**more: Any) -> Benchmark:
@@ -97,6 +102,20 @@ def test_firmware_is_in_a_fresh_cache_even_when_a_bare_program_was_measured_firs
     made.measure(benchmark(guest=lambda: Guest(Path("linux"), initrd=Path("files"))))
     made.close()
     assert diary.count("ours") == 4, "a run to fill the cache, and a measured one, for each"
+
+
+def test_what_no_guest_needs_to_bring_is_in_a_fresh_cache_and_nothing_of_a_guest(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A first run of floating-point code also made the library that all its regions share."""
+    from ringzero.engine.regions.keep.store import FOLDER, PROFILES
+
+    monkeypatch.setenv("RINGZERO_CACHE", str(tmp_path))
+    for command in Ours().primers(Guest(program_file(START))):
+        run(command, 120.0)
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert {"interpreter", "compiler", "region-library", "region-helpers"} <= kept
+    assert not kept & {FOLDER, PROFILES}
 
 
 def test_a_rate_is_better_when_it_is_more() -> None:
