@@ -1,5 +1,5 @@
-"""How much memory translated code may take, in one setting for all tiers: the compiler's code a
-quarter of it, regions the rest. Beyond that the oldest eighth is freed while the guest runs on.
+"""How much memory translated code may take, in one setting for all tiers: the compiler's code
+three quarters of it (two generations), regions the rest. Beyond that the oldest eighth is freed while the guest runs on.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def code_limit() -> int:
 
 def compiled_limit() -> int:
     """Bytes of the compiler's code."""
-    return code_limit() // 4
+    return code_limit() // 4 * 3
 
 
 def region_limit() -> int:

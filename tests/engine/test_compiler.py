@@ -158,11 +158,11 @@ def test_code_memory_is_never_writable_where_it_runs() -> None:
 
 
 def test_the_size_of_code_memory_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quarter of what all translated code may take."""
+    """Three quarters of what all translated code may take."""
     monkeypatch.setenv("RINGZERO_CODE_LIMIT", "20M")
     engine = Interpreter(GuestMemory(4 << 20), Bus(), 1)
     compiling = Compiling(engine)
-    assert compiling.state.size == 5 << 20
+    assert compiling.state.size == 15 << 20
     compiling.close()
 
 
