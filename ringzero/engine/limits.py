@@ -1,5 +1,6 @@
-"""How much memory translated code may take, in one setting for all tiers: the compiler's code
-three quarters of it (two generations), regions the rest. Beyond that the oldest eighth is freed while the guest runs on.
+"""How much memory translated code may take, in one setting for all tiers: three quarters
+of it for the compiler's code, half of that for each generation, and the rest for regions. Beyond
+that the oldest eighth is freed while the guest runs on.
 """
 
 from __future__ import annotations
