@@ -15,8 +15,7 @@ from dataclasses import dataclass, field, replace
 from ringzero.engine.interpreter import decoded
 from ringzero.engine.native.floats.regions import MODES, holds
 from ringzero.engine.regions.find.constants import Constants
-from ringzero.engine.regions.find.operation import PAGE, Operation
-from ringzero.engine.regions.write.library import compilable
+from ringzero.engine.regions.find.operation import PAGE, Operation, compilable
 from ringzero.isa.instruction import BRANCH, JUMP, SYSTEM
 from ringzero.isa.registry import ILLEGAL, INSTRUCTIONS
 

@@ -12,6 +12,11 @@ PAGE = 4096
 LINKS = (1, 5)  # registers that hold return addresses, by the calling convention
 
 
+def compilable(one: Instruction) -> bool:
+    """Whether regions execute an instruction, of CSRs some; the interpreter does the others."""
+    return one.extension == "Zicsr" or one.compiles
+
+
 @dataclass(frozen=True)
 class Operation:
     """One decoded instruction at an offset."""

@@ -17,6 +17,7 @@ from ringzero.engine.native.floats import regions as region_floats
 from ringzero.engine.native.translation import checked as region_access
 from ringzero.engine.native.translation import tlb
 from ringzero.engine.native.translation.physical import now
+from ringzero.engine.regions.find.operation import compilable
 from ringzero.isa import ports
 from ringzero.isa.footprint import Load, Store
 from ringzero.isa.instruction import Instruction
@@ -57,11 +58,6 @@ _POINTER = re.compile(r"(= load ptr, ptr %\S+, align 8)$", re.M)
 # Metadata, by numbers that LLVM's own text never reaches.
 INVARIANT, UNLIKELY, LIKELY = "!90000", "!90001", "!90002"
 _NAME = re.compile(r'@("[^"]+"|[\w.]+)')
-
-
-def compilable(one: Instruction) -> bool:
-    """Whether regions execute an instruction, of CSRs some; the interpreter does the others."""
-    return one.extension == "Zicsr" or one.compiles
 
 
 def symbol(one: Instruction, way: str = PLAIN) -> str:
