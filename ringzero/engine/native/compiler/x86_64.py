@@ -130,10 +130,18 @@ def shift_number(s: Compiler, kind: u64, host: u64, count: u64, wide: u64) -> No
 
 @native
 def add_into(s: Compiler, host: u64, base: u64, index: u64) -> None:
-    """lea: the sum of two registers."""
+    """lea: the sum of two registers.
+
+    Without a displacement, which costs a cycle or two more; only rbp and r13 as bases need one.
+    """
+    if base & 7 == RBP:
+        base, index = index, base
     head = 0x48 | ((host >> 3) << 2) | ((index >> 3) << 1) | (base >> 3)
-    modrm = 0x44 | ((host & 7) << 3)
-    emit(s, head | (0x8D << 8) | (modrm << 16) | ((((index & 7) << 3) | (base & 7)) << 24), 5)
+    sib = ((index & 7) << 3) | (base & 7)
+    if base & 7 == RBP:
+        emit(s, head | (0x8D << 8) | ((0x44 | ((host & 7) << 3)) << 16) | (sib << 24), 5)
+    else:
+        emit(s, head | (0x8D << 8) | ((0x04 | ((host & 7) << 3)) << 16) | (sib << 24), 4)
 
 
 @native
