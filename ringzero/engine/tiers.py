@@ -31,14 +31,10 @@ class Tiers(Regions):
         self.compiling = Compiling(self)
 
     def worth_compiling(self, graph: Any) -> bool:
-        """Loops without calls, and floating-point arithmetic (decision 32).
-
-        The compiler keeps f registers in memory; its code calls and returns faster, and where it
-        reads memory directly its loops are as fast.
+        """Where floating-point arithmetic is a good part of it: the compiler keeps f registers in
+        memory. Its other code is about as fast as LLVM's, and there is no seam in it (decision 32).
         """
-        if graph.float_arithmetic * FLOATS_SHARE >= len(graph.operations):
-            return True
-        return graph.calls == 0 and not self.compiling.state.direct
+        return bool(graph.float_arithmetic * FLOATS_SHARE >= len(graph.operations))
 
     def _look_up(self, decoded: int, *, loaded: bool = False) -> None:
         """What is known of a page is looked up when a place of it is hot, not before."""

@@ -71,12 +71,6 @@ class Graph:
         """How many operations compute with floating-point numbers, rather than move them."""
         return sum(op.one.floats and not op.one.memory for op in self.operations.values())
 
-    @property
-    def calls(self) -> int:
-        """How many operations call, return, or jump to where a register says."""
-        jumps = [op for op in self.operations.values() if op.one.kind is JUMP]
-        return sum(op.rd != 0 or not op.one.may_jump_static for op in jumps)
-
     def ways(self, op: Operation) -> set[int]:
         """Where an indirect jump may go inside; it is compared with these."""
         if op.goes is not None or op.one.kind is not JUMP:
