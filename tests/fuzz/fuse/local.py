@@ -86,10 +86,11 @@ class Local:
 
     def mkdir(self, name: Name, mode: int) -> None:
         fd, last = self.within(name)
+        before = os.umask(0)  # a chmod afterwards would take the set-group-ID bit of the folder's
         try:
-            os.mkdir(last, dir_fd=fd)
-            os.chmod(last, mode, dir_fd=fd)
+            os.mkdir(last, mode, dir_fd=fd)
         finally:
+            os.umask(before)
             os.close(fd)
 
     def symlink(self, name: Name, target: bytes) -> None:
