@@ -107,6 +107,22 @@ def look_up(s: Compiler) -> None:
     """
     emit(s, u64(0xF6854D), 3)  # test r14, r14
     spent = jump_if(s, u64(8))
+    missed = find_slot(s)
+    jump_to_block(s)
+    aim(s, spent, s.used)
+    aim(s, missed, s.used)
+    spill_host(s, u64(R13))
+    between(s, u64(MOV), u64(R13), u64(FIRST), u64(WIDE))
+    load_number(s, u64(FIRST), u64(Special.JUMP_TO * 8))
+    jump_to(s, s.leave_handler)
+
+
+@native
+def find_slot(s: Compiler) -> u64:
+    """The second temporary becomes the slot of the address in the first, by the execute table.
+
+    Where the 32 bits of the jump are that is taken when the table misses.
+    """
     between(s, u64(MOV), u64(SECOND), u64(FIRST), u64(NARROW))
     shift_number(s, u64(SHR), u64(SECOND), u64(8), u64(NARROW))
     arithmetic_number(s, u64(AND), u64(SECOND), u64(INDEX_MASK), u64(NARROW))
@@ -120,6 +136,14 @@ def look_up(s: Compiler) -> None:
     with_core(s, u64((ADD << 3) | 3), u64(SECOND), u64(SLOTS), u64(WIDE))
     arithmetic_number(s, u64(AND), u64(FIRST), u64(0xFFE), u64(NARROW))
     emit(s, u64(0xC10C_8D48), 4)  # lea rcx, [rcx + 8 * rax]
+    return missed
+
+
+@native
+def jump_to_block(s: Compiler) -> None:
+    """To what stands at the slot in the second temporary: past the entry of a block of this
+    generation, with registers in place; by the slot's handler otherwise.
+    """
     emit(s, u64(0x018B_48), 3)  # mov rax, [rcx]
     code_address(s, u64(THIRD), s.low)
     between(s, u64((SUB << 3) | 3), u64(FIRST), u64(THIRD), u64(WIDE))
@@ -132,9 +156,3 @@ def look_up(s: Compiler) -> None:
     spill_host(s, u64(R13))
     between(s, u64(MOV), u64(R13), u64(SECOND), u64(WIDE))
     jump_to(s, s.leave_slot)
-    aim(s, spent, s.used)
-    aim(s, missed, s.used)
-    spill_host(s, u64(R13))
-    between(s, u64(MOV), u64(R13), u64(FIRST), u64(WIDE))
-    load_number(s, u64(FIRST), u64(Special.JUMP_TO * 8))
-    jump_to(s, s.leave_handler)

@@ -151,10 +151,10 @@ def count_down(s: Compiler, done: u64) -> None:
 
 
 @native
-def block_at(shared: Compiler, entry: u64) -> u64:
+def block_at(s: Compiler, entry: u64) -> u64:
     """Where in code memory the block of an entry begins."""
     after = entry + PAST_ENTRY + 5
-    distance = peek(u32, shared.write, after - 4)
+    distance = peek(u32, s.write, after - 4)
     return after + ((u64(distance) ^ 0x8000_0000) - 0x8000_0000)
 
 

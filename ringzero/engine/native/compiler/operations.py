@@ -107,35 +107,37 @@ def binary(s: Compiler, one: Operation, a_kind: u64, a: u64, b_kind: u64, b: u64
     if a_kind == NUMBER and a == 0 and (code == codes.ADD or code == codes.OR) and wide == WIDE:
         move(s, to_kind, to, b_kind, b)
         return
-    kind = arithmetic_kind(code)
     if to_kind == WORD and a_kind == WORD and to == a and code != codes.MUL and wide == WIDE:
         if b_kind == REGISTER or (b_kind == NUMBER and fits(b)):
-            apply_to_word(s, kind, to, b_kind, b)
+            apply_to_word(s, arithmetic_kind(code), to, b_kind, b)
             return
     host = to if to_kind == REGISTER else u64(FIRST)
     if b_kind == REGISTER and b == host and not (a_kind == REGISTER and a == host):
-        if code != codes.SUB:
-            b_kind = a_kind
-            b = a
-            a_kind = u64(REGISTER)
-            a = host
-        else:
+        if code == codes.SUB:
             host = u64(THIRD) if b == FIRST else u64(FIRST)
+        else:
+            b_kind, b, a_kind, a = a_kind, a, u64(REGISTER), host
+    compute(s, code, host, a_kind, a, b_kind, b, wide)
+    move_from(s, to_kind, to, host)
+
+
+@native
+def compute(
+    s: Compiler, code: u64, host: u64, a_kind: u64, a: u64, b_kind: u64, b: u64, wide: u64
+) -> None:
+    """Arithmetic into a register, which the second operand is not, unless the first is too."""
     if code == codes.ADD and a_kind == REGISTER and a != host and wide == WIDE:
         if b_kind == REGISTER:
             add_into(s, host, a, b)
-            move_from(s, to_kind, to, host)
             return
         if b_kind == NUMBER and fits(b) and a & 7 != 4:
             add_number_into(s, host, a, b)
-            move_from(s, to_kind, to, host)
             return
     move_into(s, host, a_kind, a)
     if code == codes.MUL:
         multiply(s, host, b_kind, b, wide)
     else:
-        apply(s, kind, host, b_kind, b, wide)
-    move_from(s, to_kind, to, host)
+        apply(s, arithmetic_kind(code), host, b_kind, b, wide)
 
 
 @native
